@@ -1,0 +1,2 @@
+//! Every example game on one server.
+fn main() {}
