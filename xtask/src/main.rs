@@ -1,2 +1,59 @@
-//! xtask
-fn main() {}
+//! The project's own commands: `cargo xtask play`, `test`, `wasm`, `tidy`.
+//!
+//! Each command is a file; what they share is `project` (where things are), `command` (how other
+//! programs are started) and `log` (what is shown of their output).
+
+mod browser;
+mod command;
+mod imports;
+mod log;
+mod outside;
+mod play;
+mod project;
+mod setup;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+mod wasm;
+
+use clap::{Parser, Subcommand};
+use project::Project;
+use std::process::ExitCode;
+
+/// What can go wrong here is shown to a person and never handled: a line of text is enough.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Referee's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the browser client and the server, and hosts the example games
+    Play(play::Play),
+    /// Runs every check and every test, and installs what they need
+    Test(test::Test),
+    /// Builds the browser client into server/client, where the server's build picks it up
+    Wasm,
+    /// Checks the style rules that no other tool knows, and the edges between the crates
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Project::load().and_then(|project| match arguments.command {
+        Command::Play(play) => play.run(&project).map(|()| ExitCode::SUCCESS),
+        Command::Test(test) => test.run(&project),
+        Command::Wasm => play::build_client(&project).map(|()| ExitCode::SUCCESS),
+        Command::Tidy => tidy::run(&project).map(|()| ExitCode::SUCCESS),
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

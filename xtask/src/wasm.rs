@@ -1,0 +1,119 @@
+//! Builds for the browser: the client that the server hands out, and every crate that must stay
+//! able to run there.
+
+use crate::log::Log;
+use crate::project::Project;
+use crate::setup::{Toolchain, WASM_TARGET};
+use crate::{Result, command, imports};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates that must build for the browser beside the games: with them, no I/O can creep in.
+const PORTABLE: [&str; 5] =
+    ["referee-protocol", "referee-room", "referee-client", "referee-client-wasm", "referee"];
+
+/// The JavaScript module is `referee.js`.
+const OUT_NAME: &str = "referee";
+
+/// The built client, where the server's build script embeds it.
+pub(crate) fn client_folder(project: &Project) -> PathBuf {
+    project.root.join("server/client")
+}
+
+/// Builds the browser client into `server/client`.
+pub(crate) fn build_client(project: &Project, toolchain: Toolchain, log: &mut Log) -> Result {
+    let target = target(project);
+    log.run(
+        toolchain
+            .cargo(project)
+            .args(["build", "-p", "referee-client-wasm", "--profile", "browser"])
+            .args(["--target", WASM_TARGET, "--target-dir"])
+            .arg(&target),
+    )?;
+    let module = target.join(WASM_TARGET).join("browser/referee_client_wasm.wasm");
+    let generated = target.join("bindgen");
+    if generated.exists() {
+        fs::remove_dir_all(&generated)?;
+    }
+    log.run(
+        command::cargo(&project.root)
+            .args(["run", "--quiet", "-p", "xtask-bindgen", "--"])
+            .arg(module)
+            .arg(&generated)
+            .arg(OUT_NAME),
+    )?;
+    mirror(&generated, &client_folder(project))
+}
+
+/// Compiles every crate that must run in a browser, one by one: in one cargo call the features
+/// that one crate asks for would be there for all.
+pub(crate) fn check_portable(project: &Project, toolchain: Toolchain, log: &mut Log) -> Result {
+    let mut faults = Vec::new();
+    let games = project.games().map(|game| game.name.as_str());
+    for package in PORTABLE.into_iter().chain(games) {
+        if let Err(fault) = check_module(project, toolchain, package, log) {
+            log.say(&format!("{package}: {fault}"))?;
+            faults.push(package);
+        }
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(format!("these crates do not run in a browser: {}", faults.join(", ")).into())
+}
+
+/// Builds one crate as a module of its own with all its code kept in, and looks at what that code
+/// would ask of its surroundings: a symbol that nobody defines becomes an import from "env".
+fn check_module(project: &Project, toolchain: Toolchain, package: &str, log: &mut Log) -> Result {
+    let target = target(project);
+    let mut cargo = toolchain.cargo(project);
+    cargo.args(["rustc", "-p", package, "--lib", "--no-default-features"]);
+    cargo.args(["--crate-type", "cdylib", "--target", WASM_TARGET, "--target-dir"]);
+    cargo.arg(&target).args(["--", "-C", "link-dead-code"]);
+    log.run(&mut cargo)?;
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let module = target.join(WASM_TARGET).join("debug").join(file);
+    let bytes = fs::read(&module).map_err(|e| format!("cannot read {}: {e}", module.display()))?;
+    let unresolved: Vec<String> = imports::imports(&bytes)?
+        .into_iter()
+        .filter(|import| import.module == "env")
+        .map(|import| import.name)
+        .collect();
+    if unresolved.is_empty() {
+        return Ok(());
+    }
+    Err(format!("imports from \"env\", which no browser has: {}", unresolved.join(", ")).into())
+}
+
+/// Browser builds have a target folder of their own: their compiler may be another one, and the
+/// two would build each other's build scripts anew.
+fn target(project: &Project) -> PathBuf {
+    project.target.join("wasm")
+}
+
+/// Makes `to` equal to `from`. Files that are equal already stay untouched, so that the server is
+/// not built again for nothing.
+fn mirror(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for old in to.read_dir()?.flatten() {
+        if !from.join(old.file_name()).exists() {
+            if old.path().is_dir() {
+                fs::remove_dir_all(old.path())?;
+            } else {
+                fs::remove_file(old.path())?;
+            }
+        }
+    }
+    for new in from.read_dir()?.flatten() {
+        let copy = to.join(new.file_name());
+        if new.path().is_dir() {
+            mirror(&new.path(), &copy)?;
+        } else {
+            let bytes = fs::read(new.path())?;
+            if fs::read(&copy).ok().as_ref() != Some(&bytes) {
+                fs::write(&copy, bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
