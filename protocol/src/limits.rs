@@ -1,0 +1,79 @@
+//! Every limit of the protocol: its name, its unit, its reason. Relations between them are checked
+//! at compile time at the end of the file.
+
+/// The protocol versions this build speaks, best first.
+pub const VERSIONS: &[u16] = &[1];
+
+/// Longest game name and match id, in bytes.
+pub const ID_MAX_BYTES: usize = 64;
+/// Longest player name, in bytes of UTF-8.
+pub const PLAYER_NAME_MAX_BYTES: usize = 64;
+/// Largest parameters a first visitor may send, in bytes of JSON.
+pub const PARAMS_MAX_BYTES: usize = 4 * 1024;
+/// Largest resume token, in bytes.
+pub const TOKEN_MAX_BYTES: usize = 128;
+/// Largest message a client may send, in bytes, its lane byte included.
+pub const CLIENT_MESSAGE_MAX_BYTES: usize = 16 * 1024;
+/// Largest message a server may send, in bytes: a full state of the largest room.
+pub const SERVER_MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Largest encoded schema, in bytes.
+pub const SCHEMA_MAX_BYTES: usize = 32 * 1024;
+/// Largest body of a request into a room and of its answer, in bytes.
+pub const REQUEST_MAX_BYTES: usize = 64 * 1024;
+
+/// Most registered component and resource types of a game that are sent.
+pub const COMPONENTS_MAX: usize = 256;
+/// Most input, action and event types of a game, each.
+pub const MESSAGE_TYPES_MAX: usize = 256;
+/// Deepest nesting of a field type.
+pub const TYPE_DEPTH_MAX: usize = 16;
+/// Most words one value may take once quantised (a word is 32 bits).
+pub const VALUE_WORDS_MAX: usize = 64 * 1024;
+/// Most entities one client may see.
+pub const ENTITIES_MAX: usize = 65_536;
+/// Most groups one client may subscribe to.
+pub const SUBSCRIPTIONS_MAX: usize = 64;
+
+/// State frames a link may have in flight before ticks are skipped for it.
+pub const FRAMES_IN_FLIGHT_MAX: u32 = 4;
+/// A client acknowledges at least every this many state frames.
+pub const ACK_EVERY_FRAMES: u32 = 4;
+/// A client acknowledges at least this often while it receives state, in milliseconds.
+pub const ACK_EVERY_MS: u64 = 100;
+/// Events kept for a seat until its client has acknowledged them, in bytes of their frames.
+pub const EVENTS_KEPT_MAX_BYTES: usize = 256 * 1024;
+/// Actions a client keeps until they are applied.
+pub const ACTIONS_KEPT_MAX: usize = 1024;
+/// Actions of one seat the room accepts between two ticks.
+pub const ACTIONS_PER_TICK_MAX: usize = 256;
+/// How far ahead of its tick an input sample may arrive, in milliseconds.
+pub const INPUT_AHEAD_MAX_MS: u64 = 250;
+/// How long a missing input sample repeats the last one before the default stands, in milliseconds.
+pub const INPUT_REPEAT_MS: u64 = 500;
+
+/// Removals a group remembers for clients that fell behind or come back.
+pub const REMOVALS_KEPT_MAX: usize = 4096;
+/// Ticks a turn-based room runs at once while its state keeps changing.
+pub const SETTLE_TICKS_MAX: u32 = 64;
+/// Default seats of a room.
+pub const SEATS_DEFAULT: u16 = 64;
+/// Most seats of a room.
+pub const SEATS_MAX: u16 = 4096;
+/// Most spectators of a room.
+pub const SPECTATORS_MAX: u16 = 4096;
+
+/// A client pings this often, in milliseconds, so that both ends notice a dead link.
+pub const PING_EVERY_MS: u64 = 2_000;
+/// A link on which nothing was heard for this long is dead, in milliseconds.
+pub const LINK_SILENCE_MAX_MS: u64 = 6_000;
+/// Time from the first byte to a complete Hello, in milliseconds.
+pub const HELLO_WITHIN_MS: u64 = 5_000;
+/// Default grace: how long a dropped seat is held, in milliseconds.
+pub const SEAT_GRACE_MS: u64 = 30_000;
+
+const _: () = assert!(PARAMS_MAX_BYTES + TOKEN_MAX_BYTES + 512 <= CLIENT_MESSAGE_MAX_BYTES);
+const _: () = assert!(SCHEMA_MAX_BYTES < SERVER_MESSAGE_MAX_BYTES);
+const _: () = assert!(PING_EVERY_MS * 2 < LINK_SILENCE_MAX_MS);
+const _: () = assert!(LINK_SILENCE_MAX_MS < SEAT_GRACE_MS);
+const _: () = assert!(SEATS_DEFAULT <= SEATS_MAX);
+const _: () = assert!(ACK_EVERY_FRAMES <= FRAMES_IN_FLIGHT_MAX);
