@@ -1,0 +1,209 @@
+// What the browser tests share: a scene is a server with its own data folder and a browser with
+// any number of people in it. It fails when a page complains about anything that was not expected.
+//
+// No test sleeps: it waits until a page shows what should be there.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const binary = process.env.REFEREE_SERVER ?? join(root, 'target/release/referee-examples');
+const screenshots = process.env.REFEREE_SCREENSHOTS ?? join(root, 'target/screenshots');
+const executablePath = process.env.REFEREE_CHROMIUM ?? '/usr/bin/chromium';
+
+/** Far more than anything here takes; only what never happens reaches it. */
+const PATIENCE_MS = 20_000;
+
+/** What Chromium says when the server is away, which a test may bring about. */
+export const SERVER_AWAY = /WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE/;
+
+/** A test that plays on a real server. `body` gets the `Scene`. */
+export function scene(name, body) {
+  test(name, async () => {
+    const scene = await Scene.open(name);
+    try {
+      await body(scene);
+      assert.deepEqual(scene.complaints, [], 'no page may complain');
+    } catch (error) {
+      await scene.report();
+      throw error;
+    } finally {
+      await scene.close();
+    }
+  });
+}
+
+/** A fresh name for a match, so that tests share nothing. */
+export function freshMatch() {
+  return `t-${Math.random().toString(36).slice(2, 12)}`;
+}
+
+/** Waits until `condition`, evaluated in the page with `argument`, is true. */
+export async function until(page, condition, argument = null) {
+  await page.waitForFunction(condition, argument, { timeout: PATIENCE_MS });
+}
+
+/** Waits until the page's room is open and has its first state. */
+export async function untilOpen(page) {
+  await until(page, () => window.room?.status === 'open');
+}
+
+class Scene {
+  /** @type {string[]} What pages complained about. */
+  complaints = [];
+  #expected = [];
+  #pages = [];
+
+  static async open(name) {
+    const scene = new Scene();
+    scene.name = name.replace(/[^a-z0-9]+/gi, '-').toLowerCase();
+    scene.server = new Server();
+    try {
+      await scene.server.start();
+      scene.browser = await launchBrowser();
+    } catch (error) {
+      await scene.server.destroy();
+      throw error;
+    }
+    return scene;
+  }
+
+  /** One browser of its own, with its own storage: tabs opened in it share that. */
+  async person(options = {}) {
+    const context = await this.browser.newContext({
+      viewport: { width: 900, height: 700 },
+      ...options,
+    });
+    context.setDefaultTimeout(PATIENCE_MS);
+    return {
+      open: async (path) => {
+        const page = await context.newPage();
+        this.#watch(page);
+        await page.goto(new URL(path, this.server.url).href);
+        return page;
+      },
+      close: () => context.close(),
+    };
+  }
+
+  /** A page in a browser of its own. */
+  async visit(path, options) {
+    const person = await this.person(options);
+    return person.open(path);
+  }
+
+  /** From now on, complaints that match are no fault. */
+  expectComplaints(pattern) {
+    this.#expected.push(pattern);
+  }
+
+  async screenshot(page, name) {
+    mkdirSync(screenshots, { recursive: true });
+    await page.screenshot({ path: join(screenshots, `${name}.png`) });
+  }
+
+  /** After a failure: what the pages showed, and what the server said. */
+  async report() {
+    for (const [index, page] of this.#pages.entries()) {
+      const name = `failed-${this.name}-${index}`;
+      const showed = await this.screenshot(page, name).then(
+        () => `${name}.png`,
+        () => 'it is closed',
+      );
+      console.log(`page ${index}, ${page.url()}: ${showed}`);
+    }
+    for (const complaint of this.complaints) console.log(`complaint: ${complaint}`);
+    console.log(`the server said:\n${this.server.said}`);
+  }
+
+  async close() {
+    await this.browser.close();
+    await this.server.destroy();
+  }
+
+  #watch(page) {
+    this.#pages.push(page);
+    page.on('pageerror', (error) => this.#complain(page, `error: ${error.message}`));
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) {
+        this.#complain(page, `${message.type()}: ${message.text()} (${message.location().url})`);
+      }
+    });
+  }
+
+  #complain(page, what) {
+    if (!this.#expected.some((pattern) => pattern.test(what))) {
+      this.complaints.push(`${page.url()}: ${what}`);
+    }
+  }
+}
+
+/** A server process; it can stop and come back at the same address with the same data. */
+class Server {
+  said = '';
+  url = '';
+  #data = mkdtempSync(join(tmpdir(), 'referee-test-'));
+  #process = null;
+
+  /** Starts it and waits for the line that says where it is. */
+  async start() {
+    const port = this.url === '' ? '0' : new URL(this.url).port;
+    const server = spawn(binary, ['--port', port, '--data', this.#data], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process = server;
+    server.stderr.setEncoding('utf8').on('data', (text) => (this.said += text));
+    const address = await new Promise((resolve, reject) => {
+      const begin = this.said.length;
+      server.stdout.setEncoding('utf8').on('data', (text) => {
+        this.said += text;
+        const [found] = this.said.slice(begin).match(/http:\/\/\S+(?=\s)/) ?? [];
+        if (found) resolve(found);
+      });
+      const fail = (what) => reject(new Error(`${binary} ${what}. It said:\n${this.said}`));
+      server.once('error', (error) => fail(`cannot be started: ${error.message}`));
+      server.once('exit', (code) => fail(`ended with ${code} before it was ready`));
+      setTimeout(fail, PATIENCE_MS, 'did not say where it is').unref();
+    });
+    this.url = new URL(address).origin;
+  }
+
+  /** Ends it and waits for its end: SIGTERM is asking, SIGKILL is not. */
+  async stop(signal = 'SIGTERM') {
+    const server = this.#process;
+    if (server === null || server.exitCode !== null || server.signalCode !== null) return null;
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    server.kill(signal);
+    const overdue = setTimeout(() => server.kill('SIGKILL'), PATIENCE_MS);
+    const code = await ended;
+    clearTimeout(overdue);
+    return code;
+  }
+
+  async destroy() {
+    await this.stop('SIGKILL');
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+}
+
+/** Playwright gives it a fresh profile folder by itself, and removes that. */
+function launchBrowser() {
+  return chromium.launch({
+    executablePath,
+    headless: true,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}

@@ -1,0 +1,145 @@
+// Tic-tac-toe as people play it: by clicking on what they see.
+
+import assert from 'node:assert/strict';
+import { SERVER_AWAY, freshMatch, scene, until, untilOpen } from './harness.mjs';
+
+/** Opens the match for two players; answers them by their mark. */
+async function players(first, second) {
+  const marks = {};
+  for (const page of [first, second]) {
+    await until(page, () => window.room?.me?.Mark != null);
+    marks[await page.evaluate(() => window.room.me.Mark)] = page;
+  }
+  assert.deepEqual(Object.keys(marks).sort(), ['O', 'X'], 'one of each');
+  return marks;
+}
+
+/** A click on a cell, which everyone then sees. */
+async function place(marks, mark, cell, everyone) {
+  await until(marks[mark], (mark) => window.room.get('Board').turn === mark, mark);
+  await marks[mark].click(`[data-cell="${cell}"]`);
+  for (const page of everyone) await untilShown(page, cell, mark);
+}
+
+/** Waits until the page itself shows the mark, not just the client behind it. */
+async function untilShown(page, cell, mark) {
+  const shows = ([cell, mark]) => {
+    const button = document.querySelector(`[data-cell="${cell}"]`);
+    return button.textContent.trim() === mark || button.dataset.mark === mark;
+  };
+  await until(page, shows, [cell, mark]);
+}
+
+const seat = (page) => page.evaluate(() => window.room.seat);
+const playerCount = (page) => page.evaluate(() => window.room.entities('Player').length);
+
+scene('two play to a win while a third watches, and then play again', async (scene) => {
+  const path = `/tic-tac-toe/${freshMatch()}`;
+  const first = await scene.visit(path);
+  await untilOpen(first);
+  const second = await scene.visit(path);
+  const marks = await players(first, second);
+  const watcher = await scene.visit(path);
+  await untilOpen(watcher);
+  assert.equal(await seat(watcher), null, 'the third has no seat');
+
+  const everyone = [first, second, watcher];
+  await place(marks, 'X', 0, everyone);
+  await place(marks, 'O', 3, everyone);
+  await place(marks, 'X', 1, everyone);
+  await place(marks, 'O', 4, everyone);
+  await scene.screenshot(marks.X, 'tic-tac-toe');
+  await place(marks, 'X', 2, everyone);
+  for (const page of everyone) {
+    await until(page, () => window.room.get('Board').outcome?.Won === 'X');
+  }
+  await scene.screenshot(watcher, 'tic-tac-toe-won');
+
+  await marks.O.getByRole('button', { name: /rematch|again/i }).click();
+  for (const page of everyone) {
+    await until(page, () => window.room.get('Board').cells.every((cell) => cell === null));
+  }
+});
+
+scene('a page that is reloaded keeps its seat', async (scene) => {
+  const path = `/tic-tac-toe/${freshMatch()}`;
+  const first = await scene.visit(path);
+  await untilOpen(first);
+  const second = await scene.visit(path);
+  const marks = await players(first, second);
+  await place(marks, 'X', 4, [first, second]);
+
+  const before = await seat(marks.O);
+  await marks.O.reload();
+  await until(marks.O, () => window.room?.me?.Mark === 'O');
+  assert.equal(await seat(marks.O), before);
+  await untilShown(marks.O, 4, 'X');
+  await place(marks, 'O', 0, [first, second]);
+  assert.equal(await playerCount(marks.X), 2, 'nobody came twice');
+});
+
+scene('two tabs of one browser are two players', async (scene) => {
+  const path = `/tic-tac-toe/${freshMatch()}`;
+  const person = await scene.person();
+  const first = await person.open(path);
+  await untilOpen(first);
+  const second = await person.open(path);
+  const marks = await players(first, second);
+  assert.notEqual(await seat(first), await seat(second));
+  await place(marks, 'X', 8, [first, second]);
+  await place(marks, 'O', 7, [first, second]);
+});
+
+scene('the server stops and starts again mid-game, and both go on by themselves', async (scene) => {
+  const path = `/tic-tac-toe/${freshMatch()}`;
+  const first = await scene.visit(path);
+  await untilOpen(first);
+  const second = await scene.visit(path);
+  const marks = await players(first, second);
+  const everyone = [first, second];
+  await place(marks, 'X', 0, everyone);
+  await place(marks, 'O', 3, everyone);
+  const seats = [await seat(first), await seat(second)];
+  for (const page of everyone) await page.evaluate(() => (window.neverReloaded = true));
+
+  scene.expectComplaints(SERVER_AWAY);
+  assert.equal(await scene.server.stop('SIGTERM'), 0, 'it ends well when it is asked to');
+  for (const page of everyone) await until(page, () => window.room.status === 'reconnecting');
+  await scene.screenshot(marks.O, 'tic-tac-toe-reconnecting');
+  await scene.server.start();
+
+  for (const page of everyone) await untilOpen(page);
+  assert.deepEqual([await seat(first), await seat(second)], seats, 'each in their own seat');
+  for (const page of everyone) {
+    await untilShown(page, 0, 'X');
+    await untilShown(page, 3, 'O');
+  }
+  await place(marks, 'X', 1, everyone);
+  await place(marks, 'O', 4, everyone);
+  await place(marks, 'X', 2, everyone);
+  for (const page of everyone) {
+    await until(page, () => window.room.get('Board').outcome?.Won === 'X');
+    assert.equal(await page.evaluate(() => window.neverReloaded), true);
+  }
+});
+
+scene('a board without three in a row is a draw', async (scene) => {
+  const path = `/tic-tac-toe/${freshMatch()}`;
+  const first = await scene.visit(path);
+  await untilOpen(first);
+  const second = await scene.visit(path);
+  const marks = await players(first, second);
+  for (const [turn, cell] of [0, 1, 2, 4, 3, 5, 7, 6, 8].entries()) {
+    await place(marks, turn % 2 === 0 ? 'X' : 'O', cell, [first, second]);
+  }
+  await until(first, () => window.room.get('Board').outcome === 'Draw');
+});
+
+scene('the board fits a phone', async (scene) => {
+  const phone = { viewport: { width: 375, height: 667 }, hasTouch: true, isMobile: true };
+  const page = await scene.visit(`/tic-tac-toe/${freshMatch()}`, phone);
+  await untilOpen(page);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(overflow <= 0, `${overflow} px too wide`);
+  await scene.screenshot(page, 'tic-tac-toe-phone');
+});
