@@ -1,1 +1,4 @@
-//! referee-room
+//! The room core.
+pub mod entry;
+pub mod output;
+pub mod room;

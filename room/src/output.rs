@@ -1,0 +1,98 @@
+//! What a room hands to its host: everything it wants done outside.
+
+use std::sync::Arc;
+
+use referee_protocol::frame::PreludeBytes;
+use referee_protocol::{LinkId, Refusal, Seat, SessionId};
+
+/// One thing to do, in order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A session's join or resume was decided. Comes before the first [`Output::Send`] to its link.
+    Joined {
+        /// The session.
+        session: SessionId,
+        /// What was decided.
+        outcome: Joined,
+    },
+    /// Send a frame.
+    Send {
+        /// On this link.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// The answer to a request.
+    Reply {
+        /// The request's number.
+        request: u64,
+        /// An HTTP status.
+        status: u16,
+        /// JSON.
+        body: Vec<u8>,
+    },
+    /// End a session's connection.
+    Disconnect {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Save the room: this snapshot is the room at the end of the tick just run.
+    Save(Vec<u8>),
+}
+
+/// How a join or a resume ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Joined {
+    /// The session has a seat.
+    Seated {
+        /// Which.
+        seat: Seat,
+        /// The seat's generation, for the resume token.
+        generation: u64,
+        /// Whether it held the seat before.
+        resumed: bool,
+        /// The number of its last applied action.
+        last_action: u64,
+        /// The number of the last event before the first one that will be sent.
+        last_event: u64,
+        /// Events were dropped because too many waited.
+        events_lost: bool,
+    },
+    /// The session watches.
+    Watching,
+    /// It may not join.
+    Refused(Refusal),
+}
+
+/// A frame: a head of its own and parts it shares with others, to be written in this order.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The lane byte and, in a state frame, the prelude.
+    pub head: PreludeBytes,
+    /// The rest.
+    pub parts: Vec<Arc<[u8]>>,
+}
+
+impl Frame {
+    /// How many bytes the frame has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.as_slice().len() + self.parts.iter().map(|part| part.len()).sum::<usize>()
+    }
+
+    /// Whether the frame has no bytes, which no frame a room sends is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The frame's bytes in one piece.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut out = self.head.as_slice().to_vec();
+        self.parts.iter().for_each(|part| out.extend_from_slice(part));
+        out
+    }
+}
