@@ -15,6 +15,7 @@ sysroot=/usr/lib/rustlib
 std=$sysroot/$target/lib
 stamp=$std/.built-for
 links=/usr/local/lib/rust-web
+base=$(rustup show active-toolchain | cut -d' ' -f1) # cargo and the linker come from here
 
 say() { printf 'wasm-setup: %s\n' "$*" >&2; }
 
@@ -47,7 +48,7 @@ link_linker() {
     local lld
     [ ! -x "$sysroot/$host/bin/rust-lld" ] || return 0
     mkdir -p "$sysroot/$host/bin"
-    lld=$(rustup run stable rustc --print sysroot 2>/dev/null || true)/lib/rustlib/$host/bin/rust-lld
+    lld=$(rustup run "$base" rustc --print sysroot 2>/dev/null || true)/lib/rustlib/$host/bin/rust-lld
     if [ ! -x "$lld" ]; then
         apt_get install -y --no-install-recommends lld-22
         lld=/usr/bin/wasm-ld-22
@@ -59,7 +60,7 @@ link_linker() {
 link_toolchain() {
     mkdir -p "$links/bin" "$links/lib"
     ln -sfn "$rustc" "$links/bin/rustc"
-    ln -sfn "$(rustup which --toolchain stable cargo)" "$links/bin/cargo"
+    ln -sfn "$(rustup which --toolchain "$base" cargo)" "$links/bin/cargo"
     has_toolchain || rustup toolchain link web "$links"
 }
 
@@ -91,7 +92,7 @@ compile_std() {
     (cd "$work/stub" && env -u RUSTFLAGS -u CARGO_BUILD_TARGET -u RUSTUP_TOOLCHAIN \
         RUSTC=$rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=-Cembed-bitcode=yes \
-        rustup run stable cargo build -q --release -Z build-std=std,panic_abort --target $target)
+        rustup run "$base" cargo build -q --release -Z build-std=std,panic_abort --target $target)
 }
 
 build_std() {
@@ -108,10 +109,7 @@ build_std() {
     compiler >"$stamp"
 }
 
-if is_ready; then
-    say "ready"
-    exit 0
-fi
+! is_ready || exit 0
 [ "${1:-}" != --check ] || exit 1
 install_compiler
 link_linker

@@ -53,7 +53,7 @@ impl Play {
 /// `cargo xtask wasm`: the browser client, and before it the target that it is built for.
 pub(crate) fn build_client(project: &Project) -> Result {
     let mut toolchain = None;
-    phase(project, "target", "looking for the wasm32 target", |log| {
+    phase(project, "target", "making sure of the wasm32 target", |log| {
         toolchain = Some(setup::wasm_toolchain(project, log)?);
         Ok(())
     })?;

@@ -36,9 +36,7 @@ pub(crate) fn wasm_toolchain(project: &Project, log: &mut Log) -> Result<Toolcha
         return Ok(Toolchain::Default);
     }
     let script = script(project);
-    if command::find("bash").is_some()
-        && command::program(&script, &project.root).arg("--check").status()?.success()
-    {
+    if command::answer(command::program(&script, &project.root).arg("--check")).is_some() {
         return Ok(Toolchain::Debian);
     }
     let Err(refusal) = add_with_rustup(project, log) else {
@@ -75,5 +73,10 @@ fn add_with_rustup(project: &Project, log: &mut Log) -> Result {
     let mut rustup = command::program("rustup", &project.root);
     // Without a network it should say so at once.
     rustup.args(["target", "add", WASM_TARGET]).env("RUSTUP_MAX_RETRIES", "0");
-    log.run(&mut rustup)
+    log.run(&mut rustup)?;
+    // A `rustc` in front of rustup's in PATH would not have got it.
+    if default_compiler_has_target(&project.root) {
+        return Ok(());
+    }
+    Err("rustup has added the target to another compiler than the one in PATH".into())
 }
