@@ -62,14 +62,15 @@ pub(crate) fn check_portable(project: &Project, toolchain: Toolchain, log: &mut 
     Err(format!("these crates do not run in a browser: {}", faults.join(", ")).into())
 }
 
-/// Builds one crate as a module of its own with all its code kept in, and looks at what that code
-/// would ask of its surroundings: a symbol that nobody defines becomes an import from "env".
+/// Builds one crate as a module of its own and looks at what it would ask of its surroundings: a
+/// symbol that nobody defines becomes an import from "env". The module exports nothing, so compiler
+/// and linker must be told to keep its code.
 fn check_module(project: &Project, toolchain: Toolchain, package: &str, log: &mut Log) -> Result {
     let target = target(project);
     let mut cargo = toolchain.cargo(project);
     cargo.args(["rustc", "-p", package, "--lib", "--no-default-features"]);
     cargo.args(["--crate-type", "cdylib", "--target", WASM_TARGET, "--target-dir"]);
-    cargo.arg(&target).args(["--", "-C", "link-dead-code"]);
+    cargo.arg(&target).args(["--", "-C", "link-dead-code", "-C", "link-arg=--no-gc-sections"]);
     log.run(&mut cargo)?;
     let file = format!("{}.wasm", package.replace('-', "_"));
     let module = target.join(WASM_TARGET).join("debug").join(file);
