@@ -1,7 +1,15 @@
 // The counter counts, wherever a count comes from.
 
 import assert from 'node:assert/strict';
-import { SERVER_AWAY, freshMatch, scene, until, untilOpen } from './harness.mjs';
+import {
+  PHONE,
+  SERVER_AWAY,
+  assertFits,
+  freshMatch,
+  scene,
+  until,
+  untilOpen,
+} from './harness.mjs';
 
 const untilCount = (page, count) =>
   until(page, (count) => document.querySelector('#count').textContent.trim() === count, `${count}`);
@@ -63,4 +71,11 @@ scene('the count outlives the server, for those who stay and those who come', as
   await untilOpen(stays);
   await stays.click('#press');
   for (const page of [stays, comes]) await untilCount(page, 4);
+});
+
+scene('the counter fits a phone', async (scene) => {
+  const page = await scene.visit(`/counter/${freshMatch()}`, PHONE);
+  await untilOpen(page);
+  await assertFits(page);
+  await scene.screenshot(page, 'counter-phone');
 });

@@ -23,6 +23,9 @@ const PATIENCE_MS = 20_000;
 /** What Chromium says when the server is away, which a test may bring about. */
 export const SERVER_AWAY = /WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE/;
 
+/** For `person` and `visit`: a small telephone, held upright. */
+export const PHONE = { viewport: { width: 375, height: 667 }, hasTouch: true, isMobile: true };
+
 /** A test that plays on a real server. `body` gets the `Scene`. */
 export function scene(name, body) {
   test(name, async () => {
@@ -52,6 +55,12 @@ export async function until(page, condition, argument = null) {
 /** Waits until the page's room is open and has its first state. */
 export async function untilOpen(page) {
   await until(page, () => window.room?.status === 'open');
+}
+
+/** Nothing of the page is cut off at the right. */
+export async function assertFits(page) {
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(overflow <= 0, `the page is ${overflow} px too wide`);
 }
 
 class Scene {

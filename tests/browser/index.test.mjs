@@ -1,7 +1,7 @@
 // The index page: which games there are, and a private match to share.
 
 import assert from 'node:assert/strict';
-import { scene, untilOpen } from './harness.mjs';
+import { PHONE, assertFits, scene, untilOpen } from './harness.mjs';
 
 /** How many random bits each match id can hold, judged by the letters that all of them use. */
 function bits(ids) {
@@ -16,7 +16,8 @@ function bits(ids) {
 
 /** Makes a private match of tic-tac-toe; answers the address it leads to. */
 async function privateMatch(page) {
-  await page.locator('[data-game="tic-tac-toe"] [data-private]').click();
+  const card = page.locator('[data-game="tic-tac-toe"]');
+  await card.getByRole('button', { name: 'New private match' }).click();
   await page.waitForURL(/\/tic-tac-toe\/.+/);
   return new URL(page.url()).pathname;
 }
@@ -24,10 +25,11 @@ async function privateMatch(page) {
 scene('it lists the games', async (scene) => {
   const page = await scene.visit('/');
   for (const game of ['counter', 'tic-tac-toe']) {
-    assert.ok(await page.locator(`a[href^="/${game}"]`).first().isVisible(), game);
+    await page.locator(`[data-game="${game}"]`).waitFor({ state: 'visible' });
   }
   await scene.screenshot(page, 'index');
-  await page.locator('a[href^="/counter"]').first().click();
+  await page.locator('[data-game="counter"]').getByRole('button', { name: 'Open' }).click();
+  await page.waitForURL(/\/counter\/lobby$/);
   await untilOpen(page);
 });
 
@@ -43,6 +45,13 @@ scene('it makes a fresh private match to share', async (scene) => {
   assert.notEqual(first, other);
   const ids = [first, other].map((path) => path.split('/').at(-1));
   assert.ok(bits(ids) >= 80, `${ids} hold ${bits(ids)} random bits`);
+});
+
+scene('it fits a phone', async (scene) => {
+  const page = await scene.visit('/', PHONE);
+  await page.locator('[data-game="counter"]').waitFor({ state: 'visible' });
+  await assertFits(page);
+  await scene.screenshot(page, 'index-phone');
 });
 
 scene('the index is never cached', async (scene) => {
