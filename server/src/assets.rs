@@ -1,0 +1,1 @@
+//! The pages and the browser client inside the binary.

@@ -1,0 +1,123 @@
+//! HTTP: the accept loop, pages, assets, and the ways into rooms.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
+use referee_protocol::{Kind, Refusal};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::key::RoomKey;
+use crate::store::Store;
+
+/// A game as `/api/games` and the index page show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct GameListing {
+    /// The name it is hosted under.
+    pub name: String,
+    /// Realtime or turn-based.
+    pub kind: Kind,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<&'static str>,
+    /// One sentence about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'static str>,
+    /// Its page; none for the page that is driven by the schema.
+    #[serde(skip)]
+    pub page: Option<&'static str>,
+}
+
+/// A room as `/api/rooms` shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RoomListing {
+    /// The game.
+    pub game: String,
+    /// The match.
+    #[serde(rename = "match")]
+    pub match_id: String,
+    /// Seats taken.
+    pub players: u16,
+    /// Most seats.
+    pub seats: u16,
+}
+
+/// A request into a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomRequest {
+    /// `GET`, `POST`, ..
+    pub method: String,
+    /// What follows `/call` in the path: empty, or beginning with `/`.
+    pub path: String,
+    /// JSON, or empty.
+    pub body: Vec<u8>,
+}
+
+/// A room's answer to a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomReply {
+    /// An HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// One of the connections the server may hold; goes back when dropped. Whoever takes over a socket
+/// keeps it as long as the socket.
+#[derive(Clone)]
+pub struct ConnectionSlot {
+    _held: Arc<()>,
+}
+
+/// A client that asks to speak WebSocket.
+pub struct Upgrade {
+    /// Where it wants to, or why it may not. A refusal is told over the opened socket, because a
+    /// page cannot see why a handshake failed.
+    pub key: Result<RoomKey, Refusal>,
+    /// Gives the socket once the 101 is sent: `Upgraded::downcast::<TokioIo<TcpStream>>` works.
+    pub socket: OnUpgrade,
+    /// The request's method, path and headers.
+    pub parts: Parts,
+    /// The client's address.
+    pub from: IpAddr,
+    /// To be kept as long as the socket.
+    pub slot: ConnectionSlot,
+}
+
+/// What HTTP needs of the rooms.
+pub trait Rooms: Send + Sync + 'static {
+    /// The hosted games. Asked once.
+    fn games(&self) -> Vec<GameListing>;
+
+    /// The rooms that are listed in public.
+    fn public_rooms(&self) -> Vec<RoomListing>;
+
+    /// Brings a request into a room, which it brings up; the future ends with the room's answer.
+    fn request(
+        &self,
+        key: RoomKey,
+        from: IpAddr,
+        request: RoomRequest,
+    ) -> impl Future<Output = Result<RoomReply, Refusal>> + Send;
+
+    /// Answers the handshake (101, or what is wrong with it) and takes the socket.
+    fn upgrade(&self, upgrade: Upgrade) -> Response;
+}
+
+/// Serves until `stop` turns true; then takes no more connections and ends when those at work on a
+/// request have been answered. Upgraded sockets are not waited for.
+pub async fn serve<R: Rooms>(
+    listener: TcpListener,
+    config: Arc<Config>,
+    rooms: Arc<R>,
+    store: Arc<Store>,
+    stop: watch::Receiver<bool>,
+) {
+    let _ = (listener, config, rooms, store, stop);
+}
