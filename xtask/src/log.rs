@@ -104,3 +104,29 @@ fn command_line(command: &Command) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_shows_its_end_and_says_that_there_is_more() {
+        let folder = std::env::temp_dir().join(format!("referee-log-{}", std::process::id()));
+        let mut log = Log::file(&folder, "step").unwrap();
+        for line in 0..=TAIL_LINES {
+            log.say(&line.to_string()).unwrap();
+        }
+        let tail = log.tail();
+        assert!(tail.contains("last 120 lines"), "{tail}");
+        assert!(!tail.contains("| 0\n") && tail.contains("| 1\n") && tail.ends_with("| 120\n"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_failing_program_is_named_with_its_arguments() {
+        let error = Log::Terminal.run(Command::new("cargo").arg("no-such-command")).unwrap_err();
+        assert!(error.to_string().contains("`cargo no-such-command`"), "{error}");
+        let error = Log::Terminal.run(&mut Command::new("no-such-program")).unwrap_err();
+        assert!(error.to_string().contains("cannot start no-such-program"), "{error}");
+    }
+}

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// What the server is started with; what is left out is the server's own default.
 #[derive(Args)]
@@ -52,12 +53,9 @@ impl Play {
 
 /// `cargo xtask wasm`: the browser client, and before it the target that it is built for.
 pub(crate) fn build_client(project: &Project) -> Result {
-    let mut toolchain = None;
-    phase(project, "target", "making sure of the wasm32 target", |log| {
-        toolchain = Some(setup::wasm_toolchain(project, log)?);
-        Ok(())
+    let toolchain = phase(project, "target", "making sure of the wasm32 target", |log| {
+        setup::wasm_toolchain(project, log)
     })?;
-    let toolchain = toolchain.ok_or("no wasm32 toolchain")?;
     phase(project, "client", "building the browser client", |log| {
         wasm::build_client(project, toolchain, log)
     })
@@ -75,12 +73,12 @@ pub(crate) fn server_binary(project: &Project) -> PathBuf {
 }
 
 /// One long step: says what it does, how long it has taken so far, and what went wrong.
-fn phase(
+fn phase<T>(
     project: &Project,
     name: &str,
     title: &str,
-    work: impl FnOnce(&mut Log) -> Result,
-) -> Result {
+    work: impl FnOnce(&mut Log) -> Result<T>,
+) -> Result<T> {
     let at_terminal = std::io::stderr().is_terminal();
     let mut log = if at_terminal {
         Log::Terminal
@@ -88,7 +86,7 @@ fn phase(
         Log::file(&project.target, &format!("play-{name}"))?
     };
     eprintln!("xtask: {title} ...");
-    let heartbeat = |elapsed: std::time::Duration| {
+    let heartbeat = |elapsed: Duration| {
         // At a terminal cargo draws its own progress.
         if !at_terminal {
             eprintln!("xtask: still {title}, {} s", elapsed.as_secs());
@@ -96,9 +94,9 @@ fn phase(
     };
     let (outcome, took) = timed(heartbeat, || work(&mut log));
     match outcome {
-        Ok(()) => {
+        Ok(result) => {
             eprintln!("xtask: {title}: done, {:.1} s", took.as_secs_f32());
-            Ok(())
+            Ok(result)
         }
         Err(error) => {
             eprint!("{}", log.tail());

@@ -118,3 +118,29 @@ fn mirror(from: &Path, to: &Path) -> Result {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirroring_leaves_equal_files_alone_and_removes_strangers() {
+        let folder = std::env::temp_dir().join(format!("referee-mirror-{}", std::process::id()));
+        let (from, to) = (folder.join("from"), folder.join("to"));
+        fs::create_dir_all(from.join("snippets")).unwrap();
+        fs::create_dir_all(to.join("old")).unwrap();
+        fs::write(from.join("same"), "same").unwrap();
+        fs::write(from.join("snippets/new"), "new").unwrap();
+        fs::write(to.join("same"), "same").unwrap();
+        fs::write(to.join("stranger"), "").unwrap();
+        let written = |file: &Path| fs::metadata(file).unwrap().modified().unwrap();
+        let before = written(&to.join("same"));
+
+        mirror(&from, &to).unwrap();
+
+        assert_eq!(written(&to.join("same")), before);
+        assert_eq!(fs::read_to_string(to.join("snippets/new")).unwrap(), "new");
+        assert!(!to.join("stranger").exists() && !to.join("old").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
