@@ -28,7 +28,7 @@ scene('it lists the games', async (scene) => {
     await page.locator(`[data-game="${game}"]`).waitFor({ state: 'visible' });
   }
   await scene.screenshot(page, 'index');
-  await page.locator('[data-game="counter"]').getByRole('button', { name: 'Open' }).click();
+  await page.locator('[data-game="counter"]').getByRole('link', { name: 'Open' }).click();
   await page.waitForURL(/\/counter\/lobby$/);
   await untilOpen(page);
 });
