@@ -1,1 +1,33 @@
-//! referee-client
+//! The client's side of a match, without I/O: what to send, what to believe, when to try again.
+//!
+//! A [`Session`] owns no socket and reads no clock. A driver (the browser's, tokio's, a test's)
+//! feeds it what happened and when, and does what it asks for; the same session runs in all three.
+//!
+//! The contract between the two:
+//!
+//! 1. The driver calls one of `handle_open`, `handle_frame`, `handle_close`, `handle_timeout`, or a
+//!    wish of the player (`send_action`, `set_input`, `leave`).
+//! 2. After every such call it drains `poll_output` and does what it says, drains `poll_event`, and
+//!    arms one timer for `poll_timeout`. A new session has a timeout at 0: it wants to connect.
+//! 3. There is at most one connection. After [`Output::Disconnect`] the driver feeds nothing more
+//!    that comes from the one it closed.
+//!
+//! Times are milliseconds on any clock that never goes back.
+
+mod actions;
+mod config;
+mod error;
+mod events;
+mod inputs;
+mod link;
+mod output;
+mod references;
+mod retry;
+mod session;
+
+pub use config::Config;
+pub use error::{ClientError, Reason};
+pub use output::{Dropped, Event, Kind, Output, Status};
+pub use referee_protocol as protocol;
+pub use retry::{RETRY_AFTER_MAX_MS, RETRY_MAX_MS};
+pub use session::{EVENTS_WAITING_MAX, EntityView, Session, UNREADABLE_LINKS_MAX, close_code};

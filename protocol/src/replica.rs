@@ -148,6 +148,18 @@ impl Replica {
         self.handles.iter().map(|(id, handle)| (*id, *handle))
     }
 
+    /// The number this replica gave an entity, where it is seen.
+    #[must_use]
+    pub fn handle(&self, id: WireId) -> Option<u32> {
+        self.handles.get(&id).copied()
+    }
+
+    /// The wire id of the entity that has this number.
+    #[must_use]
+    pub fn wire_id(&self, handle: u32) -> Option<WireId> {
+        self.handles.iter().find(|(_, h)| **h == handle).map(|(id, _)| *id)
+    }
+
     /// The components of an entity (or of the room: its resources), by number, sorted.
     #[must_use]
     pub fn components(&self, id: WireId) -> BTreeMap<u16, &[u32]> {

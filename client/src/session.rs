@@ -1,0 +1,225 @@
+//! The session: one player's stay in one match, over as many connections as it takes.
+
+mod read;
+mod receive;
+mod timing;
+mod wish;
+
+use crate::actions::Actions;
+use crate::config::Config;
+use crate::error::Reason;
+use crate::inputs::Inputs;
+use crate::link::Link;
+use crate::output::{Event, Output, Status};
+use crate::retry::{Jitter, Retry};
+use referee_protocol::hash::hash;
+use referee_protocol::limits::VERSIONS;
+use referee_protocol::message::{self, ClientControl, Hello, Resume};
+use referee_protocol::{Code, Incarnation, Replica, Schema, Seat};
+use std::collections::VecDeque;
+
+pub use read::EntityView;
+pub use timing::UNREADABLE_LINKS_MAX;
+
+/// Most events that wait for `poll_event`. States that follow each other count as one. When there
+/// are more, the oldest go and [`Event::EventsLost`] stands in their place.
+pub const EVENTS_WAITING_MAX: usize = 8192;
+
+/// The code in a WebSocket's close code, where it is one of ours.
+#[must_use]
+pub fn close_code(number: u16) -> Option<Code> {
+    Code::from_number(number.checked_sub(4000)?)
+}
+
+/// Where the connection stands.
+#[derive(Debug)]
+enum Connection {
+    /// There is none until this time.
+    Waiting { until: u64 },
+    /// It is being opened; given up at this time.
+    Dialing { until: u64 },
+    /// It is open.
+    Up(Box<Link>),
+    /// There will be none any more.
+    Closed,
+}
+
+/// A schema and the bytes it came in, whose hash the handshake compares.
+#[derive(Debug)]
+struct KnownSchema {
+    schema: Schema,
+    bytes: Vec<u8>,
+    hash: u64,
+}
+
+impl KnownSchema {
+    fn new(bytes: &[u8]) -> Result<Self, referee_protocol::schema::SchemaError> {
+        let schema = Schema::decode(bytes)?;
+        Ok(Self { schema, bytes: bytes.to_vec(), hash: hash(bytes) })
+    }
+}
+
+/// One player's stay in one match. The crate's page says how a driver works with it; [`Status`]
+/// draws its states.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    status: Status,
+    reason: Option<Reason>,
+    connection: Connection,
+    retry: Retry,
+    /// Connections in a row that brought something unreadable.
+    unreadable: u32,
+    schema: Option<KnownSchema>,
+    replica: Replica,
+    /// What the replica holds: what the next Hello may say it knows.
+    known: Option<Resume>,
+    seat: Option<Seat>,
+    /// Whether a Welcome has ever come.
+    welcomed: bool,
+    /// The room's life as the newest Welcome names it.
+    incarnation: Incarnation,
+    /// The hash of the schema that is to come.
+    awaited_schema: u64,
+    actions: Actions,
+    inputs: Inputs,
+    ping_ms: Option<f64>,
+    ended: Option<String>,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session that wants to connect: its timeout is at 0.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let retry = Retry::new(Jitter::new(config.seed));
+        // A schema from elsewhere that is damaged is none; the server sends its own.
+        let schema = config.schema.as_deref().and_then(|bytes| KnownSchema::new(bytes).ok());
+        Self {
+            config,
+            status: Status::Connecting,
+            reason: None,
+            connection: Connection::Waiting { until: 0 },
+            retry,
+            unreadable: 0,
+            schema,
+            replica: Replica::default(),
+            known: None,
+            seat: None,
+            welcomed: false,
+            incarnation: Incarnation::default(),
+            awaited_schema: 0,
+            actions: Actions::default(),
+            inputs: Inputs::default(),
+            ping_ms: None,
+            ended: None,
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The next thing the driver is to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The connection that [`Output::Connect`] asked for is open.
+    pub fn handle_open(&mut self, now: u64) {
+        if !matches!(self.connection, Connection::Dialing { .. }) {
+            return;
+        }
+        let hello = Hello {
+            versions: VERSIONS.to_vec(),
+            name: self.config.name.clone(),
+            schema: self.schema.as_ref().map(|schema| schema.hash),
+            token: self.config.token.clone().filter(|_| !self.config.watch),
+            resume: self.known,
+            params: self.config.params.clone(),
+            watch: self.config.watch,
+            ..Hello::default()
+        };
+        self.connection = Connection::Up(Box::new(Link::new(now, self.known.is_none())));
+        self.send(message::encode(&ClientControl::Hello(hello)));
+    }
+
+    /// The connection was closed by the other end, broke, or could not be opened. `code` is the
+    /// server's, where it gave one (see [`close_code`]).
+    pub fn handle_close(&mut self, now: u64, code: Option<Code>, text: &str) {
+        if matches!(self.connection, Connection::Dialing { .. } | Connection::Up(_)) {
+            let text = if text.is_empty() { "the connection was lost" } else { text };
+            self.lost(now, Reason { code, message: text.into() }, None);
+        }
+    }
+
+    /// Gives up the seat and closes for good.
+    pub fn leave(&mut self) {
+        if self.status == Status::Closed {
+            return;
+        }
+        if matches!(self.connection, Connection::Up(_)) {
+            self.send(message::encode(&ClientControl::Leave));
+        }
+        self.disconnect(Code::Left);
+        let message = "the player left".into();
+        self.close(Reason { code: Some(Code::Left), message });
+    }
+
+    fn send(&mut self, frame: Vec<u8>) {
+        self.outputs.push_back(Output::Send(frame));
+    }
+
+    /// Closes what connection there is, from this end.
+    fn disconnect(&mut self, code: Code) {
+        if matches!(self.connection, Connection::Dialing { .. } | Connection::Up(_)) {
+            self.outputs.push_back(Output::Disconnect { code });
+        }
+    }
+
+    /// Closes the session for good.
+    fn close(&mut self, reason: Reason) {
+        self.connection = Connection::Closed;
+        self.actions = Actions::default();
+        self.inputs.clear();
+        if matches!(reason.code, Some(Code::Left | Code::Kicked | Code::Idle)) {
+            // The seat is gone, and its token with it.
+            self.store_token(None);
+        }
+        self.set_status(Status::Closed, Some(reason));
+    }
+
+    fn store_token(&mut self, token: Option<String>) {
+        // Who only watches leaves the seat of an earlier session alone.
+        if !self.config.watch && self.config.token != token {
+            self.config.token.clone_from(&token);
+            self.outputs.push_back(Output::StoreToken(token));
+        }
+    }
+
+    fn set_status(&mut self, status: Status, reason: Option<Reason>) {
+        if self.status != status || self.reason != reason {
+            self.status = status;
+            self.reason.clone_from(&reason);
+            self.push_event(Event::Status { status, reason });
+        }
+    }
+
+    fn push_event(&mut self, event: Event) {
+        if let (Event::State { .. }, Some(last @ Event::State { .. })) =
+            (&event, self.events.back_mut())
+        {
+            *last = event;
+            return;
+        }
+        self.events.push_back(event);
+        if self.events.len() > EVENTS_WAITING_MAX {
+            self.events.drain(..2);
+            self.events.push_front(Event::EventsLost);
+        }
+    }
+}
