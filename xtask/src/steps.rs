@@ -21,7 +21,8 @@ pub(crate) fn format(project: &Project, log: &mut Log) -> Result {
 /// `--locked` makes this also the step that finds a forgotten `Cargo.lock`.
 pub(crate) fn clippy(project: &Project, log: &mut Log) -> Result {
     let mut clippy = cargo(project);
-    clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--keep-going"]);
+    clippy.args(["--", "-D", "warnings"]);
     log.run(&mut clippy)
 }
 
