@@ -1,0 +1,253 @@
+//! What waits to be written: the newest per room, bounded in bytes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::StoredRoom;
+use crate::key::RoomKey;
+
+/// Numbers reserved at a time.
+pub(super) const NUMBERS_BLOCK: u64 = 1024;
+/// With fewer numbers left than this, the next block is reserved.
+const NUMBERS_LOW: u64 = NUMBERS_BLOCK / 2;
+/// How often expired rooms are looked for.
+pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// What is to be done to a room's row.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Write it.
+    Save(StoredRoom),
+    /// Remove it.
+    Delete,
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Save(room) => room.snapshot.len() + 128,
+            Self::Delete => 128,
+        }
+    }
+}
+
+pub(super) type Changes = BTreeMap<RoomKey, Arc<Change>>;
+
+/// One transaction's worth of work.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) changes: Changes,
+    /// The end of the numbers to reserve.
+    pub(super) numbers_end: Option<u64>,
+    /// Look for expired rooms as well.
+    pub(super) sweep: bool,
+    /// Changes queued up to here are durable once this batch is.
+    pub(super) up_to: u64,
+}
+
+/// The queue, behind the store's lock.
+pub(super) struct Queue {
+    waiting: Changes,
+    /// What the writer works on; still to be found by a load.
+    writing: Changes,
+    bytes: usize,
+    max_bytes: usize,
+    /// Changes queued so far.
+    pub(super) accepted: u64,
+    /// The next number to give out, and the end of what is reserved on disk.
+    next_number: u64,
+    numbers_end: u64,
+    sweep_at: Instant,
+    /// Why the last write failed, while it is not made good.
+    pub(super) failing: Option<String>,
+    retry_at: Option<Instant>,
+    retry_after: Duration,
+    /// Somebody waits: try now.
+    pub(super) urgent: bool,
+    pub(super) closing: bool,
+}
+
+impl Queue {
+    pub(super) fn new(max_bytes: usize, first_number: u64, now: Instant) -> Self {
+        Self {
+            waiting: Changes::new(),
+            writing: Changes::new(),
+            bytes: 0,
+            max_bytes,
+            accepted: 0,
+            next_number: first_number,
+            numbers_end: first_number,
+            sweep_at: now,
+            failing: None,
+            retry_at: None,
+            retry_after: RETRY_FIRST,
+            urgent: false,
+            closing: false,
+        }
+    }
+
+    /// Queues a change in place of an older one of the same room; false when there is no room for
+    /// it, or the store closes.
+    pub(super) fn push(&mut self, key: RoomKey, change: Change) -> bool {
+        let freed = self.waiting.get(&key).map_or(0, |old| old.bytes());
+        let bytes = self.bytes - freed + change.bytes();
+        if self.closing || (bytes > self.max_bytes && self.bytes > freed) {
+            return false;
+        }
+        self.bytes = bytes;
+        self.waiting.insert(key, Arc::new(change));
+        self.accepted += 1;
+        true
+    }
+
+    /// The newest change of a room that is not on disk yet.
+    pub(super) fn find(&self, key: &RoomKey) -> Option<Arc<Change>> {
+        self.waiting.get(key).or_else(|| self.writing.get(key)).cloned()
+    }
+
+    /// How many rooms wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.writing.len()
+    }
+
+    /// The next reserved number, if there is one.
+    pub(super) fn take_number(&mut self) -> Option<u64> {
+        let number = (self.next_number < self.numbers_end).then_some(self.next_number)?;
+        self.next_number += 1;
+        Some(number)
+    }
+
+    /// Whether the writer should reserve more numbers.
+    pub(super) fn numbers_low(&self) -> bool {
+        self.numbers_end - self.next_number < NUMBERS_LOW
+    }
+
+    /// When there will be work, if nothing else comes: none for "now".
+    pub(super) fn next_work(&self, now: Instant) -> Option<Duration> {
+        let waits = !self.waiting.is_empty() || self.numbers_low();
+        let at = match self.retry_at {
+            _ if self.urgent || self.closing => return None,
+            Some(retry_at) => retry_at,
+            None if waits => return None,
+            None => self.sweep_at,
+        };
+        at.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    /// Takes all the work there is.
+    pub(super) fn take(&mut self, now: Instant) -> Batch {
+        self.urgent = false;
+        self.writing = std::mem::take(&mut self.waiting);
+        Batch {
+            changes: self.writing.clone(),
+            numbers_end: self.numbers_low().then(|| self.numbers_end + NUMBERS_BLOCK),
+            sweep: now >= self.sweep_at && !self.closing,
+            up_to: self.accepted,
+        }
+    }
+
+    /// The batch is durable. Returns whether writing failed before.
+    pub(super) fn done(&mut self, batch: &Batch, swept_all: bool, now: Instant) -> bool {
+        self.bytes -= self.writing.values().map(|change| change.bytes()).sum::<usize>();
+        self.writing.clear();
+        if let Some(end) = batch.numbers_end {
+            self.numbers_end = end;
+        }
+        if batch.sweep && swept_all {
+            self.sweep_at = now + SWEEP_EVERY;
+        }
+        self.retry_at = None;
+        self.retry_after = RETRY_FIRST;
+        self.failing.take().is_some()
+    }
+
+    /// The batch was not written: what no newer change replaces waits again. Returns whether this
+    /// is the first failure in a row.
+    pub(super) fn failed(&mut self, why: String, now: Instant) -> bool {
+        for (key, change) in std::mem::take(&mut self.writing) {
+            let bytes = change.bytes();
+            match self.waiting.entry(key) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(change);
+                }
+                std::collections::btree_map::Entry::Occupied(_) => self.bytes -= bytes,
+            }
+        }
+        self.retry_at = Some(now + self.retry_after);
+        self.retry_after = (self.retry_after * 2).min(RETRY_MAX);
+        self.failing.replace(why).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::games::game_name;
+    use referee_protocol::MatchId;
+
+    fn key(name: &str) -> RoomKey {
+        RoomKey { game: game_name("game").unwrap(), match_id: MatchId::new(name).unwrap() }
+    }
+
+    fn save(bytes: usize) -> Change {
+        Change::Save(StoredRoom {
+            created_unix_ms: 0,
+            incarnation: 0,
+            saved_unix_ms: 0,
+            snapshot: vec![0; bytes],
+        })
+    }
+
+    #[test]
+    fn the_newest_of_a_room_replaces_and_the_sum_is_bounded() {
+        let now = Instant::now();
+        let mut queue = Queue::new(1000, 1, now);
+        assert!(queue.push(key("a"), save(700)));
+        assert!(queue.push(key("a"), save(800)), "takes the place of the older one");
+        assert!(!queue.push(key("b"), save(700)), "no room for two");
+        assert_eq!((queue.len(), queue.bytes), (1, 928));
+        let batch = queue.take(now);
+        assert!(!queue.push(key("b"), save(700)), "what is being written counts");
+        queue.done(&batch, true, now);
+        assert!(queue.push(key("b"), save(5000)), "one alone may be larger than the bound");
+        assert_eq!(queue.bytes, 5128);
+    }
+
+    #[test]
+    fn a_failed_batch_waits_again_unless_replaced() {
+        let now = Instant::now();
+        let mut queue = Queue::new(10_000, 1, now);
+        assert!(queue.push(key("a"), save(1)) && queue.push(key("b"), save(2)));
+        queue.take(now);
+        assert!(queue.push(key("b"), save(3)));
+        assert!(queue.failed("full".into(), now), "the first in a row");
+        assert!(!queue.failed("full".into(), now));
+        let Some(newest) = queue.find(&key("b")) else { panic!("b is gone") };
+        assert!(matches!(&*newest, Change::Save(room) if room.snapshot.len() == 3));
+        assert_eq!((queue.len(), queue.bytes), (2, 128 * 2 + 1 + 3));
+        assert!(queue.next_work(now).is_some(), "not at once");
+        queue.urgent = true;
+        assert_eq!(queue.next_work(now), None);
+        let batch = queue.take(now);
+        assert!(queue.done(&batch, true, now));
+        assert_eq!((queue.len(), queue.bytes), (0, 0));
+    }
+
+    #[test]
+    fn numbers_come_from_reserved_blocks_only() {
+        let now = Instant::now();
+        let mut queue = Queue::new(1000, 7, now);
+        assert_eq!(queue.take_number(), None);
+        let batch = queue.take(now);
+        assert_eq!(batch.numbers_end, Some(7 + NUMBERS_BLOCK));
+        queue.done(&batch, true, now);
+        assert_eq!(queue.take_number(), Some(7));
+        assert!(!queue.numbers_low());
+        while queue.take_number().is_some() {}
+        assert_eq!(queue.next_number, 7 + NUMBERS_BLOCK);
+        assert!(queue.numbers_low());
+    }
+}
