@@ -1,0 +1,319 @@
+//! Who owns a room. Everyone who wants into a room asks here first, so that simultaneous first
+//! visitors land in one room, and so that rooms have their limits.
+//!
+//! The one directory of today is in memory and knows the threads of this process. Another may take
+//! its place behind [`Directory`] once rooms live on several machines.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use referee_protocol::{Code, Refusal};
+
+use crate::config::Config;
+use crate::http::RoomListing;
+use crate::key::RoomKey;
+
+/// Addresses whose making of rooms is remembered. One address more, and those are forgotten that
+/// have all their allowance again.
+const MAKERS_MAX: usize = 16 * 1024;
+
+/// What a client is told to wait when the server is full, in milliseconds.
+pub(crate) const BUSY_RETRY_MS: u32 = 5_000;
+
+/// Where a room is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// On the host thread of this number.
+    Thread(usize),
+}
+
+/// Who owns which room.
+pub(crate) trait Directory: Send + Sync {
+    /// Finds the owner of a room, or makes one. The ticket holds the room in its place until the
+    /// visitor is there.
+    fn enter(&self, room: &RoomKey, from: IpAddr, now: Instant) -> Result<(Owner, Ticket), Refusal>;
+
+    /// The owner has the room, or is about to.
+    fn take(&self, room: &RoomKey);
+
+    /// The owner gives the room up. False when visitors are on their way to it: it stays.
+    fn release(&self, room: &RoomKey) -> bool;
+
+    /// How a public room is to be listed; none to list it no more.
+    fn list(&self, room: &RoomKey, listing: Option<RoomListing>);
+
+    /// The public rooms.
+    fn listed(&self) -> Vec<RoomListing>;
+}
+
+/// A visitor on the way to a room. Dropped when it has arrived, or turned back.
+pub(crate) struct Ticket {
+    local: Arc<Inner>,
+    room: RoomKey,
+}
+
+/// The directory of one process.
+#[derive(Clone)]
+pub(crate) struct Local(Arc<Inner>);
+
+struct Inner {
+    rooms_max: usize,
+    per_second: f64,
+    burst: f64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    rooms: HashMap<RoomKey, Place>,
+    /// Rooms of each thread.
+    loads: Vec<usize>,
+    makers: HashMap<IpAddr, Maker>,
+}
+
+struct Place {
+    thread: usize,
+    /// Visitors on their way.
+    coming: usize,
+    /// The thread has it.
+    taken: bool,
+    listing: Option<RoomListing>,
+}
+
+/// An address that makes rooms.
+struct Maker {
+    left: f64,
+    at: Instant,
+}
+
+impl Local {
+    pub(crate) fn new(config: &Config, threads: usize) -> Self {
+        let state = State { loads: vec![0; threads], ..State::default() };
+        Self(Arc::new(Inner {
+            rooms_max: config.rooms_max,
+            per_second: f64::from(config.new_rooms_per_second),
+            burst: f64::from(config.new_rooms_burst),
+            state: Mutex::new(state),
+        }))
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_make(&self, state: &mut State, from: IpAddr, now: Instant) -> Result<(), Refusal> {
+        if state.rooms.len() >= self.rooms_max {
+            let text = format!(
+                "this server holds {} rooms, as many as it may; try again in a while",
+                state.rooms.len()
+            );
+            return Err(Refusal {
+                retry_after_ms: Some(BUSY_RETRY_MS),
+                ..Refusal::new(Code::Busy, text)
+            });
+        }
+        let filled = |maker: &Maker| {
+            let since = now.saturating_duration_since(maker.at).as_secs_f64();
+            (maker.left + since * self.per_second).min(self.burst)
+        };
+        if state.makers.len() >= MAKERS_MAX {
+            state.makers.retain(|_, maker| filled(maker) < self.burst);
+        }
+        let maker = state.makers.entry(network(from)).or_insert(Maker { left: self.burst, at: now });
+        maker.left = filled(maker);
+        maker.at = now;
+        if maker.left < 1.0 {
+            let wait_ms = (1.0 - maker.left) / self.per_second.max(0.001) * 1000.0;
+            let text = format!(
+                "more new rooms come from your address than {} at once and {} a second; \
+                 try again in a while",
+                self.burst, self.per_second
+            );
+            return Err(Refusal {
+                retry_after_ms: Some(wait_ms.ceil() as u32),
+                ..Refusal::new(Code::RoomRate, text)
+            });
+        }
+        maker.left -= 1.0;
+        Ok(())
+    }
+}
+
+/// An IPv6 client may use any address of its network; they count as one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
+}
+
+impl State {
+    fn remove(&mut self, room: &RoomKey) {
+        if let Some(place) = self.rooms.remove(room) {
+            self.loads[place.thread] -= 1;
+        }
+    }
+}
+
+impl Directory for Local {
+    fn enter(&self, room: &RoomKey, from: IpAddr, now: Instant) -> Result<(Owner, Ticket), Refusal> {
+        let mut state = self.0.lock();
+        if !state.rooms.contains_key(room) {
+            self.0.may_make(&mut state, from, now)?;
+            let loads = state.loads.iter().enumerate();
+            let (thread, _) = loads.min_by_key(|(_, load)| **load).unwrap_or((0, &0));
+            state.loads[thread] += 1;
+            let place = Place { thread, coming: 0, taken: false, listing: None };
+            state.rooms.insert(room.clone(), place);
+        }
+        let place = state.rooms.get_mut(room).expect("it is there or was just put there");
+        place.coming += 1;
+        let ticket = Ticket { local: self.0.clone(), room: room.clone() };
+        Ok((Owner::Thread(place.thread), ticket))
+    }
+
+    fn take(&self, room: &RoomKey) {
+        if let Some(place) = self.0.lock().rooms.get_mut(room) {
+            place.taken = true;
+        }
+    }
+
+    fn release(&self, room: &RoomKey) -> bool {
+        let mut state = self.0.lock();
+        match state.rooms.get_mut(room) {
+            Some(place) if place.coming > 0 => {
+                place.listing = None;
+                false
+            }
+            _ => {
+                state.remove(room);
+                true
+            }
+        }
+    }
+
+    fn list(&self, room: &RoomKey, listing: Option<RoomListing>) {
+        if let Some(place) = self.0.lock().rooms.get_mut(room) {
+            place.listing = listing;
+        }
+    }
+
+    fn listed(&self) -> Vec<RoomListing> {
+        let state = self.0.lock();
+        let mut listed: Vec<_> =
+            state.rooms.values().filter_map(|place| place.listing.clone()).collect();
+        listed.sort_by(|a, b| (&a.game, &a.match_id).cmp(&(&b.game, &b.match_id)));
+        listed
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.local.lock();
+        if let Some(place) = state.rooms.get_mut(&self.room) {
+            place.coming -= 1;
+            // Nobody ever arrived: the room was never made.
+            if place.coming == 0 && !place.taken {
+                state.remove(&self.room);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use referee_protocol::{GameName, MatchId};
+
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn room(match_id: &str) -> RoomKey {
+        RoomKey { game: GameName::new("g").unwrap(), match_id: MatchId::new(match_id).unwrap() }
+    }
+
+    fn local(config: Config) -> Local {
+        Local::new(&config, 2)
+    }
+
+    fn code(result: Result<(Owner, Ticket), Refusal>) -> Code {
+        result.err().unwrap().code
+    }
+
+    #[test]
+    fn first_visitors_at_once_get_one_owner_and_rooms_are_spread() {
+        let directory = local(Config::default());
+        let now = Instant::now();
+        let (first, _a) = directory.enter(&room("a"), HOME, now).unwrap();
+        let (second, _b) = directory.enter(&room("a"), HOME, now).unwrap();
+        let (other, _c) = directory.enter(&room("b"), HOME, now).unwrap();
+        assert_eq!(first, second);
+        assert_ne!(first, other);
+    }
+
+    #[test]
+    fn a_room_stays_while_somebody_is_on_the_way() {
+        let directory = local(Config::default());
+        let now = Instant::now();
+        let (_, first) = directory.enter(&room("a"), HOME, now).unwrap();
+        directory.take(&room("a"));
+        drop(first);
+        let (_, second) = directory.enter(&room("a"), HOME, now).unwrap();
+        assert!(!directory.release(&room("a")));
+        drop(second);
+        assert!(directory.release(&room("a")));
+        assert!(directory.0.lock().rooms.is_empty());
+    }
+
+    #[test]
+    fn a_visitor_that_turns_back_leaves_no_room() {
+        let directory = local(Config { rooms_max: 1, ..Config::default() });
+        let now = Instant::now();
+        drop(directory.enter(&room("a"), HOME, now).unwrap());
+        assert!(directory.enter(&room("b"), HOME, now).is_ok());
+    }
+
+    #[test]
+    fn rooms_have_a_limit_in_all() {
+        let directory = local(Config { rooms_max: 1, ..Config::default() });
+        let now = Instant::now();
+        let _held = directory.enter(&room("a"), HOME, now).unwrap();
+        let refusal = directory.enter(&room("b"), HOME, now).err().unwrap();
+        assert_eq!((refusal.code, refusal.retry_after_ms), (Code::Busy, Some(BUSY_RETRY_MS)));
+        assert!(directory.enter(&room("a"), HOME, now).is_ok());
+    }
+
+    #[test]
+    fn new_rooms_of_one_network_have_a_rate() {
+        let directory =
+            local(Config { new_rooms_per_second: 1, new_rooms_burst: 2, ..Config::default() });
+        let now = Instant::now();
+        let from = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+        let _a = directory.enter(&room("a"), from(1), now).unwrap();
+        let _b = directory.enter(&room("b"), from(2), now).unwrap();
+        assert_eq!(code(directory.enter(&room("c"), from(3), now)), Code::RoomRate);
+        assert!(directory.enter(&room("a"), from(3), now).is_ok(), "an old room");
+        assert!(directory.enter(&room("c"), HOME, now).is_ok(), "another address");
+        let later = now + Duration::from_secs(1);
+        assert!(directory.enter(&room("d"), from(3), later).is_ok());
+    }
+
+    #[test]
+    fn public_rooms_are_listed_while_they_are() {
+        let directory = local(Config::default());
+        let (_, ticket) = directory.enter(&room("a"), HOME, Instant::now()).unwrap();
+        let listing =
+            RoomListing { game: "g".into(), match_id: "a".into(), players: 1, seats: 2 };
+        directory.list(&room("a"), Some(listing.clone()));
+        assert_eq!(directory.listed(), [listing]);
+        drop(ticket);
+        assert!(directory.listed().is_empty());
+    }
+}

@@ -1,0 +1,215 @@
+//! A room's life: it is loaded for its first visitor, gets its turns, and goes away a grace time
+//! after its last client.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use referee_protocol::{Code, Incarnation, Refusal};
+use referee_room::entry::Create;
+use referee_room::room::Room;
+use tokio::time::timeout;
+
+use super::live::{Live, Next, Parts};
+use super::thread::{Arrival, Place, Thread};
+use super::{going_down, panic_text, unix_ms};
+use crate::directory::Directory;
+use crate::key::RoomKey;
+use crate::store::{Store, StoredRoom};
+
+/// How long a room's place waits for a visitor that is on the way, before it looks again whether
+/// there still is one, in milliseconds.
+const ON_THE_WAY_MS: u64 = 250;
+
+/// Lives until nobody is in the room, and nobody on the way to it.
+pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
+    let directory = &thread.house.directory;
+    directory.take(&place.key);
+    loop {
+        if place.arrivals.borrow().is_empty() {
+            if directory.release(&place.key) {
+                // No await lies between the two: nobody comes in between.
+                thread.remove(&place.key);
+                return;
+            }
+            let _ = timeout(Duration::from_millis(ON_THE_WAY_MS), place.wake.notified()).await;
+            continue;
+        }
+        match open(&thread, &place).await {
+            Ok(live) => {
+                *place.live.borrow_mut() = Some(live);
+                play(&thread, &place).await;
+                let live = place.live.take();
+                // Values of a failed game may fail once more.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(live)));
+            }
+            Err(refusal) => thread.refuse(&place, &refusal),
+        }
+    }
+}
+
+/// Loads the room, or makes it.
+async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
+    let house = &thread.house;
+    if thread.stopping() {
+        return Err(going_down());
+    }
+    if let Some(refusal) = house.unknown_game(&place.key) {
+        return Err(refusal);
+    }
+    let template = house.games[&place.key.game].template.clone();
+    let (store, key) = (house.store.clone(), place.key.clone());
+    // The disk may be slow; the thread's other rooms go on meanwhile.
+    let read = tokio::task::spawn_blocking(move || find(&store, &key)).await;
+    let (stored, incarnation) = read.unwrap_or_else(|error| {
+        tracing::error!(%error, "reading the store failed");
+        Err(unreadable(&place.key, "the store failed"))
+    })?;
+    let params = || match place.arrivals.borrow().front() {
+        Some(Arrival::Client { wish, .. }) => wish.params.clone(),
+        Some(Arrival::Request { .. }) | None => vec![],
+    };
+    let (made, created_unix_ms) = match stored {
+        Some(StoredRoom { snapshot, created_unix_ms, .. }) => {
+            let load = || {
+                Room::restore(&template, &snapshot)
+                    .map_err(|error| unreadable(&place.key, &error.to_string()))
+            };
+            house.metrics.rooms_loaded.up();
+            (catch_unwind(AssertUnwindSafe(load)), created_unix_ms)
+        }
+        None => {
+            let create = Create {
+                params: params(),
+                seed: seed()?,
+                build: env!("CARGO_PKG_VERSION").to_owned(),
+            };
+            house.metrics.rooms_made.up();
+            let make = || Room::create(&template, &create);
+            (catch_unwind(AssertUnwindSafe(make)), unix_ms())
+        }
+    };
+    let room = made.unwrap_or_else(|panic| {
+        house.metrics.rooms_failed.up();
+        let panic = panic_text(&*panic);
+        tracing::error!(room = %place.key, panic, "a game panicked while its room was made");
+        let text = format!("the game {} failed while the match was made", place.key.game);
+        Err(Refusal::new(Code::Failed, text))
+    })?;
+    Ok(Live::new(Parts {
+        house: house.clone(),
+        key: place.key.clone(),
+        template,
+        room,
+        incarnation: Incarnation(incarnation),
+        created_unix_ms,
+        ticked: place.ticked.clone(),
+    }))
+}
+
+fn find(store: &Store, key: &RoomKey) -> Result<(Option<StoredRoom>, u64), Refusal> {
+    let stored = store.load(key).map_err(|error| unreadable(key, &error.to_string()))?;
+    let incarnation = store.next_number().map_err(|error| {
+        tracing::error!(%error, "no number could be reserved");
+        Refusal::new(Code::Busy, "the server cannot write to its disk; try again in a while")
+    })?;
+    Ok((stored, incarnation))
+}
+
+fn unreadable(key: &RoomKey, why: &str) -> Refusal {
+    tracing::error!(room = %key, why, "a stored room cannot be read; it is left as it is");
+    let text = format!("the stored match {key} cannot be read, and is left as it is: {why}");
+    Refusal::new(Code::Unreadable, text)
+}
+
+fn seed() -> Result<[u8; 32], Refusal> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| {
+        tracing::error!(%error, "the system gives no randomness");
+        Refusal::new(Code::Busy, "the server has no randomness; try again in a while")
+    })?;
+    Ok(seed)
+}
+
+/// Gives the room its turns until it is over.
+async fn play(thread: &Rc<Thread>, place: &Rc<Place>) {
+    loop {
+        thread.seat(place);
+        match look(thread, place) {
+            Look::Over => return,
+            Look::Soon => tokio::task::yield_now().await,
+            Look::Wait(None) => place.wake.notified().await,
+            Look::Wait(Some(until)) => {
+                let _ = tokio::time::timeout_at(until.into(), place.wake.notified()).await;
+            }
+            Look::Quiet => {
+                if let Err(error) = thread.house.store.flush().await {
+                    tracing::error!(room = %place.key, %error, "a room could not be saved");
+                }
+                // Whoever came meanwhile finds the room as it was.
+                if place.arrivals.borrow().is_empty() {
+                    return;
+                }
+            }
+            Look::Ended => {
+                thread.house.store.delete(place.key.clone());
+                return;
+            }
+        }
+    }
+}
+
+/// What is to be done with a room after a turn.
+enum Look {
+    /// It failed, or was sealed because the server goes down.
+    Over,
+    /// Another turn after those of others.
+    Soon,
+    /// Nothing before this instant, or before it is woken.
+    Wait(Option<Instant>),
+    /// Nobody has come for long enough; it is sealed.
+    Quiet,
+    /// The match has ended, and its last client is gone.
+    Ended,
+}
+
+fn look(thread: &Thread, place: &Place) -> Look {
+    let mut live = place.live.borrow_mut();
+    let Some(live) = live.as_mut() else { return Look::Over };
+    let next = live.turn();
+    let now = Instant::now();
+    if live.failed() {
+        return Look::Over;
+    }
+    if thread.stopping() {
+        live.seal();
+        live.dismiss(&going_down());
+        return Look::Over;
+    }
+    let grace = match live.match_ended() && live.was_left() {
+        true => 0,
+        false => thread.house.config.room_grace_ms,
+    };
+    let quiet = live.quiet_since().map(|since| since + Duration::from_millis(grace));
+    if quiet.is_some_and(|quiet| quiet <= now) {
+        if live.match_ended() {
+            return Look::Ended;
+        }
+        live.seal();
+        return if live.failed() { Look::Over } else { Look::Quiet };
+    }
+    let save = live.save_due();
+    if save.is_some_and(|save| save <= now) {
+        live.save_now();
+    }
+    let next = match next {
+        Next::Soon => return Look::Soon,
+        Next::At(at) => Some(at),
+        Next::Never => None,
+    };
+    // A save that has just been done is not waited for.
+    let save = save.filter(|save| *save > now);
+    Look::Wait([next, quiet, save].into_iter().flatten().min())
+}

@@ -1,0 +1,126 @@
+//! Wall time as a room's ticks. Pure: instants are handed in.
+
+use std::time::{Duration, Instant};
+
+use referee_protocol::Tick;
+
+/// Ticks a realtime room may be behind and still make up for; the rest are left out.
+const CATCH_UP_TICKS_MAX: u64 = 4;
+
+/// A room's clock.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// A tick is a step at a fixed rate. Stands still while the room is not loaded.
+    Realtime {
+        /// Ticks per second.
+        hz: u64,
+        /// When `from` was due.
+        origin: Instant,
+        /// The tick at `origin`.
+        from: u64,
+    },
+    /// A tick is a millisecond since the room was created, also while it was not loaded.
+    Turns {
+        /// When the room was loaded.
+        loaded: Instant,
+        /// Its age then.
+        age: Duration,
+    },
+}
+
+impl Clock {
+    /// The clock of a realtime room whose last tick was `last`.
+    pub(crate) fn realtime(hz: u16, last: Tick, now: Instant) -> Self {
+        Self::Realtime { hz: u64::from(hz.max(1)), origin: now, from: last.0 }
+    }
+
+    /// The clock of a turn-based room that was created `age` ago.
+    pub(crate) fn turns(age: Duration, now: Instant) -> Self {
+        Self::Turns { loaded: now, age }
+    }
+
+    /// The tick that time has reached, and how many were left out for it: a realtime room that fell
+    /// too far behind goes on from where it is.
+    pub(crate) fn now(&mut self, now: Instant, last: Tick) -> (Tick, u64) {
+        match self {
+            Self::Turns { loaded, age } => {
+                let age = *age + now.saturating_duration_since(*loaded);
+                (Tick(age.as_millis() as u64), 0)
+            }
+            Self::Realtime { hz, origin, from } => {
+                let since = now.saturating_duration_since(*origin);
+                let steps = (since.as_nanos() * u128::from(*hz) / 1_000_000_000) as u64;
+                let reached = *from + steps;
+                let slip = reached.saturating_sub(last.0 + CATCH_UP_TICKS_MAX);
+                if slip > 0 {
+                    *from = *from + steps - slip;
+                    *origin += step_time(*hz, steps);
+                }
+                (Tick(reached - slip), slip)
+            }
+        }
+    }
+
+    /// When time reaches the tick.
+    pub(crate) fn when(&self, tick: Tick) -> Instant {
+        match self {
+            Self::Turns { loaded, age } => {
+                *loaded + Duration::from_millis(tick.0).saturating_sub(*age)
+            }
+            Self::Realtime { hz, origin, from } => {
+                *origin + step_time(*hz, tick.0.saturating_sub(*from))
+            }
+        }
+    }
+}
+
+/// How long `steps` steps take, rounded up, so that a step is never found to be not yet due at the
+/// instant that was waited for.
+fn step_time(hz: u64, steps: u64) -> Duration {
+    // A tick further away than this is as good as never.
+    let steps = steps.min(u64::from(u32::MAX));
+    Duration::from_nanos((steps * 1_000_000_000).div_ceil(hz))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_step_is_due_exactly_when_it_was_said_to_be() {
+        let start = Instant::now();
+        for hz in [1, 7, 30, 60, 1000] {
+            let mut clock = Clock::realtime(hz, Tick(100), start);
+            for step in 1..200 {
+                let due = clock.when(Tick(100 + step));
+                assert_eq!(clock.now(due, Tick(99 + step)), (Tick(100 + step), 0), "{hz} Hz");
+                let before = clock.now(due - Duration::from_nanos(2), Tick(99 + step));
+                assert_eq!(before, (Tick(99 + step), 0), "{hz} Hz");
+            }
+        }
+    }
+
+    #[test]
+    fn a_room_that_falls_behind_catches_up_a_little_and_slips_the_rest() {
+        let start = Instant::now();
+        let mut clock = Clock::realtime(10, Tick(0), start);
+        assert_eq!(clock.now(start + 400 * MS, Tick(0)), (Tick(4), 0));
+        assert_eq!(clock.now(start + 1000 * MS, Tick(0)), (Tick(4), 6));
+        // What has slipped is gone; the pace goes on.
+        assert_eq!(clock.now(start + 1000 * MS, Tick(4)), (Tick(4), 0));
+        assert_eq!(clock.when(Tick(5)), start + 1100 * MS);
+        assert_eq!(clock.now(start + 1100 * MS, Tick(4)), (Tick(5), 0));
+    }
+
+    #[test]
+    fn a_turn_is_a_millisecond_of_the_rooms_age() {
+        let start = Instant::now();
+        let mut clock = Clock::turns(Duration::from_millis(5000), start);
+        assert_eq!(clock.now(start, Tick(0)), (Tick(5000), 0));
+        assert_eq!(clock.now(start + 20 * MS, Tick(5000)), (Tick(5020), 0));
+        assert_eq!(clock.when(Tick(6000)), start + 1000 * MS);
+        assert_eq!(clock.when(Tick(10)), start, "long past");
+    }
+}

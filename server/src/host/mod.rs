@@ -1,0 +1,181 @@
+//! Where rooms live: one thread per core, each with a runtime of its own that reads its rooms'
+//! sockets and runs its rooms.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `door` | a socket between its handshake and its room |
+//! | `thread` | a host thread: the rooms it has, who comes to them |
+//! | `actor` | a room's life: loading, turns, grace, the end |
+//! | `live` | a loaded room with its clients |
+//! | `connection` | what a room knows of one connection |
+//! | `clock` | wall time as ticks |
+
+mod actor;
+mod clock;
+mod connection;
+mod door;
+mod live;
+mod thread;
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::response::Response;
+use referee_protocol::{Code, Refusal};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use crate::config::Config;
+use crate::directory::{Directory, Local, Owner, Ticket};
+use crate::games::Games;
+use crate::http::{GameListing, RoomListing, RoomReply, RoomRequest, Rooms, Upgrade};
+use crate::key::RoomKey;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::token::Tokens;
+
+pub(crate) use thread::Command;
+
+/// Visitors and requests on their way to one thread.
+const COMMANDS_MAX: usize = 1024;
+
+/// What all threads share.
+pub(crate) struct House {
+    pub(crate) config: Arc<Config>,
+    pub(crate) games: Games,
+    pub(crate) store: Arc<Store>,
+    pub(crate) directory: Local,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tokens: Tokens,
+}
+
+impl House {
+    fn unknown_game(&self, key: &RoomKey) -> Option<Refusal> {
+        if self.games.contains_key(&key.game) {
+            return None;
+        }
+        let names: Vec<_> = self.games.keys().map(ToString::to_string).collect();
+        let text =
+            format!("no game {} is hosted here; there are: {}", key.game, names.join(", "));
+        Some(Refusal::new(Code::UnknownGame, text))
+    }
+}
+
+/// The way to the rooms of all threads.
+#[derive(Clone)]
+pub(crate) struct Hosts {
+    house: Arc<House>,
+    threads: Arc<[mpsc::Sender<Command>]>,
+    /// Sockets whose Hello may be awaited.
+    hellos: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+/// A host thread that is to be started.
+pub(crate) struct Start {
+    house: Arc<House>,
+    commands: mpsc::Receiver<Command>,
+}
+
+impl Start {
+    /// Runs the thread's rooms until it is told to stop.
+    pub(crate) fn run(self) -> std::io::Result<()> {
+        thread::run(self.house, self.commands)
+    }
+}
+
+impl Hosts {
+    /// The ways to as many threads as there are, and the threads.
+    pub(crate) fn new(
+        house: Arc<House>,
+        threads: usize,
+        stop: watch::Receiver<bool>,
+    ) -> (Self, Vec<Start>) {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..threads).map(|_| mpsc::channel(COMMANDS_MAX)).unzip();
+        let hellos = Arc::new(Semaphore::new(house.config.hellos_waiting_max));
+        let starts = receivers
+            .into_iter()
+            .map(|commands| Start { house: house.clone(), commands })
+            .collect();
+        (Self { house, threads: senders.into(), hellos, stop }, starts)
+    }
+
+    /// Tells all threads to seal their rooms and end.
+    pub(crate) fn stop(&self) {
+        for thread in self.threads.iter() {
+            // A full channel is read to its end; a closed one has no rooms.
+            let thread = thread.clone();
+            if let Err(mpsc::error::TrySendError::Full(command)) = thread.try_send(Command::Stop) {
+                std::thread::spawn(move || thread.blocking_send(command));
+            }
+        }
+    }
+
+    /// Finds the room's thread.
+    fn enter(&self, key: &RoomKey, from: IpAddr) -> Result<(usize, Ticket), Refusal> {
+        if let Some(refusal) = self.house.unknown_game(key) {
+            return Err(refusal);
+        }
+        if *self.stop.borrow() {
+            return Err(going_down());
+        }
+        let (Owner::Thread(thread), ticket) =
+            self.house.directory.enter(key, from, Instant::now())?;
+        Ok((thread, ticket))
+    }
+}
+
+impl Rooms for Hosts {
+    fn games(&self) -> Vec<GameListing> {
+        let listing = |(name, hosted): (&referee_protocol::GameName, &crate::games::Hosted)| {
+            GameListing {
+                name: name.to_string(),
+                kind: hosted.template.kind(),
+                title: hosted.title,
+                description: hosted.description,
+                page: hosted.page,
+            }
+        };
+        self.house.games.iter().map(listing).collect()
+    }
+
+    fn public_rooms(&self) -> Vec<RoomListing> {
+        self.house.directory.listed()
+    }
+
+    async fn request(
+        &self,
+        key: RoomKey,
+        from: IpAddr,
+        request: RoomRequest,
+    ) -> Result<RoomReply, Refusal> {
+        let (thread, ticket) = self.enter(&key, from)?;
+        let (answer, answered) = oneshot::channel();
+        let ask = Command::Ask { key, request, answer, ticket };
+        // Dropping the command answers as well.
+        let _ = self.threads[thread].send(ask).await;
+        answered.await.unwrap_or_else(|_| Err(going_down()))
+    }
+
+    fn upgrade(&self, upgrade: Upgrade) -> Response {
+        door::upgrade(self, upgrade)
+    }
+}
+
+pub(crate) fn going_down() -> Refusal {
+    Refusal::new(Code::GoingDown, "the server is going down; it comes back with its next start")
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}

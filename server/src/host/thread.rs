@@ -1,0 +1,270 @@
+//! A host thread: the rooms it has, and who comes to them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use referee_protocol::{LinkId, Refusal};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::live::{Answer, Live};
+use super::{House, actor};
+use crate::directory::Ticket;
+use crate::http::{ConnectionSlot, RoomRequest};
+use crate::key::RoomKey;
+use crate::session::Wish;
+use crate::transport::Peer;
+use crate::transport::websocket::{LINGER_MS, Reader, Socket, refuse, serve};
+
+/// How often a thread looks for clients that are silent or do not read, in milliseconds.
+const SWEEP_EVERY_MS: u64 = 500;
+
+/// What a thread is told.
+pub(crate) enum Command {
+    /// A client comes to a room.
+    Visit(Box<Visit>),
+    /// A request comes to a room.
+    Ask {
+        /// The room.
+        key: RoomKey,
+        /// The request.
+        request: RoomRequest,
+        /// Where the answer goes.
+        answer: Answer,
+        /// Holds the room in its place.
+        ticket: Ticket,
+    },
+    /// The server goes down.
+    Stop,
+}
+
+/// A client that comes to a room.
+pub(crate) struct Visit {
+    pub(super) key: RoomKey,
+    pub(super) wish: Wish,
+    pub(super) stream: std::net::TcpStream,
+    pub(super) reader: Reader,
+    pub(super) slot: ConnectionSlot,
+    pub(super) ticket: Ticket,
+}
+
+/// Someone who waits for a room to be loaded.
+pub(super) enum Arrival {
+    Client { wish: Wish, stream: std::net::TcpStream, reader: Reader, slot: ConnectionSlot },
+    Request { request: RoomRequest, answer: Answer },
+}
+
+/// A room's place on its thread, loaded or not.
+pub(super) struct Place {
+    pub(super) key: RoomKey,
+    pub(super) arrivals: RefCell<VecDeque<Arrival>>,
+    pub(super) live: RefCell<Option<Live>>,
+    /// The room may be due for a turn.
+    pub(super) wake: Notify,
+    /// A tick has run, after which clients may say more.
+    pub(super) ticked: Rc<Notify>,
+}
+
+/// The thread.
+pub(super) struct Thread {
+    pub(super) house: Arc<House>,
+    places: RefCell<BTreeMap<RoomKey, Rc<Place>>>,
+    stopping: Cell<bool>,
+    /// Tasks that look after a socket.
+    sockets: Cell<usize>,
+    /// A room or a socket has gone.
+    less: Notify,
+}
+
+/// Runs rooms until told to stop.
+pub(super) fn run(
+    house: Arc<House>,
+    commands: mpsc::Receiver<Command>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = Rc::new(Thread {
+        house,
+        places: RefCell::default(),
+        stopping: Cell::new(false),
+        sockets: Cell::new(0),
+        less: Notify::new(),
+    });
+    LocalSet::new().block_on(&runtime, thread.serve(commands));
+    Ok(())
+}
+
+impl Thread {
+    async fn serve(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
+        let mut sweep = interval(Duration::from_millis(SWEEP_EVERY_MS));
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !(self.stopping() && self.places.borrow().is_empty()) {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Visit(visit)) => self.visit(*visit),
+                    Some(Command::Ask { key, request, answer, ticket }) => {
+                        self.arrive(&key, Arrival::Request { request, answer });
+                        drop(ticket);
+                    }
+                    Some(Command::Stop) | None => self.stop(),
+                },
+                _ = sweep.tick() => self.sweep(),
+                () = self.less.notified() => {}
+            }
+        }
+        // Clients get a moment to read why; whoever comes now is turned away by the dropped channel.
+        drop(commands);
+        let told = async {
+            while self.sockets.get() > 0 {
+                self.less.notified().await;
+            }
+        };
+        let _ = timeout(Duration::from_millis(LINGER_MS), told).await;
+    }
+
+    fn visit(self: &Rc<Self>, visit: Visit) {
+        let Visit { key, wish, stream, reader, slot, ticket } = visit;
+        self.arrive(&key, Arrival::Client { wish, stream, reader, slot });
+        drop(ticket);
+    }
+
+    fn arrive(self: &Rc<Self>, key: &RoomKey, arrival: Arrival) {
+        let known = self.places.borrow().get(key).cloned();
+        if let Some(place) = known {
+            place.arrivals.borrow_mut().push_back(arrival);
+            place.wake.notify_one();
+            return;
+        }
+        let place = Rc::new(Place {
+            key: key.clone(),
+            arrivals: RefCell::new(VecDeque::from([arrival])),
+            live: RefCell::default(),
+            wake: Notify::new(),
+            ticked: Rc::default(),
+        });
+        self.places.borrow_mut().insert(key.clone(), place.clone());
+        tokio::task::spawn_local(actor::life(self.clone(), place));
+    }
+
+    fn stop(&self) {
+        self.stopping.set(true);
+        for place in self.places.borrow().values() {
+            place.wake.notify_one();
+        }
+    }
+
+    fn sweep(&self) {
+        let now = Instant::now();
+        let places: Vec<_> = self.places.borrow().values().cloned().collect();
+        for place in places {
+            place.with(|live| live.sweep(now));
+        }
+    }
+
+    /// Whether the server goes down.
+    pub(super) fn stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// The room is no more on this thread.
+    pub(super) fn remove(&self, key: &RoomKey) {
+        self.places.borrow_mut().remove(key);
+        self.less.notify_one();
+    }
+
+    /// Runs a task that looks after a socket.
+    fn look_after(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let thread = self.clone();
+        thread.sockets.set(thread.sockets.get() + 1);
+        tokio::task::spawn_local(async move {
+            task.await;
+            thread.sockets.set(thread.sockets.get() - 1);
+            thread.less.notify_one();
+        });
+    }
+
+    /// Turns everybody away who waits for a room.
+    pub(super) fn refuse(self: &Rc<Self>, place: &Place, refusal: &Refusal) {
+        for arrival in place.arrivals.take() {
+            self.house.metrics.ended(refusal.code);
+            match arrival {
+                Arrival::Request { answer, .. } => {
+                    let _ = answer.send(Err(refusal.clone()));
+                }
+                Arrival::Client { stream, slot, .. } => {
+                    let refusal = refusal.clone();
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        self.look_after(async move {
+                            refuse(stream, refusal).await;
+                            drop(slot);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings everybody in who waits for a room that is loaded now.
+    pub(super) fn seat(self: &Rc<Self>, place: &Rc<Place>) {
+        for arrival in place.arrivals.take() {
+            match arrival {
+                Arrival::Request { request, answer } => {
+                    place.with(|live| live.ask(request, answer));
+                }
+                Arrival::Client { wish, stream, reader, slot } => {
+                    // A socket that cannot be watched is broken.
+                    let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                    let socket = Socket::new(stream, self.house.config.send_queue_max_bytes);
+                    let wire = Box::new(socket.clone());
+                    let link = place.with(|live| live.admit(wish, wire, Some(slot)));
+                    let line = Line { place: place.clone(), link };
+                    self.look_after(serve(socket, reader, line));
+                }
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Does something with the room, if it is loaded, and sees to it that it gets its turn.
+    fn with<R: Default>(&self, act: impl FnOnce(&mut Live) -> R) -> R {
+        let mut live = self.live.borrow_mut();
+        let Some(live) = live.as_mut() else { return R::default() };
+        let result = act(live);
+        if live.take_stirred() {
+            self.wake.notify_one();
+        }
+        result
+    }
+}
+
+/// A client's line into its room.
+struct Line {
+    place: Rc<Place>,
+    link: LinkId,
+}
+
+impl Peer for Line {
+    fn message(&self, bytes: &[u8]) -> bool {
+        !self.place.with(|live| !live.message(self.link, bytes))
+    }
+
+    async fn ready(&self) {
+        while self.place.with(|live| !live.may_say(self.link)) {
+            self.place.ticked.notified().await;
+        }
+    }
+
+    fn fault(&self, refusal: &Refusal) {
+        self.place.with(|live| live.end(self.link, refusal));
+    }
+
+    fn gone(&self) {
+        self.place.with(|live| live.gone(self.link));
+    }
+}

@@ -1,0 +1,268 @@
+//! What a client may say, before it reaches a room: its Hello, its frames, how many of them. Pure:
+//! no socket, no clock. The seat a frame acts for is never in the frame; it is the session's.
+
+use std::time::Instant;
+
+use referee_protocol::frame::{Ack, ActionFrame, FrameError, InputFrame, Lane, split};
+use referee_protocol::message::{self, ClientControl, Hello, HelloError, Resume};
+use referee_protocol::{Code, Refusal, Schema};
+
+use crate::key::RoomKey;
+use crate::token::{Claim, Tokens};
+
+/// A Hello that was checked: what the client wishes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wish {
+    /// The protocol version to speak.
+    pub version: u16,
+    /// The player's name, cleaned.
+    pub name: String,
+    /// It only wants to watch.
+    pub watch: bool,
+    /// The hash of the schema it has.
+    pub schema: Option<u64>,
+    /// The seat it proved to hold, or to have held.
+    pub claim: Option<Claim>,
+    /// What it still knows.
+    pub resume: Option<Resume>,
+    /// Parameters, should it be the first in the room: JSON, or empty.
+    pub params: Vec<u8>,
+}
+
+/// Reads the first message of a connection.
+///
+/// # Errors
+/// When it is no Hello, or asks for what cannot be.
+pub fn hello(frame: &[u8], room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
+    let control = match split(frame).map_err(|e| bad(&e))? {
+        (Lane::Control, body) => message::decode(body).map_err(|e| bad(&e))?,
+        (lane, _) => return Err(not_hello(&format!("a frame on the {lane:?} lane"))),
+    };
+    match control {
+        ClientControl::Hello(hello) => wish(hello, room, tokens),
+        ClientControl::Ping { .. } => Err(not_hello("a ping")),
+        ClientControl::Leave => Err(not_hello("a wish to leave")),
+    }
+}
+
+fn not_hello(what: &str) -> Refusal {
+    Refusal::new(
+        Code::BadMessage,
+        format!("the first message of a connection was {what}; it must be Hello"),
+    )
+}
+
+fn bad(error: &FrameError) -> Refusal {
+    Refusal::new(Code::BadMessage, format!("a message could not be read: {error}"))
+}
+
+fn wish(hello: Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
+    let version = hello.check().map_err(|error| {
+        let code = match error {
+            HelloError::Version(_) => Code::Version,
+            HelloError::Params(_) => Code::BadParams,
+            HelloError::Token(_) => Code::BadMessage,
+        };
+        Refusal::new(code, error.to_string())
+    })?;
+    let params = hello.params.as_deref().unwrap_or_default();
+    if !params.is_empty() {
+        serde_json::from_str::<serde::de::IgnoredAny>(params).map_err(|error| {
+            Refusal::new(Code::BadParams, format!("the params are not JSON: {error}"))
+        })?;
+    }
+    Ok(Wish {
+        version,
+        name: hello.player_name(),
+        watch: hello.watch,
+        schema: hello.schema,
+        // A token that does not hold is as good as none: the client joins as somebody new.
+        claim: hello.token.as_deref().and_then(|token| tokens.check(room, token)),
+        resume: hello.resume,
+        params: params.as_bytes().to_vec(),
+    })
+}
+
+/// What a client that is in may say.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Said {
+    /// It received frames and events.
+    Ack(Ack),
+    /// A sample of a sampled input, with an acknowledgement.
+    Input(InputFrame),
+    /// An action.
+    Action(ActionFrame),
+    /// It asks for an answer.
+    Ping {
+        /// Comes back with it.
+        nonce: u32,
+    },
+    /// It gives up its seat.
+    Leave,
+}
+
+/// Reads a message of a client that is in. Inputs and actions are values of the schema's types.
+///
+/// # Errors
+/// When it cannot be read, or is nothing a client says at this point.
+pub fn said(frame: &[u8], schema: &Schema) -> Result<Said, Refusal> {
+    let (lane, body) = split(frame).map_err(|e| bad(&e))?;
+    let said = match lane {
+        Lane::Ack => Ack::decode(body).map(Said::Ack),
+        Lane::Input => InputFrame::decode(body).and_then(|input| {
+            input.payload.to_words("input", &schema.inputs)?;
+            Ok(Said::Input(input))
+        }),
+        Lane::Action => ActionFrame::decode(body).and_then(|action| {
+            action.payload.to_words("action", &schema.actions)?;
+            Ok(Said::Action(action))
+        }),
+        Lane::Control => match message::decode(body).map_err(|e| bad(&e))? {
+            ClientControl::Ping { nonce } => Ok(Said::Ping { nonce }),
+            ClientControl::Leave => Ok(Said::Leave),
+            ClientControl::Hello(_) => {
+                let text = "a second Hello came; one connection carries one session";
+                return Err(Refusal::new(Code::BadMessage, text));
+            }
+        },
+        Lane::State | Lane::Events | Lane::Schema => Err(FrameError::Lane(lane as u8)),
+    };
+    said.map_err(|e| bad(&e))
+}
+
+/// How many messages a client may still send: a bucket that fills at a rate.
+#[derive(Clone, Debug)]
+pub struct Rate {
+    per_second: u32,
+    burst: u32,
+    /// Messages in the bucket.
+    left: f64,
+    at: Instant,
+}
+
+impl Rate {
+    /// A bucket that fills with `per_second` up to `burst`, and holds `extra` more to begin with.
+    #[must_use]
+    pub fn new(per_second: u32, burst: u32, extra: u32, now: Instant) -> Self {
+        Self { per_second, burst, left: f64::from(burst) + f64::from(extra), at: now }
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// When none is left.
+    pub fn take(&mut self, now: Instant) -> Result<(), Refusal> {
+        if self.left < f64::from(self.burst) {
+            let filled = now.saturating_duration_since(self.at).as_secs_f64();
+            let filled = filled * f64::from(self.per_second);
+            self.left = (self.left + filled).min(f64::from(self.burst));
+        }
+        self.at = now;
+        if self.left < 1.0 {
+            return Err(Refusal::new(
+                Code::TooMany,
+                format!(
+                    "more messages came than {} at once and {} a second; send fewer",
+                    self.burst, self.per_second
+                ),
+            ));
+        }
+        self.left -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use referee_protocol::frame::Payload;
+    use referee_protocol::{GameName, Kind, MatchId, Seat, Tick};
+
+    fn room() -> RoomKey {
+        RoomKey { game: GameName::new("g").unwrap(), match_id: MatchId::new("m").unwrap() }
+    }
+
+    fn code_of(frame: &[u8]) -> Code {
+        hello(frame, &room(), &Tokens::new([0; 32])).unwrap_err().code
+    }
+
+    fn encoded(hello: Hello) -> Vec<u8> {
+        message::encode(&ClientControl::Hello(hello))
+    }
+
+    fn plain() -> Hello {
+        Hello { versions: vec![1], ..Hello::default() }
+    }
+
+    #[test]
+    fn a_hello_is_checked() {
+        let tokens = Tokens::new([0; 32]);
+        let claim = Claim { seat: Seat(2), generation: 5 };
+        let token = Some(tokens.issue(&room(), claim));
+        let frame = encoded(Hello { token, name: " Ann ".into(), ..plain() });
+        let wish = hello(&frame, &room(), &tokens).unwrap();
+        assert_eq!((wish.claim, wish.name.as_str()), (Some(claim), "Ann"));
+        let forged = encoded(Hello { token: Some("00".into()), ..plain() });
+        assert_eq!(hello(&forged, &room(), &tokens).unwrap().claim, None);
+    }
+
+    #[test]
+    fn what_is_no_good_hello_is_refused() {
+        assert_eq!(code_of(&[]), Code::BadMessage);
+        assert_eq!(code_of(&[0, 1, 2, 3]), Code::BadMessage);
+        assert_eq!(code_of(&Ack::default().encode()), Code::BadMessage);
+        assert_eq!(code_of(&message::encode(&ClientControl::Leave)), Code::BadMessage);
+        assert_eq!(code_of(&encoded(Hello::default())), Code::Version);
+        let params = |text: &str| encoded(Hello { params: Some(text.into()), ..plain() });
+        assert_eq!(code_of(&params("{")), Code::BadParams);
+        assert_eq!(code_of(&params(&" ".repeat(5000))), Code::BadParams);
+        let token = Some("0".repeat(200));
+        assert_eq!(code_of(&encoded(Hello { token, ..plain() })), Code::BadMessage);
+    }
+
+    fn schema() -> Schema {
+        Schema {
+            kind: Kind::TurnBased,
+            components: vec![],
+            inputs: vec![],
+            actions: vec![],
+            events: vec![],
+        }
+    }
+
+    #[test]
+    fn only_what_a_client_says_is_read() {
+        let ack = Ack { frames: 1, event: 2 };
+        assert_eq!(said(&ack.encode(), &schema()), Ok(Said::Ack(ack)));
+        let action = ActionFrame { number: 1, payload: Payload { kind: 0, bits: vec![] } };
+        assert!(said(&action.encode(), &schema()).is_err(), "no such action");
+        let input = InputFrame {
+            ack,
+            sample: 1,
+            tick: Tick(0),
+            payload: Payload { kind: 9, bits: vec![1] },
+        };
+        assert!(said(&input.encode(), &schema()).is_err(), "no such input");
+        assert!(said(&encoded(plain()), &schema()).is_err(), "a second hello");
+        for lane in [Lane::State, Lane::Events, Lane::Schema] {
+            assert!(said(&[lane as u8, 0], &schema()).is_err(), "{lane:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_allows_a_burst_and_then_its_rate() {
+        let start = Instant::now();
+        let mut rate = Rate::new(10, 3, 2, start);
+        for _ in 0..5 {
+            assert!(rate.take(start).is_ok());
+        }
+        assert_eq!(rate.take(start).unwrap_err().code, Code::TooMany);
+        let later = start + Duration::from_millis(250);
+        assert!(rate.take(later).is_ok() && rate.take(later).is_ok());
+        assert!(rate.take(later).is_err());
+        let much_later = later + Duration::from_secs(60);
+        assert_eq!((0..9).filter(|_| rate.take(much_later).is_ok()).count(), 3);
+    }
+}

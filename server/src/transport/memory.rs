@@ -1,0 +1,58 @@
+//! A connection without a network, for tests: what is sent is kept.
+
+use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Instant;
+
+use referee_protocol::Refusal;
+
+use super::{SendError, Sent, Wire};
+
+/// Keeps what is sent.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Rc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    frames: RefCell<Vec<Vec<u8>>>,
+    refusal: RefCell<Option<Refusal>>,
+    full: Cell<bool>,
+}
+
+impl Memory {
+    /// Takes the frames sent so far.
+    pub(crate) fn take(&self) -> Vec<Vec<u8>> {
+        self.0.frames.take()
+    }
+
+    /// Why it was closed, if it was.
+    pub(crate) fn closed(&self) -> Option<Refusal> {
+        self.0.refusal.borrow().clone()
+    }
+
+    /// From now on, it takes no more.
+    pub(crate) fn fill(&self) {
+        self.0.full.set(true);
+    }
+}
+
+impl Wire for Memory {
+    fn try_send(&self, parts: &[IoSlice<'_>]) -> Result<Sent, SendError> {
+        if self.0.full.get() {
+            return Err(SendError::Full { waiting: 1, limit: 0 });
+        }
+        let mut frame = vec![];
+        parts.iter().for_each(|part| frame.extend_from_slice(part));
+        self.0.frames.borrow_mut().push(frame);
+        Ok(Sent::Out)
+    }
+
+    fn close(&self, refusal: &Refusal) {
+        *self.0.refusal.borrow_mut() = Some(refusal.clone());
+    }
+
+    fn stalled_since(&self) -> Option<Instant> {
+        None
+    }
+}

@@ -1,0 +1,67 @@
+//! How frames reach clients. A room's thread owns the write half of its clients' connections and
+//! sends straight into it: no task, no channel and no copy lies between a tick and the system call.
+//!
+//! [`Wire`] is that write half; whoever reads the other half reports to a [`Peer`].
+
+use std::future::Future;
+use std::io::IoSlice;
+use std::time::Instant;
+
+use referee_protocol::Refusal;
+
+#[cfg(test)]
+pub(crate) mod memory;
+pub(crate) mod websocket;
+
+/// The write half of a connection.
+pub(crate) trait Wire {
+    /// Sends one message, made of `parts` in this order. What the network does not take at once is
+    /// kept, up to a bound.
+    fn try_send(&self, parts: &[IoSlice<'_>]) -> Result<Sent, SendError>;
+
+    /// Tells the client why, then ends the connection once that has left. Nothing is sent after.
+    fn close(&self, refusal: &Refusal);
+
+    /// Since when bytes have waited without any of them leaving.
+    fn stalled_since(&self) -> Option<Instant>;
+}
+
+/// Where a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    /// With the network.
+    Out,
+    /// Part of it waits for the network.
+    Held,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// Too much waits for this client already.
+    #[error("{waiting} bytes wait for the client; at most {limit} may")]
+    Full {
+        /// What waits, with this message.
+        waiting: usize,
+        /// What may wait.
+        limit: usize,
+    },
+    /// The connection is gone.
+    #[error("the connection is gone")]
+    Gone,
+}
+
+/// Who is told of what a connection brings.
+pub(crate) trait Peer {
+    /// A message came. False: take no more from this client before [`Peer::ready`].
+    fn message(&self, bytes: &[u8]) -> bool;
+
+    /// Ends when more may be taken.
+    fn ready(&self) -> impl Future<Output = ()>;
+
+    /// The client broke a rule of the transport. The peer closes the connection.
+    fn fault(&self, refusal: &Refusal);
+
+    /// The connection is gone.
+    fn gone(&self);
+}
