@@ -41,6 +41,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Most connections of one address at once.
     pub connections_per_address_max: usize,
+    /// Most sockets at once that are open but have not said Hello.
+    pub hellos_waiting_max: usize,
     /// Messages a client may send per second, over some seconds.
     pub messages_per_second: u32,
     /// Messages a client may send at once.
@@ -80,6 +82,7 @@ impl Default for Config {
             save_every_ms: 5_000,
             connections_max: 20_000,
             connections_per_address_max: 4_000,
+            hellos_waiting_max: 4_096,
             messages_per_second: 240,
             messages_burst: 480,
             inbox_max_bytes: 4 << 20,

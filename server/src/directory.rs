@@ -33,7 +33,8 @@ pub(crate) enum Owner {
 pub(crate) trait Directory: Send + Sync {
     /// Finds the owner of a room, or makes one. The ticket holds the room in its place until the
     /// visitor is there.
-    fn enter(&self, room: &RoomKey, from: IpAddr, now: Instant) -> Result<(Owner, Ticket), Refusal>;
+    fn enter(&self, room: &RoomKey, from: IpAddr, now: Instant)
+    -> Result<(Owner, Ticket), Refusal>;
 
     /// The owner has the room, or is about to.
     fn take(&self, room: &RoomKey);
@@ -124,7 +125,8 @@ impl Inner {
         if state.makers.len() >= MAKERS_MAX {
             state.makers.retain(|_, maker| filled(maker) < self.burst);
         }
-        let maker = state.makers.entry(network(from)).or_insert(Maker { left: self.burst, at: now });
+        let maker =
+            state.makers.entry(network(from)).or_insert(Maker { left: self.burst, at: now });
         maker.left = filled(maker);
         maker.at = now;
         if maker.left < 1.0 {
@@ -161,7 +163,12 @@ impl State {
 }
 
 impl Directory for Local {
-    fn enter(&self, room: &RoomKey, from: IpAddr, now: Instant) -> Result<(Owner, Ticket), Refusal> {
+    fn enter(
+        &self,
+        room: &RoomKey,
+        from: IpAddr,
+        now: Instant,
+    ) -> Result<(Owner, Ticket), Refusal> {
         let mut state = self.0.lock();
         if !state.rooms.contains_key(room) {
             self.0.may_make(&mut state, from, now)?;
@@ -309,8 +316,7 @@ mod tests {
     fn public_rooms_are_listed_while_they_are() {
         let directory = local(Config::default());
         let (_, ticket) = directory.enter(&room("a"), HOME, Instant::now()).unwrap();
-        let listing =
-            RoomListing { game: "g".into(), match_id: "a".into(), players: 1, seats: 2 };
+        let listing = RoomListing { game: "g".into(), match_id: "a".into(), players: 1, seats: 2 };
         directory.list(&room("a"), Some(listing.clone()));
         assert_eq!(directory.listed(), [listing]);
         drop(ticket);

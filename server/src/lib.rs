@@ -8,11 +8,25 @@
 //! | [`store`] | the database; nothing else touches it |
 //! | [`http`] | the accept loop, pages, assets, requests into rooms, the doors (Host, Origin) |
 //! | [`assets`] | the pages and the browser client inside the binary |
+//! | `transport` | the write half of a connection; WebSocket |
+//! | `session`, `token` | what a client may say, before it reaches a room; resume tokens |
+//! | `directory` | who owns a room; how many there may be |
+//! | `host` | the threads that read sockets and run rooms |
+//! | [`metrics`] | what the server counts about itself |
+//! | [`run`], `shutdown` | starting all of this, and ending it |
 
 pub mod assets;
 pub mod cli;
 pub mod config;
+mod directory;
 pub mod games;
+mod host;
 pub mod http;
 pub mod key;
+pub mod metrics;
+pub mod run;
+mod session;
+mod shutdown;
 pub mod store;
+mod token;
+mod transport;

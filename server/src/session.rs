@@ -12,28 +12,28 @@ use crate::token::{Claim, Tokens};
 
 /// A Hello that was checked: what the client wishes.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Wish {
+pub(crate) struct Wish {
     /// The protocol version to speak.
-    pub version: u16,
+    pub(crate) version: u16,
     /// The player's name, cleaned.
-    pub name: String,
+    pub(crate) name: String,
     /// It only wants to watch.
-    pub watch: bool,
+    pub(crate) watch: bool,
     /// The hash of the schema it has.
-    pub schema: Option<u64>,
+    pub(crate) schema: Option<u64>,
     /// The seat it proved to hold, or to have held.
-    pub claim: Option<Claim>,
+    pub(crate) claim: Option<Claim>,
     /// What it still knows.
-    pub resume: Option<Resume>,
+    pub(crate) resume: Option<Resume>,
     /// Parameters, should it be the first in the room: JSON, or empty.
-    pub params: Vec<u8>,
+    pub(crate) params: Vec<u8>,
 }
 
 /// Reads the first message of a connection.
 ///
 /// # Errors
 /// When it is no Hello, or asks for what cannot be.
-pub fn hello(frame: &[u8], room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
+pub(crate) fn hello(frame: &[u8], room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
     let control = match split(frame).map_err(|e| bad(&e))? {
         (Lane::Control, body) => message::decode(body).map_err(|e| bad(&e))?,
         (lane, _) => return Err(not_hello(&format!("a frame on the {lane:?} lane"))),
@@ -85,7 +85,7 @@ fn wish(hello: Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> 
 
 /// What a client that is in may say.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Said {
+pub(crate) enum Said {
     /// It received frames and events.
     Ack(Ack),
     /// A sample of a sampled input, with an acknowledgement.
@@ -105,7 +105,7 @@ pub enum Said {
 ///
 /// # Errors
 /// When it cannot be read, or is nothing a client says at this point.
-pub fn said(frame: &[u8], schema: &Schema) -> Result<Said, Refusal> {
+pub(crate) fn said(frame: &[u8], schema: &Schema) -> Result<Said, Refusal> {
     let (lane, body) = split(frame).map_err(|e| bad(&e))?;
     let said = match lane {
         Lane::Ack => Ack::decode(body).map(Said::Ack),
@@ -132,7 +132,7 @@ pub fn said(frame: &[u8], schema: &Schema) -> Result<Said, Refusal> {
 
 /// How many messages a client may still send: a bucket that fills at a rate.
 #[derive(Clone, Debug)]
-pub struct Rate {
+pub(crate) struct Rate {
     per_second: u32,
     burst: u32,
     /// Messages in the bucket.
@@ -143,7 +143,7 @@ pub struct Rate {
 impl Rate {
     /// A bucket that fills with `per_second` up to `burst`, and holds `extra` more to begin with.
     #[must_use]
-    pub fn new(per_second: u32, burst: u32, extra: u32, now: Instant) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32, extra: u32, now: Instant) -> Self {
         Self { per_second, burst, left: f64::from(burst) + f64::from(extra), at: now }
     }
 
@@ -151,7 +151,7 @@ impl Rate {
     ///
     /// # Errors
     /// When none is left.
-    pub fn take(&mut self, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Refusal> {
         if self.left < f64::from(self.burst) {
             let filled = now.saturating_duration_since(self.at).as_secs_f64();
             let filled = filled * f64::from(self.per_second);

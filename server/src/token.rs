@@ -21,29 +21,29 @@ const _: () = assert!(BYTES * 2 <= referee_protocol::limits::TOKEN_MAX_BYTES);
 
 /// What a token that holds says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The seat.
-    pub seat: Seat,
+    pub(crate) seat: Seat,
     /// Which taking of it.
-    pub generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// Makes tokens and checks them.
 #[derive(Clone)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     keyed: Hmac<Sha256>,
 }
 
 impl Tokens {
     /// With the key of the store.
     #[must_use]
-    pub fn new(key: [u8; 32]) -> Self {
+    pub(crate) fn new(key: [u8; 32]) -> Self {
         Self { keyed: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length") }
     }
 
     /// The token of a seat, as hexadecimal text.
     #[must_use]
-    pub fn issue(&self, room: &RoomKey, claim: Claim) -> String {
+    pub(crate) fn issue(&self, room: &RoomKey, claim: Claim) -> String {
         let mut bytes = head(claim).to_vec();
         bytes.extend_from_slice(&self.mac(room, &bytes).finalize().into_bytes());
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -52,7 +52,7 @@ impl Tokens {
     /// What the token claims, if it was issued for this room. Takes the same time wherever a wrong
     /// MAC differs.
     #[must_use]
-    pub fn check(&self, room: &RoomKey, token: &str) -> Option<Claim> {
+    pub(crate) fn check(&self, room: &RoomKey, token: &str) -> Option<Claim> {
         let bytes = from_hex(token)?;
         let (head, mac) = bytes.split_at(SEAT_BYTES + GENERATION_BYTES);
         self.mac(room, head).verify_slice(mac).ok()?;

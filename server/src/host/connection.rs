@@ -61,8 +61,7 @@ impl Connection {
         slot: Option<ConnectionSlot>,
         now: Instant,
     ) -> Self {
-        let standing =
-            if wish.claim.is_some() { Standing::Resuming } else { Standing::Joining };
+        let standing = if wish.claim.is_some() { Standing::Resuming } else { Standing::Joining };
         Self {
             session,
             standing,

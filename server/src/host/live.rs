@@ -169,10 +169,8 @@ impl Live {
         let running = catch_unwind(AssertUnwindSafe(|| self.room.running().map(str::to_owned)));
         let running = running.ok().flatten().unwrap_or_else(|| "the room itself".to_owned());
         tracing::error!(room = %self.key, %running, panic, "a game panicked; its room has ended");
-        let text = format!(
-            "the game {} failed in this match; what was saved is kept",
-            self.key.game
-        );
+        let text =
+            format!("the game {} failed in this match; what was saved is kept", self.key.game);
         self.dismiss(&Refusal::new(Code::Failed, text));
     }
 
@@ -237,13 +235,9 @@ impl Live {
         let payload = name.len();
         let entry = match claim {
             Some(Claim { seat, generation }) => Entry::Resume { session, seat, generation },
-            None => Entry::Join(Join {
-                session,
-                name,
-                attributes: BTreeMap::new(),
-                generation,
-                watch,
-            }),
+            None => {
+                Entry::Join(Join { session, name, attributes: BTreeMap::new(), generation, watch })
+            }
         };
         self.enter(entry, payload);
     }

@@ -56,8 +56,7 @@ impl House {
             return None;
         }
         let names: Vec<_> = self.games.keys().map(ToString::to_string).collect();
-        let text =
-            format!("no game {} is hosted here; there are: {}", key.game, names.join(", "));
+        let text = format!("no game {} is hosted here; there are: {}", key.game, names.join(", "));
         Some(Refusal::new(Code::UnknownGame, text))
     }
 }
@@ -129,15 +128,14 @@ impl Hosts {
 
 impl Rooms for Hosts {
     fn games(&self) -> Vec<GameListing> {
-        let listing = |(name, hosted): (&referee_protocol::GameName, &crate::games::Hosted)| {
-            GameListing {
+        let listing =
+            |(name, hosted): (&referee_protocol::GameName, &crate::games::Hosted)| GameListing {
                 name: name.to_string(),
                 kind: hosted.template.kind(),
                 title: hosted.title,
                 description: hosted.description,
                 page: hosted.page,
-            }
-        };
+            };
         self.house.games.iter().map(listing).collect()
     }
 

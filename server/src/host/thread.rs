@@ -83,10 +83,7 @@ pub(super) struct Thread {
 }
 
 /// Runs rooms until told to stop.
-pub(super) fn run(
-    house: Arc<House>,
-    commands: mpsc::Receiver<Command>,
-) -> std::io::Result<()> {
+pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = Rc::new(Thread {
         house,
