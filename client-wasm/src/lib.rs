@@ -217,8 +217,9 @@ impl Core {
 
     /// The schema. The same object while it is the same schema.
     pub fn schema(&mut self) -> JsValue {
-        let Some(schema) = self.session.schema() else { return JsValue::NULL };
-        let hash = schema.hash();
+        let (Some(schema), Some(hash)) = (self.session.schema(), self.session.schema_hash()) else {
+            return JsValue::NULL;
+        };
         match &self.schema {
             Some((known, object)) if *known == hash => object.clone(),
             _ => {

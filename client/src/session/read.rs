@@ -70,6 +70,12 @@ impl Session {
         self.schema.as_ref().map(|known| &known.schema)
     }
 
+    /// What tells one schema from another.
+    #[must_use]
+    pub fn schema_hash(&self) -> Option<u64> {
+        self.schema.as_ref().map(|known| known.hash)
+    }
+
     /// The schema as it came, for [`crate::Config::schema`] of a later session.
     #[must_use]
     pub fn schema_bytes(&self) -> Option<&[u8]> {
