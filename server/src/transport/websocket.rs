@@ -24,6 +24,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{Peer, SendError, Sent, Wire};
 
+#[cfg(test)]
+mod tests;
+
 /// What a connection reads at once, in bytes, and the size of its read buffer.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 

@@ -1,0 +1,263 @@
+//! Over real sockets: a client from the library on one side, ours on the other.
+
+use std::cell::{Cell, RefCell};
+
+use futures_util::{SinkExt, StreamExt};
+use referee_protocol::frame::split;
+use tokio::net::TcpListener;
+use tokio::task::LocalSet;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+
+use super::*;
+
+type Client = WebSocketStream<TcpStream>;
+
+/// What a peer was told.
+#[derive(Default)]
+struct Told {
+    messages: RefCell<Vec<Vec<u8>>>,
+    fault: RefCell<Option<Refusal>>,
+    gone: Cell<bool>,
+    paused: Cell<bool>,
+    news: Notify,
+}
+
+struct Tester {
+    told: Rc<Told>,
+    wire: Rc<Socket>,
+}
+
+impl Peer for Tester {
+    fn message(&self, bytes: &[u8]) -> bool {
+        self.told.messages.borrow_mut().push(bytes.to_vec());
+        self.told.news.notify_one();
+        !self.told.paused.get()
+    }
+
+    async fn ready(&self) {
+        while self.told.paused.get() {
+            self.told.news.notified().await;
+        }
+    }
+
+    fn fault(&self, refusal: &Refusal) {
+        *self.told.fault.borrow_mut() = Some(refusal.clone());
+        self.wire.close(refusal);
+    }
+
+    fn gone(&self) {
+        self.told.gone.set(true);
+        self.told.news.notify_one();
+    }
+}
+
+async fn pair() -> (TcpStream, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    (server, WebSocketStream::from_raw_socket(client, Role::Client, None).await)
+}
+
+/// A served socket, its client, and what its peer was told.
+async fn served(limit: usize) -> (Rc<Socket>, Client, Rc<Told>) {
+    let (server, client) = pair().await;
+    let socket = Socket::new(server, limit);
+    let told = Rc::new(Told::default());
+    let peer = Tester { told: told.clone(), wire: socket.clone() };
+    tokio::task::spawn_local(serve(socket.clone(), Reader::new(vec![]), peer));
+    (socket, client, told)
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let within = async { timeout(Duration::from_secs(20), test).await.expect("the test hangs") };
+    LocalSet::new().block_on(&runtime, within);
+}
+
+/// The code a client was told before the close, and the close code.
+async fn end_of(client: &mut Client) -> (Code, u16) {
+    let mut told = None;
+    loop {
+        match client.next().await.expect("a close comes first").unwrap() {
+            Message::Binary(bytes) => {
+                let (_, body) = split(&bytes).unwrap();
+                if let Ok(ServerControl::Refused(refusal)) = message::decode(body) {
+                    told = Some(refusal.code);
+                }
+            }
+            Message::Close(close) => {
+                return (told.expect("told why"), close.unwrap().code.into());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn parts_arrive_as_one_message_of_any_length() {
+    run(async {
+        let (socket, mut client, _) = served(1 << 20).await;
+        for len in [0, 1, 125, 126, 65_535, 65_536, 300_000] {
+            let body = vec![7; len];
+            socket.try_send(&[IoSlice::new(b"ab"), IoSlice::new(&body)]).unwrap();
+            let message = client.next().await.unwrap().unwrap().into_data();
+            assert_eq!(message.len(), len + 2);
+            assert_eq!((&message[..2], &message[2..]), (&b"ab"[..], &body[..]));
+        }
+    });
+}
+
+#[test]
+fn pongs_leave_between_messages_never_within() {
+    run(async {
+        let (socket, mut client, told) = served(64 << 20).await;
+        let body = vec![1; 4 << 20];
+        assert_eq!(socket.try_send(&[IoSlice::new(&body)]), Ok(Sent::Held));
+        client.send(Message::Ping(Bytes::from_static(b"hi"))).await.unwrap();
+        // The ping is taken while most of the message still waits.
+        told.news.notified().await;
+        socket.try_send(&[IoSlice::new(b"end")]).unwrap();
+        let mut kinds = vec![];
+        while kinds.len() < 3 {
+            kinds.push(match client.next().await.unwrap().unwrap() {
+                Message::Binary(bytes) => bytes.len(),
+                Message::Pong(_) => 0,
+                other => panic!("{other:?}"),
+            });
+        }
+        kinds.sort_unstable();
+        assert_eq!(kinds, [0, 3, 4 << 20]);
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_fills_its_bound_and_no_more() {
+    run(async {
+        let (socket, mut client, _) = served(100_000).await;
+        let body = vec![1; 10_000];
+        let full = (0..10_000).find_map(|_| socket.try_send(&[IoSlice::new(&body)]).err());
+        assert!(matches!(full, Some(SendError::Full { limit: 100_000, .. })), "{full:?}");
+        assert!(socket.stalled_since().is_some());
+        socket.close(&Refusal::new(Code::SlowReader, "too slow"));
+        assert_eq!(end_of(&mut client).await, (Code::SlowReader, 4015));
+    });
+}
+
+#[test]
+fn what_waited_leaves_once_the_client_reads() {
+    run(async {
+        let (socket, mut client, _) = served(64 << 20).await;
+        let body = vec![1; 1 << 20];
+        for _ in 0..16 {
+            socket.try_send(&[IoSlice::new(&body)]).unwrap();
+        }
+        for _ in 0..16 {
+            assert_eq!(client.next().await.unwrap().unwrap().len(), 1 << 20);
+        }
+        assert_eq!(socket.stalled_since(), None);
+        assert!(!socket.has_waiting());
+    });
+}
+
+#[test]
+fn bad_input_is_a_fault_with_a_code() {
+    run(async {
+        let (_socket, mut client, told) = served(1 << 20).await;
+        client.send(Message::text("hello")).await.unwrap();
+        assert_eq!(end_of(&mut client).await, (Code::BadMessage, 4010));
+        assert_eq!(told.fault.borrow().as_ref().unwrap().code, Code::BadMessage);
+
+        let (_socket, mut client, _) = served(1 << 20).await;
+        let large = vec![0; CLIENT_MESSAGE_MAX_BYTES + 1];
+        client.send(Message::binary(large)).await.unwrap();
+        assert_eq!(end_of(&mut client).await, (Code::TooLarge, 4011));
+
+        // In pieces as well.
+        let (_socket, mut client, _) = served(1 << 20).await;
+        for opcode in [Data::Binary, Data::Continue] {
+            let header = FrameHeader {
+                is_final: false,
+                opcode: OpCode::Data(opcode),
+                ..FrameHeader::default()
+            };
+            let piece = Bytes::from(vec![0; CLIENT_MESSAGE_MAX_BYTES - 10]);
+            client.send(Message::Frame(Frame::from_payload(header, piece))).await.unwrap();
+        }
+        assert_eq!(end_of(&mut client).await, (Code::TooLarge, 4011));
+
+        let (_socket, mut client, _) = served(1 << 20).await;
+        client.get_mut().write_all(b"GET / HTTP/1.1\r\nthis is no frame\r\n\r\n").await.unwrap();
+        assert_eq!(end_of(&mut client).await, (Code::BadMessage, 4010));
+    });
+}
+
+#[test]
+fn a_peer_may_pause_its_client() {
+    run(async {
+        let (_socket, mut client, told) = served(1 << 20).await;
+        told.paused.set(true);
+        for n in 0..3 {
+            client.send(Message::binary(vec![n])).await.unwrap();
+        }
+        told.news.notified().await;
+        assert_eq!(told.messages.borrow().len(), 1);
+        told.paused.set(false);
+        told.news.notify_one();
+        while told.messages.borrow().len() < 3 {
+            told.news.notified().await;
+        }
+        assert_eq!(*told.messages.borrow(), [[0], [1], [2]]);
+    });
+}
+
+#[test]
+fn a_close_is_answered_and_a_break_is_noticed() {
+    run(async {
+        let (_socket, mut client, told) = served(1 << 20).await;
+        client.close(None).await.unwrap();
+        assert!(matches!(client.next().await, Some(Ok(Message::Close(_)))));
+        assert!(client.next().await.is_none());
+        assert!(told.gone.get());
+
+        let (_socket, client, told) = served(1 << 20).await;
+        drop(client);
+        told.news.notified().await;
+        assert!(told.gone.get());
+    });
+}
+
+#[test]
+fn what_was_read_moves_with_the_socket() {
+    run(async {
+        let (mut server, mut client) = pair().await;
+        for text in ["one", "two", "three"] {
+            client.feed(Message::binary(text)).await.unwrap();
+        }
+        client.flush().await.unwrap();
+        let mut reader = Reader::new(vec![]);
+        assert_eq!(reader.wait(&mut server).await.unwrap(), "one");
+        let server = TcpStream::from_std(server.into_std().unwrap()).unwrap();
+        let socket = Socket::new(server, 1 << 20);
+        let told = Rc::new(Told::default());
+        let peer = Tester { told: told.clone(), wire: socket.clone() };
+        tokio::task::spawn_local(serve(socket, reader, peer));
+        while told.messages.borrow().len() < 2 {
+            told.news.notified().await;
+        }
+        assert_eq!(*told.messages.borrow(), [&b"two"[..], b"three"]);
+    });
+}
+
+#[test]
+fn a_refused_socket_is_told_why() {
+    run(async {
+        let (server, mut client) = pair().await;
+        let long = "ä".repeat(200);
+        let refused = tokio::task::spawn_local(refuse(server, Refusal::new(Code::Full, long)));
+        assert_eq!(end_of(&mut client).await, (Code::Full, 4023));
+        drop(client);
+        refused.await.unwrap();
+    });
+}
