@@ -12,8 +12,12 @@ use std::path::{Path, PathBuf};
 const PORTABLE: [&str; 5] =
     ["referee-protocol", "referee-room", "referee-client", "referee-client-wasm", "referee"];
 
-/// The JavaScript module is `referee.js`.
+/// wasm-bindgen derives the names of its files from it: `referee_bg.wasm` and `referee.js`.
 const OUT_NAME: &str = "referee";
+
+/// What wasm-bindgen's module is called in the end: pages import the hand-written `referee.js` of
+/// `client-wasm/js`, and that imports this one.
+const GLUE: &str = "referee_glue.js";
 
 /// The built client, where the server's build script embeds it.
 pub(crate) fn client_folder(project: &Project) -> PathBuf {
@@ -42,7 +46,20 @@ pub(crate) fn build_client(project: &Project, toolchain: Toolchain, log: &mut Lo
             .arg(&generated)
             .arg(OUT_NAME),
     )?;
+    assemble(&generated, &project.root.join("client-wasm/js"))?;
     mirror(&generated, &client_folder(project))
+}
+
+/// Joins what wasm-bindgen made with the modules and types that are written by hand.
+fn assemble(generated: &Path, by_hand: &Path) -> Result {
+    for types in ["referee.d.ts", "referee_bg.wasm.d.ts"] {
+        fs::remove_file(generated.join(types))?;
+    }
+    fs::rename(generated.join("referee.js"), generated.join(GLUE))?;
+    for file in by_hand.read_dir()?.flatten() {
+        fs::copy(file.path(), generated.join(file.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Compiles every crate that must run in a browser, one by one: in one cargo call the features
