@@ -90,10 +90,10 @@ class Scene {
       ...options,
     });
     context.setDefaultTimeout(PATIENCE_MS);
+    context.on('page', (page) => this.#watch(page));
     return {
       open: async (path) => {
         const page = await context.newPage();
-        this.#watch(page);
         await page.goto(new URL(path, this.server.url).href);
         return page;
       },

@@ -97,6 +97,18 @@ scene('two tabs of one browser are two players', async (scene) => {
   await place(marks, 'O', 7, [first, second]);
 });
 
+scene('a tab that the browser duplicates is another player, too', async (scene) => {
+  const first = await scene.visit(`/tic-tac-toe/${freshMatch()}`);
+  await untilOpen(first);
+  // As with "Duplicate tab", the new page gets a copy of this one's session storage.
+  const opened = first.waitForEvent('popup');
+  await first.evaluate(() => void window.open(location.href));
+  const second = await opened;
+  const marks = await players(first, second);
+  await place(marks, 'X', 4, [first, second]);
+  await place(marks, 'O', 0, [first, second]);
+});
+
 scene('the server stops and starts again mid-game, and both go on by themselves', async (scene) => {
   const path = `/tic-tac-toe/${freshMatch()}`;
   const first = await scene.visit(path);
