@@ -150,7 +150,7 @@ impl Inner {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
+        IpAddr::V4(v4) => IpAddr::V4(v4),
     }
 }
 
@@ -246,8 +246,8 @@ mod tests {
         RoomKey { game: GameName::new("g").unwrap(), match_id: MatchId::new(match_id).unwrap() }
     }
 
-    fn local(config: Config) -> Local {
-        Local::new(&config, 2)
+    fn local(config: &Config) -> Local {
+        Local::new(config, 2)
     }
 
     fn code(result: Result<(Owner, Ticket), Refusal>) -> Code {
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn first_visitors_at_once_get_one_owner_and_rooms_are_spread() {
-        let directory = local(Config::default());
+        let directory = local(&Config::default());
         let now = Instant::now();
         let (first, _a) = directory.enter(&room("a"), HOME, now).unwrap();
         let (second, _b) = directory.enter(&room("a"), HOME, now).unwrap();
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_room_stays_while_somebody_is_on_the_way() {
-        let directory = local(Config::default());
+        let directory = local(&Config::default());
         let now = Instant::now();
         let (_, first) = directory.enter(&room("a"), HOME, now).unwrap();
         directory.take(&room("a"));
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_visitor_that_turns_back_leaves_no_room() {
-        let directory = local(Config { rooms_max: 1, ..Config::default() });
+        let directory = local(&Config { rooms_max: 1, ..Config::default() });
         let now = Instant::now();
         drop(directory.enter(&room("a"), HOME, now).unwrap());
         assert!(directory.enter(&room("b"), HOME, now).is_ok());
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn rooms_have_a_limit_in_all() {
-        let directory = local(Config { rooms_max: 1, ..Config::default() });
+        let directory = local(&Config { rooms_max: 1, ..Config::default() });
         let now = Instant::now();
         let _held = directory.enter(&room("a"), HOME, now).unwrap();
         let refusal = directory.enter(&room("b"), HOME, now).err().unwrap();
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn new_rooms_of_one_network_have_a_rate() {
         let directory =
-            local(Config { new_rooms_per_second: 1, new_rooms_burst: 2, ..Config::default() });
+            local(&Config { new_rooms_per_second: 1, new_rooms_burst: 2, ..Config::default() });
         let now = Instant::now();
         let from = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
         let _a = directory.enter(&room("a"), from(1), now).unwrap();
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn public_rooms_are_listed_while_they_are() {
-        let directory = local(Config::default());
+        let directory = local(&Config::default());
         let (_, ticket) = directory.enter(&room("a"), HOME, Instant::now()).unwrap();
         let listing = RoomListing { game: "g".into(), match_id: "a".into(), players: 1, seats: 2 };
         directory.list(&room("a"), Some(listing.clone()));

@@ -39,7 +39,7 @@ pub(crate) fn hello(frame: &[u8], room: &RoomKey, tokens: &Tokens) -> Result<Wis
         (lane, _) => return Err(not_hello(&format!("a frame on the {lane:?} lane"))),
     };
     match control {
-        ClientControl::Hello(hello) => wish(hello, room, tokens),
+        ClientControl::Hello(hello) => wish(&hello, room, tokens),
         ClientControl::Ping { .. } => Err(not_hello("a ping")),
         ClientControl::Leave => Err(not_hello("a wish to leave")),
     }
@@ -56,7 +56,7 @@ fn bad(error: &FrameError) -> Refusal {
     Refusal::new(Code::BadMessage, format!("a message could not be read: {error}"))
 }
 
-fn wish(hello: Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
+fn wish(hello: &Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
     let version = hello.check().map_err(|error| {
         let code = match error {
             HelloError::Version(_) => Code::Version,

@@ -68,7 +68,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         Err(unreadable(&place.key, "the store failed"))
     })?;
     let params = || match place.arrivals.borrow().front() {
-        Some(Arrival::Client { wish, .. }) => wish.params.clone(),
+        Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
         Some(Arrival::Request { .. }) | None => vec![],
     };
     let (made, created_unix_ms) = match stored {

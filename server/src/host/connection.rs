@@ -10,7 +10,6 @@ use referee_protocol::{Code, Refusal, Seat, SessionId};
 use referee_room::output::Frame;
 use smallvec::SmallVec;
 
-use crate::http::ConnectionSlot;
 use crate::metrics::Metrics;
 use crate::session::{Rate, Wish};
 use crate::transport::{SendError, Sent, Wire};
@@ -41,7 +40,6 @@ pub(crate) struct Connection {
     states: States,
     /// Entries since the tick of this number.
     queued: (u64, usize),
-    _slot: Option<ConnectionSlot>,
 }
 
 /// State frames sent and acknowledged.
@@ -58,7 +56,6 @@ impl Connection {
         wish: Wish,
         wire: Box<dyn Wire>,
         rate: Rate,
-        slot: Option<ConnectionSlot>,
         now: Instant,
     ) -> Self {
         let standing = if wish.claim.is_some() { Standing::Resuming } else { Standing::Joining };
@@ -71,7 +68,6 @@ impl Connection {
             heard: now,
             states: States { sent: 0, acked: 0, moved: now },
             queued: (0, 0),
-            _slot: slot,
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
-use super::thread::{Command, Visit};
+use super::thread::{Command, Visitor};
 use super::{Hosts, going_down};
 use crate::directory::BUSY_RETRY_MS;
 use crate::http::{ConnectionSlot, Upgrade};
@@ -32,12 +32,15 @@ pub(super) fn upgrade(hosts: &Hosts, upgrade: Upgrade) -> Response {
         Err(error) => return bad_handshake(&error.to_string()),
     };
     let hosts = hosts.clone();
+    // A socket that is refused counts until it is closed.
+    let counted = slot.clone();
     tokio::spawn(async move {
         if let Err((stream, refusal)) = hosts.hear(socket, key, from, slot).await {
             hosts.house.metrics.ended(refusal.code);
             tracing::debug!(%refusal, "a client was refused");
             refuse(stream, refusal).await;
         }
+        drop(counted);
     });
     response.map(|()| Body::empty())
 }
@@ -96,16 +99,15 @@ impl Hosts {
         };
         // Taking a socket from its runtime fails only when it is broken.
         let Ok(stream) = stream.into_std() else { return Ok(()) };
-        let visit = Visit { key, wish, stream, reader, slot, ticket };
-        match self.threads[thread].send(Command::Visit(Box::new(visit))).await {
-            Ok(()) => Ok(()),
-            Err(unsent) => match unsent.0 {
-                Command::Visit(visit) => match TcpStream::from_std(visit.stream) {
-                    Ok(stream) => Err((stream, going_down())),
-                    Err(_) => Ok(()),
-                },
-                Command::Ask { .. } | Command::Stop => Ok(()),
+        let visitor = Box::new(Visitor { wish, stream, reader, slot });
+        let visit = Command::Visit { key, visitor, ticket };
+        let Err(unsent) = self.threads[thread].send(visit).await else { return Ok(()) };
+        match unsent.0 {
+            Command::Visit { visitor, .. } => match TcpStream::from_std(visitor.stream) {
+                Ok(stream) => Err((stream, going_down())),
+                Err(_) => Ok(()),
             },
+            Command::Ask { .. } | Command::Stop => Ok(()),
         }
     }
 

@@ -107,7 +107,9 @@ impl Hosts {
             // A full channel is read to its end; a closed one has no rooms.
             let thread = thread.clone();
             if let Err(mpsc::error::TrySendError::Full(command)) = thread.try_send(Command::Stop) {
-                std::thread::spawn(move || thread.blocking_send(command));
+                std::thread::spawn(move || {
+                    let _ = thread.blocking_send(command);
+                });
             }
         }
     }

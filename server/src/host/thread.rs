@@ -28,7 +28,14 @@ const SWEEP_EVERY_MS: u64 = 500;
 /// What a thread is told.
 pub(crate) enum Command {
     /// A client comes to a room.
-    Visit(Box<Visit>),
+    Visit {
+        /// The room.
+        key: RoomKey,
+        /// The client.
+        visitor: Box<Visitor>,
+        /// Holds the room in its place.
+        ticket: Ticket,
+    },
     /// A request comes to a room.
     Ask {
         /// The room.
@@ -44,19 +51,17 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// A client that comes to a room.
-pub(crate) struct Visit {
-    pub(super) key: RoomKey,
+/// A client that comes to a room: its socket, and what it said so far.
+pub(crate) struct Visitor {
     pub(super) wish: Wish,
     pub(super) stream: std::net::TcpStream,
     pub(super) reader: Reader,
     pub(super) slot: ConnectionSlot,
-    pub(super) ticket: Ticket,
 }
 
 /// Someone who waits for a room to be loaded.
 pub(super) enum Arrival {
-    Client { wish: Wish, stream: std::net::TcpStream, reader: Reader, slot: ConnectionSlot },
+    Client(Box<Visitor>),
     Request { request: RoomRequest, answer: Answer },
 }
 
@@ -103,7 +108,10 @@ impl Thread {
         while !(self.stopping() && self.places.borrow().is_empty()) {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Visit(visit)) => self.visit(*visit),
+                    Some(Command::Visit { key, visitor, ticket }) => {
+                        self.arrive(&key, Arrival::Client(visitor));
+                        drop(ticket);
+                    }
                     Some(Command::Ask { key, request, answer, ticket }) => {
                         self.arrive(&key, Arrival::Request { request, answer });
                         drop(ticket);
@@ -122,12 +130,6 @@ impl Thread {
             }
         };
         let _ = timeout(Duration::from_millis(LINGER_MS), told).await;
-    }
-
-    fn visit(self: &Rc<Self>, visit: Visit) {
-        let Visit { key, wish, stream, reader, slot, ticket } = visit;
-        self.arrive(&key, Arrival::Client { wish, stream, reader, slot });
-        drop(ticket);
     }
 
     fn arrive(self: &Rc<Self>, key: &RoomKey, arrival: Arrival) {
@@ -193,8 +195,9 @@ impl Thread {
                 Arrival::Request { answer, .. } => {
                     let _ = answer.send(Err(refusal.clone()));
                 }
-                Arrival::Client { stream, slot, .. } => {
+                Arrival::Client(visitor) => {
                     let refusal = refusal.clone();
+                    let Visitor { stream, slot, .. } = *visitor;
                     if let Ok(stream) = TcpStream::from_std(stream) {
                         self.look_after(async move {
                             refuse(stream, refusal).await;
@@ -213,14 +216,18 @@ impl Thread {
                 Arrival::Request { request, answer } => {
                     place.with(|live| live.ask(request, answer));
                 }
-                Arrival::Client { wish, stream, reader, slot } => {
+                Arrival::Client(visitor) => {
+                    let Visitor { wish, stream, reader, slot } = *visitor;
                     // A socket that cannot be watched is broken.
                     let Ok(stream) = TcpStream::from_std(stream) else { continue };
                     let socket = Socket::new(stream, self.house.config.send_queue_max_bytes);
                     let wire = Box::new(socket.clone());
-                    let link = place.with(|live| live.admit(wish, wire, Some(slot)));
+                    let link = place.with(|live| live.admit(wish, wire));
                     let line = Line { place: place.clone(), link };
-                    self.look_after(serve(socket, reader, line));
+                    self.look_after(async move {
+                        serve(socket, reader, line).await;
+                        drop(slot);
+                    });
                 }
             }
         }
