@@ -5,6 +5,7 @@
 //!
 //! | part | bits |
 //! |---|---|
+//! | whole | in an absolute block one bit: forget the group first |
 //! | renamed | count, then pairs of old and new id |
 //! | removed entities | count, then ids |
 //! | removed components | count, then id and component |
@@ -30,7 +31,10 @@ pub enum BlockKind {
     /// The group as it was sent last on this link.
     Delta,
     /// Nothing: all that changed since some tick, in whole values.
-    Absolute,
+    Since,
+    /// Nothing: everything the group shows. What was known of the group is forgotten first; with no
+    /// records it tells that the client no longer belongs to the group.
+    Whole,
 }
 
 /// Writes one block; calls come in the order of its parts.
@@ -43,8 +47,12 @@ pub struct BlockWriter<'a> {
 impl<'a> BlockWriter<'a> {
     /// Starts a block at the end of `out`.
     pub fn new(schema: &'a Schema, group: Group, kind: BlockKind, out: &'a mut Vec<u8>) -> Self {
-        write_varint(out, group.number() << 1 | u64::from(kind == BlockKind::Absolute));
-        Self { bits: BitWriter::new(out), components: &schema.components, last: 0 }
+        write_varint(out, group.number() << 1 | u64::from(kind != BlockKind::Delta));
+        let mut bits = BitWriter::new(out);
+        if kind != BlockKind::Delta {
+            bits.bit(kind == BlockKind::Whole);
+        }
+        Self { bits, components: &schema.components, last: 0 }
     }
 
     /// Entities that have another id from now on. Later parts name them by the new one.
@@ -162,8 +170,12 @@ impl Block {
     ) -> Result<Self, FrameError> {
         let header = read_varint(bytes)?;
         let group = Group::from_number(header >> 1).ok_or(FrameError::Block("no such group"))?;
-        let kind = if header & 1 == 1 { BlockKind::Absolute } else { BlockKind::Delta };
         let mut reader = Reader { bits: BitReader::new(bytes), types: &schema.components, last: 0 };
+        let kind = match header & 1 {
+            0 => BlockKind::Delta,
+            _ if reader.bits.bit()? => BlockKind::Whole,
+            _ => BlockKind::Since,
+        };
         let mut block = Self {
             group,
             kind,
@@ -239,7 +251,7 @@ impl Reader<'_> {
             let ty = &self.types[usize::from(component)].ty;
             let base = match block.kind {
                 BlockKind::Delta if !new => baseline.words(block.group, known_as, component),
-                BlockKind::Delta | BlockKind::Absolute => None,
+                BlockKind::Delta | BlockKind::Since | BlockKind::Whole => None,
             };
             let mut value = Vec::new();
             match base {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::block::{Baseline, Block};
+use crate::block::{Baseline, Block, BlockKind};
 use crate::frame::{FrameError, Prelude};
 use crate::hash::Hasher;
 use crate::ids::{Group, Tick, WireId};
@@ -94,6 +94,9 @@ impl Replica {
 
     fn enter(&mut self, block: Block) -> (Group, Vec<WireId>, Vec<(WireId, u16)>) {
         let shown = self.groups.entry(block.group).or_default();
+        if block.kind == BlockKind::Whole {
+            shown.clear();
+        }
         for (old, new) in &block.renamed {
             if let Some(entity) = shown.remove(old) {
                 shown.insert(*new, entity);

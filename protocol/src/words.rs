@@ -107,6 +107,52 @@ pub fn length(ty: &FieldType, words: &[u32]) -> Result<usize, WordsError> {
     if used > words.len() { Err(WordsError::Shape) } else { Ok(used) }
 }
 
+/// Replaces every reference in a value by what `name` makes of it.
+///
+/// # Errors
+/// When the words do not follow the type.
+pub fn map_references(
+    ty: &FieldType,
+    words: &mut [u32],
+    name: &mut impl FnMut(u32) -> u32,
+) -> Result<(), WordsError> {
+    let mut at = 0;
+    map_from(ty, words, &mut at, name)
+}
+
+fn map_from(
+    ty: &FieldType,
+    words: &mut [u32],
+    at: &mut usize,
+    name: &mut impl FnMut(u32) -> u32,
+) -> Result<(), WordsError> {
+    if !ty.has_references() {
+        *at += length(ty, words.get(*at..).ok_or(WordsError::Shape)?)?;
+        return Ok(());
+    }
+    if let Some(parts) = Parts::of(ty) {
+        return parts.try_for_each(|ty| map_from(ty, words, at, name));
+    }
+    let word = words.get_mut(*at).ok_or(WordsError::Shape)?;
+    *at += 1;
+    match ty {
+        FieldType::Entity => {
+            *word = name(*word);
+            Ok(())
+        }
+        FieldType::Option { of } if *word == 1 => map_from(of, words, at, name),
+        FieldType::List { of, .. } => {
+            let count = *word;
+            (0..count).try_for_each(|_| map_from(of, words, at, name))
+        }
+        FieldType::Enum { variants } => {
+            let variant = variants.get(*word as usize).ok_or(WordsError::Shape)?;
+            map_from(&variant.ty, words, at, name)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn run_length(of: &FieldType, count: u32, words: &[u32], from: usize) -> Result<usize, WordsError> {
     let mut at = from;
     for _ in 0..count {

@@ -85,7 +85,7 @@ proptest! {
             let next = random_state(&schema, &mut draw, &last);
             let prelude = Prelude { full: step == 0, tick: Tick(step), ..Prelude::default() };
             let mut frame = prelude.encode(replica.tick()).as_slice()[1..].to_vec();
-            let kind = if absolute { BlockKind::Absolute } else { BlockKind::Delta };
+            let kind = if absolute { BlockKind::Since } else { BlockKind::Delta };
             frame.extend(block(&schema, Group::Team(3), kind, &last, &next));
             prop_assert_eq!(replica.apply(&schema, &frame), Ok(prelude));
             prop_assert_eq!(known(&replica), next.clone());
@@ -104,6 +104,22 @@ proptest! {
             let _ = replica.apply(&schema, &frame);
         }
     }
+}
+
+#[test]
+fn a_whole_block_replaces_the_group() {
+    let schema = schema(vec![FieldType::Bool]);
+    let one = |id| State::from([(WireId(id), BTreeMap::from([(0, vec![1])]))]);
+    let mut replica = Replica::default();
+    let mut apply = |kind, state: &State| {
+        let mut frame = Prelude::default().encode(Tick(0)).as_slice()[1..].to_vec();
+        frame.extend(block(&schema, Group::Team(1), kind, &State::new(), state));
+        replica.apply(&schema, &frame).unwrap();
+        known(&replica)
+    };
+    assert_eq!(apply(BlockKind::Delta, &one(3)), one(3));
+    assert_eq!(apply(BlockKind::Whole, &one(4)), one(4));
+    assert_eq!(apply(BlockKind::Whole, &State::new()), State::new());
 }
 
 #[test]

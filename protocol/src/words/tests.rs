@@ -151,3 +151,14 @@ proptest! {
         let _ = read_delta(&ty, &[1, 2, 3], &mut BitReader::new(&bytes), &mut vec![]);
     }
 }
+
+#[test]
+fn references_are_renamed_wherever_they_stand() {
+    let list = FieldType::List { of: Box::new(FieldType::Entity), max: 9 };
+    let option = FieldType::Option { of: Box::new(FieldType::Entity) };
+    let ty = FieldType::Tuple { items: vec![FieldType::F64, list, option, FieldType::Entity] };
+    let mut words = vec![7, 7, 2, 7, 8, 1, 7, 8];
+    map_references(&ty, &mut words, &mut |id| id + 100).unwrap();
+    assert_eq!(words, [7, 7, 2, 107, 108, 1, 107, 108]);
+    assert_eq!(map_references(&ty, &mut [1], &mut |id| id), Err(WordsError::Shape));
+}
