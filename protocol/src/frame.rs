@@ -118,6 +118,8 @@ pub struct PreludeBytes {
 
 impl PreludeBytes {
     const MAX: usize = 1 + 1 + 10 + 2 + 2;
+    /// No bytes: the head of a frame that has none of its own.
+    pub const EMPTY: Self = Self { bytes: [0; Self::MAX], len: 0 };
 
     /// The bytes.
     #[must_use]

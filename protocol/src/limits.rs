@@ -51,6 +51,9 @@ pub const INPUT_AHEAD_MAX_MS: u64 = 250;
 /// How long a missing input sample repeats the last one before the default stands, in milliseconds.
 pub const INPUT_REPEAT_MS: u64 = 500;
 
+/// A realtime room sends each client a frame at least this often, in milliseconds.
+pub const STATE_SILENCE_MAX_MS: u64 = 200;
+
 /// Removals a group remembers for clients that fell behind or come back.
 pub const REMOVALS_KEPT_MAX: usize = 4096;
 /// Ticks a turn-based room runs at once while its state keeps changing.

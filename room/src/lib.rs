@@ -1,4 +1,35 @@
-//! The room core.
+//! The pure core of a room on bevy_ecs: the Game API that authors write against, entries, ticks,
+//! replication, snapshots and hashes.
+//!
+//! This crate does no I/O, reads no clock, starts no threads and draws no randomness of its own.
+//! Everything comes in as an argument; everything to be done outside goes out as [`output::Output`].
+
+// Our own derives name this crate as games know it.
+extern crate self as referee_room;
+
+pub use bevy_ecs;
+
+mod core;
 pub mod entry;
+mod errors;
+pub mod field;
+pub mod game;
+pub mod hooks;
 pub mod output;
+pub mod params;
+pub mod prelude;
+pub mod random;
+mod registry;
+mod replicate;
 pub mod room;
+mod seats;
+pub mod snapshot;
+pub mod template;
+mod tick;
+pub mod types;
+
+pub use entry::Entry;
+pub use game::Game;
+pub use output::Output;
+pub use room::Room;
+pub use template::{GameError, Template};

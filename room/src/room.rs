@@ -1,73 +1,35 @@
-//! The room: skeleton.
+//! The room: one state machine. `handle` only queues; `tick` runs exactly one step; `poll_output`
+//! says what to do outside. No clock, no I/O, no threads: time and bytes come in as arguments.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use referee_protocol::frame::Ack;
+use referee_protocol::hash::hash;
+use referee_protocol::limits::SETTLE_TICKS_MAX;
 use referee_protocol::message::Resume;
-use referee_protocol::{Kind, LinkId, Refusal, Schema, SessionId, Tick};
+use referee_protocol::{Code, Kind, LinkId, Refusal, SessionId, Tick};
+use serde_json::Value;
 
+use crate::core::{Core, Setup};
 use crate::entry::{Create, Entry};
+use crate::game::Game;
+use crate::hooks::{NoOccasion, Params};
 use crate::output::Output;
-
-/// The builder a game function fills.
-pub struct Game {
-    _private: (),
-}
-
-/// A game, checked once at start-up: what is the same in each of its rooms.
-pub struct Template {
-    _private: (),
-}
-
-/// Why a game cannot be hosted.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct GameError(String);
-
-impl Template {
-    /// Runs the game function once and checks what it registered.
-    pub fn new(
-        name: &str,
-        game: impl Fn(&mut Game) + Send + Sync + 'static,
-    ) -> Result<Arc<Self>, GameError> {
-        let _ = (name, game);
-        todo!()
-    }
-    /// The name it is hosted under.
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-    /// What its clients must know.
-    pub fn schema(&self) -> &Schema {
-        todo!()
-    }
-    /// The schema as it travels, shared.
-    pub fn schema_bytes(&self) -> &Arc<[u8]> {
-        todo!()
-    }
-    /// The hash of [`Template::schema_bytes`].
-    pub fn schema_hash(&self) -> u64 {
-        todo!()
-    }
-    /// Realtime or turn-based.
-    pub fn kind(&self) -> Kind {
-        todo!()
-    }
-}
-
-/// Why a snapshot cannot be loaded. It is left as it is.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RestoreError(String);
+use crate::params::{Rulings, Time};
+use crate::random::{Rng, derived_seed};
+use crate::replicate::Replication;
+use crate::snapshot::{self, Cover, RestoreError};
+use crate::template::Template;
 
 /// What happens on a link; neither journaled nor readable by the simulation.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Link {
     /// A connection carries this session from now on. Comes before the session's Join or Resume.
     Open {
         /// The session.
         session: SessionId,
-        /// What the client still knows.
+        /// What the client still knows of this very life of the room; none when it knows of another.
         resume: Option<Resume>,
     },
     /// The client acknowledged frames and events.
@@ -108,63 +70,304 @@ pub struct RoomInfo {
     pub ended: Option<String>,
 }
 
-/// A room.
+/// Things that went wrong and were survived, counted since the room was made or loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Commands on entities that were gone.
+    pub dropped_commands: u64,
+    /// Values outside their declared range, clamped on the wire.
+    pub clamped_values: u64,
+    /// Inputs that came after their tick and stood for the next one.
+    pub late_inputs: u64,
+    /// Inputs and actions whose bits were no value of their type.
+    pub bad_payloads: u64,
+    /// Times a turn-based room was still changing after its most ticks at once.
+    pub unsettled: u64,
+}
+
+/// A room: see the module's documentation for its verbs and their order.
 pub struct Room {
-    _private: (),
+    pub(crate) template: Arc<Template>,
+    pub(crate) game: Game,
+    pub(crate) queue: Vec<Entry>,
+    pub(crate) replication: Replication,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) counters: Counters,
+    /// How many ticks ran at once because the one before changed something; 0 when at rest.
+    pub(crate) settling: u32,
+    pub(crate) running: String,
+    scratch: Vec<u8>,
 }
 
 impl Room {
-    /// A new room, after its `on_create` and `on_start`.
+    /// A new room, after its `on_create` and, where no players are waited for, its `on_start`.
     ///
     /// # Errors
-    /// The game refused the parameters.
+    /// The game refused the parameters, or they are not JSON.
     pub fn create(template: &Arc<Template>, create: &Create) -> Result<Self, Refusal> {
-        let _ = (template, create);
-        todo!()
+        let params = match create.params.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&create.params).map_err(|e| {
+                Refusal::new(Code::BadParams, format!("the room's params are not JSON: {e}"))
+            })?,
+        };
+        let mut game = template.build();
+        *game.world.resource_mut::<Rng>() = Rng::new(derived_seed(&create.seed, 1));
+        let public = derived_seed(&create.seed, 2);
+        game.world.resource_mut::<Time>().public_seed =
+            u64::from_le_bytes(std::array::from_fn(|at| public[at]));
+        let mut room = Self::with(template, game);
+        room.run_on_create(Params(params))?;
+        room.replication.seed(derived_seed(&create.seed, 3));
+        room.start_when_ready();
+        room.replication.collect(&mut room.game);
+        Ok(room)
     }
+
     /// The room a snapshot holds. The host then drops each of [`Room::sessions`] by an entry.
-    pub fn restore(template: &Arc<Template>, snapshot: &[u8]) -> Result<Self, RestoreError> {
-        let _ = (template, snapshot);
-        todo!()
+    ///
+    /// `secret` seeds the names that entities have on the wire: new for every load.
+    ///
+    /// # Errors
+    /// When the bytes are no snapshot of this game as it is now; they are left as they are.
+    pub fn restore(
+        template: &Arc<Template>,
+        snapshot: &[u8],
+        secret: [u8; 32],
+    ) -> Result<Self, RestoreError> {
+        let game = snapshot::load(template, snapshot)?;
+        let mut room = Self::with(template, game);
+        room.replication.seed(secret);
+        room.replication.collect_all(&mut room.game);
+        Ok(room)
     }
-    /// Queues an entry for the next tick.
-    pub fn handle(&mut self, entry: Entry) {
-        let _ = entry;
-        todo!()
+
+    fn with(template: &Arc<Template>, game: Game) -> Self {
+        Self {
+            template: Arc::clone(template),
+            replication: Replication::new(template, &game),
+            game,
+            queue: Vec::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            settling: 0,
+            running: String::new(),
+            scratch: Vec::new(),
+        }
     }
+
+    fn run_on_create(&mut self, params: Params) -> Result<(), Refusal> {
+        let setup = self.core().setup.clone();
+        let asked = params.get("public").and_then(Value::as_bool).unwrap_or(false);
+        let game = &mut self.game;
+        game.world.insert_resource(Setup { public: asked, ..setup });
+        for hook in &mut game.hooks.on_create {
+            self.running = hook.name();
+            if let Some(created) = hook.run(params.clone(), &mut game.world) {
+                created.0?;
+            }
+        }
+        self.running.clear();
+        let rules = &game.rules;
+        let setup = game.world.remove_resource::<Setup>().expect("it was inserted above");
+        let most = (*rules.players.start()).max(1)..=*rules.players.end();
+        if !most.contains(&setup.seats) {
+            let text = format!("{} seats are asked for; {most:?} are allowed", setup.seats);
+            return Err(Refusal::new(Code::BadParams, text));
+        }
+        if rules.kind == Kind::Realtime && !rules.rate.contains(&setup.hz) {
+            let text =
+                format!("a rate of {} Hz is asked for; {:?} is allowed", setup.hz, rules.rate);
+            return Err(Refusal::new(Code::BadParams, text));
+        }
+        game.world.resource_mut::<Time>().hz = setup.hz;
+        game.world.resource_mut::<Core>().setup = setup;
+        Ok(())
+    }
+
+    /// Queues an entry for the next tick. Entities that a client named by their wire ids are named by
+    /// their identity in the room from here on, so that the entry means the same in every replay.
+    pub fn handle(&mut self, mut entry: Entry) {
+        let schema = self.template.schema();
+        let (seat, payload, types) = match &mut entry {
+            Entry::Action { seat, payload, .. } => (*seat, payload, &schema.actions),
+            Entry::Input { seat, payload, .. } => (*seat, payload, &schema.inputs),
+            _ => return self.queue.push(entry),
+        };
+        self.replication.to_net_ids(seat, payload, types);
+        self.queue.push(entry);
+    }
+
     /// Tells the sending half what happens on a link.
     pub fn link(&mut self, link: LinkId, event: Link) {
-        let _ = (link, event);
-        todo!()
+        self.replication.link(link, event, &self.game, &mut self.outputs);
     }
-    /// Runs exactly one tick. `at` comes from [`Room::next_due`].
-    pub fn tick(&mut self, at: Tick) {
-        let _ = at;
-        todo!()
-    }
-    /// When to tick next, given the time.
+
+    /// When to tick next, given the time (in ticks).
+    #[must_use]
     pub fn next_due(&self, now: Tick) -> Due {
-        let _ = now;
-        todo!()
+        let next = Tick(self.core().tick.0 + 1);
+        if self.game.rules.kind == Kind::Realtime {
+            return Due::At(next);
+        }
+        if self.settling > 0 {
+            return Due::Now(next);
+        }
+        let timer = self.next_timer().map(|at| at.max(next));
+        match timer {
+            // A timer that is due runs in its own tick, before what has arrived since.
+            Some(at) if at <= now || at == next => Due::Now(at),
+            _ if !self.queue.is_empty() => Due::Now(next.max(now)),
+            Some(at) => Due::At(at),
+            None => Due::Never,
+        }
     }
+
+    /// When the next timer, seat or idle limit is due.
+    fn next_timer(&self) -> Option<Tick> {
+        let timers = self.game.timers.iter().filter_map(|row| (row.next)(&self.game.world));
+        timers.map(Tick).chain(self.next_expiry()).min()
+    }
+
+    /// Runs exactly one tick. `at` comes from [`Room::next_due`].
+    ///
+    /// # Panics
+    /// When game code panics, or `at` is not after the last tick. The room must not be used again
+    /// after a panic, but for [`Room::running`].
+    pub fn tick(&mut self, at: Tick) {
+        assert!(at > self.core().tick, "tick {at:?} comes after {:?}", self.core().tick);
+        let turn_based = self.game.rules.kind == Kind::TurnBased;
+        let acting = self.queue.iter().any(is_act);
+        let watch = turn_based || acting && !self.core().lasting;
+        let before = watch.then(|| self.content_hash());
+        let dropped = crate::errors::dropped_commands();
+        let sealed = self.step(at);
+        self.counters.dropped_commands += crate::errors::dropped_commands() - dropped;
+        let events = self.replication.collect(&mut self.game);
+        let changed = before.is_some_and(|before| events || before != self.content_hash());
+        if acting && changed {
+            self.core_mut().lasting = true;
+        }
+        self.settle(turn_based && changed && !sealed);
+        if self.settling == 0 {
+            self.counters.clamped_values +=
+                self.replication.send(&mut self.game, &mut self.outputs);
+        }
+        if sealed || self.core().ran.is_multiple_of(self.game.rules.snapshot_ticks) {
+            self.rebuild();
+        }
+    }
+
+    /// A turn-based room goes on at once while its state changes, up to a limit.
+    fn settle(&mut self, changed: bool) {
+        self.settling = if changed { self.settling + 1 } else { 0 };
+        if self.settling >= SETTLE_TICKS_MAX {
+            self.counters.unsettled += 1;
+            self.settling = 0;
+        }
+    }
+
+    /// The one door: what a restored room is made from, the live room is made from as well.
+    fn rebuild(&mut self) {
+        let snapshot = self.snapshot();
+        self.game = snapshot::load(&self.template, &snapshot)
+            .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        self.replication.rebuilt(&self.game);
+        if self.core().lasting {
+            self.outputs.push_back(Output::Save(snapshot));
+        }
+    }
+
     /// The next thing to do outside. Call until none after every `tick` and `link`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outputs.pop_front()
     }
-    /// A hash over the whole state.
+
+    /// The room as bytes, for [`Room::restore`].
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut out = snapshot::header(&self.game);
+        snapshot::write_state(&self.game, &self.template, Cover::All, &mut out);
+        out
+    }
+
+    /// A hash over the whole state: equal for equal seed and entries.
     pub fn state_hash(&mut self) -> u64 {
-        todo!()
+        self.hash_of(Cover::All)
     }
+
+    /// A hash over what a game means by its state, without clocks.
+    fn content_hash(&mut self) -> u64 {
+        self.hash_of(Cover::Content)
+    }
+
+    fn hash_of(&mut self, cover: Cover) -> u64 {
+        self.scratch.clear();
+        snapshot::write_state(&self.game, &self.template, cover, &mut self.scratch);
+        hash(&self.scratch)
+    }
+
     /// What the room is like.
+    #[must_use]
     pub fn info(&self) -> RoomInfo {
-        todo!()
+        let core = self.core();
+        let seated = core.seats.values().filter(|seat| seat.connected).count();
+        RoomInfo {
+            tick: core.tick,
+            hz: (self.game.rules.kind == Kind::Realtime).then_some(core.setup.hz),
+            players: core.seats.len() as u16,
+            seats: core.setup.seats,
+            connected: seated as u32 + self.replication.watchers() as u32,
+            public: core.setup.public,
+            lasting: core.lasting,
+            ended: core.ended.clone(),
+        }
     }
+
     /// Sessions that hold a seat, connected or not.
+    #[must_use]
     pub fn sessions(&self) -> Vec<SessionId> {
-        todo!()
+        self.core().seats.values().map(|seat| seat.session).collect()
     }
+
+    /// What went wrong and was survived.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// What was running when a tick panicked: a system's or a hook's name.
+    #[must_use]
     pub fn running(&self) -> Option<&str> {
-        todo!()
+        (!self.running.is_empty()).then_some(self.running.as_str())
     }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.game.world.resource::<Core>()
+    }
+
+    pub(crate) fn core_mut(&mut self) -> bevy_ecs::change_detection::Mut<'_, Core> {
+        self.game.world.resource_mut::<Core>()
+    }
+
+    /// Starts the match once the fewest players are there.
+    pub(crate) fn start_when_ready(&mut self) {
+        let core = self.core();
+        if core.started || core.seats.len() < usize::from(*self.game.rules.players.start()) {
+            return;
+        }
+        self.core_mut().started = true;
+        let game = &mut self.game;
+        game.world.resource_mut::<Rulings>().started = true;
+        for hook in &mut game.hooks.on_start {
+            self.running = hook.name();
+            hook.run(NoOccasion, &mut game.world);
+        }
+        self.running.clear();
+    }
+}
+
+/// Whether an entry is an act that can make a room worth keeping.
+fn is_act(entry: &Entry) -> bool {
+    matches!(entry, Entry::Input { .. } | Entry::Action { .. } | Entry::Request(_))
 }

@@ -1,0 +1,77 @@
+//! What `#[field(..)]` and `#[replicate(..)]` may say.
+
+use proc_macro2::TokenStream as Tokens;
+use quote::quote;
+use syn::meta::ParseNestedMeta;
+use syn::{Attribute, DeriveInput, Expr, ExprRange, Path, RangeLimits};
+
+/// The `Hints` of one field as an expression.
+pub(crate) fn hints(attributes: &[Attribute]) -> syn::Result<Tokens> {
+    let mut hints = quote!(referee_room::field::Hints::default());
+    for attribute in attributes.iter().filter(|a| a.path().is_ident("field")) {
+        attribute.parse_nested_meta(|meta| {
+            let with = hint(&meta)?;
+            hints = quote!(#hints #with);
+            Ok(())
+        })?;
+    }
+    Ok(hints)
+}
+
+fn hint(meta: &ParseNestedMeta<'_>) -> syn::Result<Tokens> {
+    if meta.path.is_ident("range") {
+        let range: ExprRange = meta.value()?.parse()?;
+        let (Some(start), RangeLimits::Closed(_), Some(end)) =
+            (&range.start, &range.limits, &range.end)
+        else {
+            return Err(meta.error("write a closed range: range = low..=high"));
+        };
+        return Ok(quote!(.range((#start) as f64, (#end) as f64)));
+    }
+    if meta.path.is_ident("step") {
+        let step: Expr = meta.value()?.parse()?;
+        return Ok(quote!(.step((#step) as f64)));
+    }
+    if meta.path.is_ident("min") {
+        let min: Expr = meta.value()?.parse()?;
+        return Ok(quote!(.min((#min) as i64)));
+    }
+    if meta.path.is_ident("max") {
+        let max: Expr = meta.value()?.parse()?;
+        return Ok(quote!(.max((#max) as u64)));
+    }
+    if meta.path.is_ident("wraps") {
+        return Ok(quote!(.wraps()));
+    }
+    if meta.path.is_ident("of") {
+        let mut inner = quote!(referee_room::field::Hints::default());
+        meta.parse_nested_meta(|nested| {
+            let with = hint(&nested)?;
+            inner = quote!(#inner #with);
+            Ok(())
+        })?;
+        return Ok(quote!(.of(#inner)));
+    }
+    Err(meta.error("a field knows range, step, min, max, wraps and of(..)"))
+}
+
+/// The `Audience` of a type as an expression.
+pub(crate) fn audience(ast: &DeriveInput) -> syn::Result<Tokens> {
+    let mut audience = quote!(referee_room::field::Audience::Everyone);
+    for attribute in ast.attrs.iter().filter(|a| a.path().is_ident("replicate")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("to") {
+                return Err(meta.error("a type knows to = everyone | owner | team | a function"));
+            }
+            let to: Path = meta.value()?.parse()?;
+            audience = match to.get_ident().map(ToString::to_string).as_deref() {
+                Some("everyone") => quote!(referee_room::field::Audience::Everyone),
+                Some("owner") => quote!(referee_room::field::Audience::Owner),
+                Some("team") => quote!(referee_room::field::Audience::Team),
+                _ => quote!(referee_room::field::Audience::Function(#to)),
+            };
+            Ok(())
+        })?;
+    }
+    Ok(audience)
+}

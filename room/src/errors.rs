@@ -1,0 +1,34 @@
+//! What becomes of errors inside a tick. A command on an entity that is gone is dropped and counted;
+//! everything else is a panic, which ends the tick.
+
+use std::cell::Cell;
+
+use bevy_ecs::error::{BevyError, ErrorContext, FallbackErrorHandler};
+use bevy_ecs::world::World;
+
+thread_local! {
+    // bevy's handler is a plain function without the World, so the count cannot stand in it. A room
+    // runs on one thread at a time; it reads the difference over its own tick.
+    static DROPPED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Installs the handler.
+pub(crate) fn install(world: &mut World) {
+    world.insert_resource(FallbackErrorHandler(handle));
+}
+
+/// Commands dropped on this thread so far.
+pub(crate) fn dropped_commands() -> u64 {
+    DROPPED.get()
+}
+
+fn handle(error: BevyError, context: ErrorContext) {
+    match context {
+        ErrorContext::Command { .. } => DROPPED.set(DROPPED.get() + 1),
+        ErrorContext::System { .. }
+        | ErrorContext::RunCondition { .. }
+        | ErrorContext::Observer { .. } => {
+            panic!("{} {}: {error}", context.kind(), context.name());
+        }
+    }
+}

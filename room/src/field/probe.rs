@@ -1,0 +1,60 @@
+//! How `#[derive(Replicate)]` learns whether a type is a resource: a derive sees only its own
+//! attributes, so it asks the compiler, by calling `bearer` where several traits offer it and the
+//! one with the fewest dereferences to go wins ("autoref specialisation", after dtolnay's
+//! case study of that name).
+
+use std::marker::PhantomData;
+
+use bevy_ecs::resource::Resource;
+
+use super::Bearer;
+
+/// Stands for a type in the question.
+pub struct Probe<T>(PhantomData<T>);
+
+impl<T> Probe<T> {
+    /// The question.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "only the derive makes one")]
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Answers for a resource with a default.
+pub trait IsResource {
+    /// The answer.
+    fn bearer(&self) -> Bearer;
+}
+
+impl<T: Resource + Default> IsResource for &&Probe<T> {
+    fn bearer(&self) -> Bearer {
+        Bearer::Resource(|world| {
+            world.init_resource::<T>();
+        })
+    }
+}
+
+/// Answers for a resource without a default.
+pub trait IsBareResource {
+    /// The answer.
+    fn bearer(&self) -> Bearer;
+}
+
+impl<T: Resource> IsBareResource for &Probe<T> {
+    fn bearer(&self) -> Bearer {
+        Bearer::ResourceWithoutDefault
+    }
+}
+
+/// Answers for everything else.
+pub trait IsComponent {
+    /// The answer.
+    fn bearer(&self) -> Bearer;
+}
+
+impl<T> IsComponent for Probe<T> {
+    fn bearer(&self) -> Bearer {
+        Bearer::Component
+    }
+}

@@ -1,0 +1,452 @@
+//! The builder a game function fills: what the game is made of, in the order written.
+//!
+//! The function runs once at start-up to be checked, and once for each room and each rebuild. It
+//! registers; it does not spawn (that is `on_start`'s).
+
+use std::any::TypeId;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bevy_ecs::change_detection::Tick;
+use bevy_ecs::component::{Component, Mutable};
+use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
+use bevy_ecs::system::ScheduleSystem;
+use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT, SEATS_MAX, SPECTATORS_MAX};
+use referee_protocol::schema::FieldType;
+use referee_protocol::{Kind, Schema, TypeDef};
+
+use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
+use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
+use crate::params::{ActionQueue, Outbox, TimerQueue};
+use crate::registry::{Action_, Component_, Event_, Input_, Timer_, short_name};
+use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
+
+/// Keeps calls of [`Game::systems`] in the order written.
+#[derive(SystemSet, Clone, PartialEq, Eq, Hash, Debug)]
+struct Call(usize);
+
+/// Puts a player's components onto its new entity.
+pub(crate) type Dress = Box<dyn FnOnce(&mut EntityWorldMut<'_>) + Send + Sync>;
+
+/// What happens to a visitor who comes when the match has started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LateJoin {
+    /// It gets a seat if one is free.
+    Seat,
+    /// It watches.
+    Spectate,
+    /// It is refused.
+    Refuse,
+}
+
+/// The rules of a game that are not code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Rules {
+    pub(crate) kind: Kind,
+    pub(crate) hz: u16,
+    pub(crate) rate: RangeInclusive<u16>,
+    pub(crate) players: RangeInclusive<u16>,
+    pub(crate) seats: u16,
+    pub(crate) spectators: u16,
+    pub(crate) late_join: LateJoin,
+    pub(crate) grace: Duration,
+    pub(crate) keep_seats: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) snapshot_ticks: u64,
+}
+
+/// The hooks of a game.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) player: Vec<Hook<Player, DressBox>>,
+    pub(crate) on_create: Vec<Hook<Params, Created>>,
+    pub(crate) on_start: Vec<Hook<NoOccasion, ()>>,
+    pub(crate) on_join: Option<Hook<Player, Join>>,
+    pub(crate) on_drop: Vec<Hook<Player, ()>>,
+    pub(crate) on_resume: Vec<Hook<Player, ()>>,
+    pub(crate) on_leave: Vec<Hook<Player, ()>>,
+    pub(crate) on_stop: Vec<Hook<NoOccasion, ()>>,
+    pub(crate) on_request: Option<Hook<Request, Reply>>,
+}
+
+impl Hooks {
+    /// When each hook ran last, in a fixed order.
+    pub(crate) fn last_runs(&self) -> impl Iterator<Item = Tick> {
+        let many = [&self.on_drop, &self.on_resume, &self.on_leave];
+        (self.player.iter().map(Hook::last_run))
+            .chain(self.on_create.iter().map(Hook::last_run))
+            .chain(self.on_start.iter().map(Hook::last_run))
+            .chain(self.on_join.iter().map(Hook::last_run))
+            .chain(many.into_iter().flatten().map(Hook::last_run))
+            .chain(self.on_stop.iter().map(Hook::last_run))
+            .chain(self.on_request.iter().map(Hook::last_run))
+    }
+
+    /// Sets what [`Hooks::last_runs`] gave, in the same order.
+    pub(crate) fn set_last_runs<E>(
+        &mut self,
+        mut next: impl FnMut() -> Result<Tick, E>,
+    ) -> Result<(), E> {
+        let many = [&mut self.on_drop, &mut self.on_resume, &mut self.on_leave];
+        self.player.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_create.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_start.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_join.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        many.into_iter().flatten().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_stop.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_request.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))
+    }
+}
+
+/// A bundle on its way to an entity.
+pub struct DressBox(pub(crate) Dress);
+
+impl<B: Bundle> From<B> for DressBox {
+    fn from(bundle: B) -> Self {
+        Self(Box::new(move |entity| {
+            entity.insert(bundle);
+        }))
+    }
+}
+
+/// A game in the making. Every method gives the game back, so that calls can be chained.
+pub struct Game {
+    pub(crate) rules: Rules,
+    pub(crate) world: World,
+    pub(crate) schedule: Schedule,
+    pub(crate) components: Vec<Component_>,
+    pub(crate) inputs: Vec<Input_>,
+    pub(crate) actions: Vec<Action_>,
+    pub(crate) events: Vec<Event_>,
+    pub(crate) timers: Vec<Timer_>,
+    pub(crate) hooks: Hooks,
+    pub(crate) problems: Vec<String>,
+    types: BTreeSet<TypeId>,
+    calls: usize,
+    sent: u16,
+}
+
+impl Game {
+    pub(crate) fn new(world: World) -> Self {
+        let mut game = Self {
+            rules: Rules {
+                kind: Kind::TurnBased,
+                hz: 20,
+                rate: 1..=1,
+                players: 0..=SEATS_DEFAULT,
+                seats: SEATS_DEFAULT,
+                spectators: 0,
+                late_join: LateJoin::Seat,
+                grace: Duration::from_millis(SEAT_GRACE_MS),
+                keep_seats: false,
+                idle: None,
+                snapshot_ticks: 600,
+            },
+            world,
+            schedule: Schedule::default(),
+            components: Vec::new(),
+            inputs: Vec::new(),
+            actions: Vec::new(),
+            events: Vec::new(),
+            timers: Vec::new(),
+            hooks: Hooks::default(),
+            problems: Vec::new(),
+            types: BTreeSet::new(),
+            calls: 0,
+            sent: 0,
+        };
+        game.world.register_component::<NetId>();
+        game.replicate::<Player>();
+        game.keep::<Attributes>().keep::<Owner>().keep::<Team>().keep::<InGroups>().keep::<Sees>();
+        game
+    }
+
+    /// The room ticks `hz` times a second (1 to 240).
+    pub fn realtime(&mut self, hz: u16) -> &mut Self {
+        if !(1..=240).contains(&hz) {
+            self.problems.push(format!("realtime({hz}): a room ticks 1 to 240 times a second"));
+        }
+        self.rules.kind = Kind::Realtime;
+        (self.rules.hz, self.rules.rate) = (hz.max(1), hz..=hz);
+        self
+    }
+
+    /// The rates that `on_create` may choose from, in ticks per second.
+    pub fn rate(&mut self, hz: RangeInclusive<u16>) -> &mut Self {
+        if !hz.contains(&self.rules.hz) || *hz.start() == 0 || *hz.end() > 240 {
+            let given = self.rules.hz;
+            self.problems.push(format!(
+                "rate({hz:?}) must lie within 1..=240 and contain the rate of realtime({given})"
+            ));
+        }
+        self.rules.rate = hz;
+        self
+    }
+
+    /// The room ticks only when something happens or is due. A tick is a millisecond since the room
+    /// was created. This is the default.
+    pub fn turn_based(&mut self) -> &mut Self {
+        self.rules.kind = Kind::TurnBased;
+        self
+    }
+
+    /// The fewest players with whom a match starts, and the most it seats (up to 4,096). Without:
+    /// 0 to 64.
+    pub fn players(&mut self, range: RangeInclusive<u16>) -> &mut Self {
+        if range.is_empty() || *range.end() == 0 || *range.end() > SEATS_MAX {
+            self.problems.push(format!(
+                "players({range:?}): the most must be at least the fewest, and 1 to {SEATS_MAX}"
+            ));
+        }
+        self.rules.seats = *range.end();
+        self.rules.players = range;
+        self
+    }
+
+    /// The most players; short for `players(0..=most)`.
+    pub fn max_players(&mut self, most: u16) -> &mut Self {
+        self.players(0..=most)
+    }
+
+    /// How many seats a room has unless `on_create` says otherwise, within [`Game::players`].
+    pub fn seats(&mut self, seats: u16) -> &mut Self {
+        if !self.rules.players.contains(&seats) || seats == 0 {
+            let players = &self.rules.players;
+            self.problems.push(format!("seats({seats}) does not lie within players({players:?})"));
+        }
+        self.rules.seats = seats;
+        self
+    }
+
+    /// Visitors beyond the seats may watch, up to so many (at most 4,096).
+    pub fn spectators(&mut self, most: u16) -> &mut Self {
+        self.rules.spectators = most.min(SPECTATORS_MAX);
+        self
+    }
+
+    /// What happens to a visitor who comes when the match has started. Without: it gets a seat.
+    pub fn late_join(&mut self, policy: LateJoin) -> &mut Self {
+        self.rules.late_join = policy;
+        self
+    }
+
+    /// How long the seat of a player whose connection is gone is held, while the room is loaded.
+    /// Without: 30 seconds.
+    pub fn grace(&mut self, span: Duration) -> &mut Self {
+        self.rules.grace = span;
+        self
+    }
+
+    /// Seats are held until the game frees them by `kick`: a match by mail.
+    pub fn keep_seats(&mut self) -> &mut Self {
+        self.rules.keep_seats = true;
+        self
+    }
+
+    /// A player who does nothing for so long loses the seat.
+    pub fn idle_limit(&mut self, span: Duration) -> &mut Self {
+        self.rules.idle = Some(span);
+        self
+    }
+
+    /// After how many ticks that ran the room rebuilds itself from its own snapshot (1 or more).
+    /// Part of the game: changing it changes what a stored match replays to.
+    pub fn snapshot_ticks(&mut self, ticks: u64) -> &mut Self {
+        self.rules.snapshot_ticks = ticks.max(1);
+        self
+    }
+
+    /// State that is kept and sent: a component, or a resource, whose default is put in.
+    pub fn replicate<C: Replicate + Component<Mutability = Mutable>>(&mut self) -> &mut Self {
+        let number = self.sent;
+        if let Some(row) = self.register::<C>() {
+            row.sent = Some(number);
+            self.sent += 1;
+        }
+        self
+    }
+
+    /// State that is kept and never sent: a component, or a resource, whose default is put in.
+    pub fn keep<C: Replicate + Component<Mutability = Mutable>>(&mut self) -> &mut Self {
+        self.register::<C>();
+        self
+    }
+
+    fn register<C: Replicate + Component<Mutability = Mutable>>(
+        &mut self,
+    ) -> Option<&mut Component_> {
+        let shape = self.shape_of::<C>("replicate or keep")?;
+        let hooks = [C::on_add(), C::on_insert(), C::on_discard(), C::on_remove(), C::on_despawn()];
+        if hooks.iter().any(Option::is_some) {
+            self.problems.push(format!(
+                "{}: it has hooks of its own, which would run again at every rebuild; use an \
+                 observer or a system",
+                short_name::<C>()
+            ));
+        }
+        let id = self.world.register_component::<C>();
+        let resource = match C::bearer() {
+            Bearer::Resource(put) => {
+                put(&mut self.world);
+                true
+            }
+            Bearer::Component => {
+                // Comes in the same archetype move as the component.
+                let _ = self.world.try_register_required_components::<C, NetId>();
+                false
+            }
+            Bearer::ResourceWithoutDefault => {
+                self.problems.push(format!(
+                    "{}: a resource needs a default to start with; add #[derive(Default)]",
+                    short_name::<C>()
+                ));
+                return None;
+            }
+        };
+        self.components.push(Component_::of::<C>(id, shape, resource));
+        self.components.last_mut()
+    }
+
+    /// A sampled input: a stick. It stands as a component on each player's entity, with its default
+    /// from the join on.
+    pub fn input<T: Input>(&mut self) -> &mut Self {
+        let Some(shape) = self.shape_of::<T>("input") else { return self };
+        let id = self.world.register_component::<T>();
+        let _ = self.world.try_register_required_components::<T, NetId>();
+        self.components.push(Component_::plain::<T>(id, shape.clone(), false));
+        self.inputs.push(Input_::of::<T>(shape));
+        self
+    }
+
+    /// An act of a player, read through `Actions<T>`.
+    pub fn action<T: Action>(&mut self) -> &mut Self {
+        let Some(shape) = self.shape_of::<T>("action") else { return self };
+        self.world.insert_resource(ActionQueue::<T>(Vec::new()));
+        self.actions.push(Action_::of::<T>(shape));
+        self
+    }
+
+    /// A one-shot event, sent through `Events<T>`.
+    pub fn event<T: Event>(&mut self) -> &mut Self {
+        let Some(shape) = self.shape_of::<T>("event") else { return self };
+        self.world.insert_resource(Outbox::<T>(Vec::new()));
+        self.events.push(Event_::of::<T>(shape));
+        self
+    }
+
+    /// A type of timer, set through `Timers<T>` and read through `Due<T>`. Any type with
+    /// `#[derive(Replicate)]`.
+    pub fn timer<T: Field>(&mut self) -> &mut Self {
+        if self.shape_of::<T>("timer").is_some() {
+            let (waiting, due, new) = Default::default();
+            self.world.insert_resource(TimerQueue::<T> { waiting, due, new });
+            self.timers.push(Timer_::of::<T>());
+        }
+        self
+    }
+
+    fn shape_of<T: Field>(&mut self, call: &str) -> Option<FieldType> {
+        let name = short_name::<T>();
+        if !self.types.insert(TypeId::of::<T>()) {
+            self.problems.push(format!("{name}: it is registered twice; remove one {call}"));
+            return None;
+        }
+        let shape = T::shape(&Hints::default()).and_then(|ty| ty.check().map(|()| ty));
+        shape.map_err(|problem| self.problems.push(format!("{name}: {problem}"))).ok()
+    }
+
+    /// Systems, in the order written, call after call. Functions, closures, tuples, `.run_if(..)` on
+    /// each.
+    pub fn systems<M>(
+        &mut self,
+        systems: impl IntoScheduleConfigs<ScheduleSystem, M>,
+    ) -> &mut Self {
+        self.schedule.add_systems(systems.chain().in_set(Call(self.calls)));
+        if self.calls > 0 {
+            self.schedule.configure_sets(Call(self.calls).after(Call(self.calls - 1)));
+        }
+        self.calls += 1;
+        self
+    }
+
+    /// The components a player's entity comes with: a function that gives a bundle.
+    pub fn player<M>(&mut self, bundle: impl IntoHook<Player, DressBox, M>) -> &mut Self {
+        self.hooks.player.push(bundle.into_hook());
+        self
+    }
+
+    /// Runs first, with what the first visitor asked for: `|params: Params, mut setup: ResMut<Setup>|`.
+    /// May refuse by `Err(reason)`.
+    pub fn on_create<M>(&mut self, hook: impl IntoHook<Params, Created, M>) -> &mut Self {
+        self.hooks.on_create.push(hook.into_hook());
+        self
+    }
+
+    /// Runs when the match starts: at once, or when the fewest players of [`Game::players`] are there.
+    pub fn on_start<M>(&mut self, hook: impl IntoHook<NoOccasion, (), M>) -> &mut Self {
+        self.hooks.on_start.push(hook.into_hook());
+        self
+    }
+
+    /// Decides on a visitor for whom there is a seat: [`Join::Seat`], [`Join::Spectate`] or
+    /// [`Join::Refuse`]. It has no entity yet.
+    pub fn on_join<M>(&mut self, hook: impl IntoHook<Player, Join, M>) -> &mut Self {
+        if self.hooks.on_join.is_some() {
+            self.problems.push("on_join is given twice; one must decide".into());
+        }
+        self.hooks.on_join = Some(hook.into_hook());
+        self
+    }
+
+    /// Runs when a player's connection is gone.
+    pub fn on_drop<M>(&mut self, hook: impl IntoHook<Player, (), M>) -> &mut Self {
+        self.hooks.on_drop.push(hook.into_hook());
+        self
+    }
+
+    /// Runs when a player is back.
+    pub fn on_resume<M>(&mut self, hook: impl IntoHook<Player, (), M>) -> &mut Self {
+        self.hooks.on_resume.push(hook.into_hook());
+        self
+    }
+
+    /// Runs when a player loses the seat, for whatever reason; its entity is still there.
+    pub fn on_leave<M>(&mut self, hook: impl IntoHook<Player, (), M>) -> &mut Self {
+        self.hooks.on_leave.push(hook.into_hook());
+        self
+    }
+
+    /// Runs before the room is saved and goes away.
+    pub fn on_stop<M>(&mut self, hook: impl IntoHook<NoOccasion, (), M>) -> &mut Self {
+        self.hooks.on_stop.push(hook.into_hook());
+        self
+    }
+
+    /// Answers requests over HTTP to `/{game}/{match}/call`: JSON in, JSON out.
+    pub fn on_request<M>(&mut self, hook: impl IntoHook<Request, Reply, M>) -> &mut Self {
+        if self.hooks.on_request.is_some() {
+            self.problems.push("on_request is given twice; one must answer".into());
+        }
+        self.hooks.on_request = Some(hook.into_hook());
+        self
+    }
+
+    /// What clients must know of the game.
+    pub(crate) fn schema(&self) -> Schema {
+        let def = |name: &String, ty: &FieldType, resource| TypeDef {
+            name: name.clone(),
+            resource,
+            ty: ty.clone(),
+        };
+        let sent = self.components.iter().filter(|row| row.sent.is_some());
+        Schema {
+            kind: self.rules.kind,
+            components: sent.map(|row| def(&row.name, &row.shape, row.resource)).collect(),
+            inputs: self.inputs.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
+            actions: self.actions.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
+            events: self.events.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Hooks: systems that run on an occasion. Each may take the occasion as its first parameter, or do
+//! without.
+
+use std::ops::Deref;
+
+use bevy_ecs::change_detection::Tick;
+use bevy_ecs::prelude::*;
+use bevy_ecs::system::{BoxedSystem, SystemInput};
+use referee_protocol::{Code, Refusal};
+use serde_json::Value;
+
+/// A hook, ready to run: with or without its occasion.
+pub enum Hook<I: SystemInput + 'static, O: 'static> {
+    /// It takes no occasion.
+    Plain(BoxedSystem<(), O>),
+    /// It takes the occasion.
+    With(BoxedSystem<I, O>),
+}
+
+/// What can be a hook for the occasion `I` with the answer `O`. The marker keeps the two ways apart.
+pub trait IntoHook<I: SystemInput, O, Marker> {
+    /// Makes it one.
+    fn into_hook(self) -> Hook<I, O>;
+}
+
+#[doc(hidden)]
+pub struct Plain;
+#[doc(hidden)]
+pub struct With;
+
+impl<I, O, A, M, S> IntoHook<I, O, (Plain, A, M)> for S
+where
+    I: SystemInput + 'static,
+    O: 'static,
+    A: Into<O> + 'static,
+    M: 'static,
+    S: IntoSystem<(), A, M> + 'static,
+{
+    fn into_hook(self) -> Hook<I, O> {
+        let answer: fn(A) -> O = Into::into;
+        Hook::Plain(Box::new(IntoSystem::into_system(self.map(answer))))
+    }
+}
+
+impl<I, O, A, M, S> IntoHook<I, O, (With, A, M)> for S
+where
+    I: SystemInput + 'static,
+    O: 'static,
+    A: Into<O> + 'static,
+    M: 'static,
+    S: IntoSystem<I, A, M> + 'static,
+{
+    fn into_hook(self) -> Hook<I, O> {
+        let answer: fn(A) -> O = Into::into;
+        Hook::With(Box::new(IntoSystem::into_system(self.map(answer))))
+    }
+}
+
+impl<I: SystemInput, O> Hook<I, O> {
+    /// Prepares the hook for a world.
+    pub(crate) fn initialize(&mut self, world: &mut World) {
+        match self {
+            Self::Plain(system) => drop(system.initialize(world)),
+            Self::With(system) => drop(system.initialize(world)),
+        }
+    }
+
+    /// When it ran last, and the way to restore that.
+    pub(crate) fn last_run(&self) -> Tick {
+        match self {
+            Self::Plain(system) => system.get_last_run(),
+            Self::With(system) => system.get_last_run(),
+        }
+    }
+
+    pub(crate) fn set_last_run(&mut self, tick: Tick) {
+        match self {
+            Self::Plain(system) => system.set_last_run(tick),
+            Self::With(system) => system.set_last_run(tick),
+        }
+    }
+
+    /// The name of the function or closure.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Plain(system) => system.name().to_string(),
+            Self::With(system) => system.name().to_string(),
+        }
+    }
+
+    /// Runs it and applies its commands. None when its parameters do not match (a `Single` that
+    /// finds none).
+    pub(crate) fn run(&mut self, occasion: I::Inner<'_>, world: &mut World) -> Option<O> {
+        match self {
+            Self::Plain(system) => answer(system.run((), world)),
+            Self::With(system) => answer(system.run(occasion, world)),
+        }
+    }
+}
+
+fn answer<O>(result: Result<O, bevy_ecs::system::RunSystemError>) -> Option<O> {
+    match result {
+        Ok(answer) => Some(answer),
+        Err(bevy_ecs::system::RunSystemError::Skipped(_)) => None,
+        Err(bevy_ecs::system::RunSystemError::Failed(error)) => panic!("{error}"),
+    }
+}
+
+/// The answer of `on_join`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Join {
+    /// The player gets a seat.
+    Seat,
+    /// The visitor watches.
+    Spectate,
+    /// The visitor may not come in; the reason is told.
+    Refuse(String),
+}
+
+impl From<()> for Join {
+    fn from((): ()) -> Self {
+        Self::Seat
+    }
+}
+
+/// The answer of `on_create`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Created(pub(crate) Result<(), Refusal>);
+
+impl From<()> for Created {
+    fn from((): ()) -> Self {
+        Self(Ok(()))
+    }
+}
+
+impl From<Result<(), String>> for Created {
+    fn from(result: Result<(), String>) -> Self {
+        Self(result.map_err(|reason| Refusal::new(Code::BadParams, reason)))
+    }
+}
+
+/// What the first visitor asked of the room: JSON, at most 4 KiB. Null when it asked nothing.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Params(pub Value);
+
+impl Deref for Params {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0
+    }
+}
+
+/// A request into the room, over HTTP: `/{game}/{match}/call[/..]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// `GET`, `POST`, ..
+    pub method: String,
+    /// What follows `/call`: empty, or beginning with `/`.
+    pub path: String,
+    /// The body as JSON; null where there was none.
+    pub body: Value,
+}
+
+macro_rules! input {
+    ($($name:ident),*) => {$(
+        impl SystemInput for $name {
+            type Param<'i> = Self;
+            type Inner<'i> = Self;
+
+            fn wrap(this: Self::Inner<'_>) -> Self::Param<'_> {
+                this
+            }
+        }
+    )*};
+}
+
+/// The occasion of hooks that have none to tell of. No function takes it, which keeps the two ways of
+/// writing a hook apart.
+pub struct NoOccasion;
+
+input!(Params, Request, NoOccasion);
+
+/// The answer to a request: a status and JSON.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reply {
+    /// An HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+impl<T: Into<Value>> From<T> for Reply {
+    fn from(body: T) -> Self {
+        Self { status: 200, body: body.into() }
+    }
+}
+
+impl Reply {
+    /// An answer with another status than 200.
+    #[must_use]
+    pub fn status(status: u16, body: impl Into<Value>) -> Self {
+        Self { status, body: body.into() }
+    }
+}

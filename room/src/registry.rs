@@ -1,0 +1,278 @@
+//! The registry: everything a game registered, without its types. One row per component or resource,
+//! with the few functions the core needs of it.
+
+use std::alloc::Layout;
+use std::any::Any;
+
+use bevy_ecs::change_detection::{DetectChanges, DetectChangesMut, Ref, Tick};
+use bevy_ecs::component::{Component, ComponentId, Mutable};
+use bevy_ecs::prelude::*;
+use bevy_ecs::ptr::OwningPtr;
+use bevy_ecs::query::QueryState;
+use bevy_ecs::world::EntityRef;
+use referee_protocol::schema::FieldType;
+
+use crate::field::{
+    Action, Audience, Event, Field, Input, LoadError, Loader, Quantiser, Replicate, Saver, Words,
+};
+use crate::params::{ActionQueue, Outbox, TimerQueue, To};
+use crate::types::NetId;
+
+/// Receives a loaded component, to put it into a bundle.
+pub(crate) type Push<'a> = &'a mut dyn FnMut(OwningPtr<'_>, Layout);
+/// A query made once per world and kept.
+pub(crate) type AnyQuery = Option<Box<dyn Any + Send + Sync>>;
+
+/// A registered component or resource.
+#[derive(Clone)]
+pub(crate) struct Component_ {
+    pub(crate) id: ComponentId,
+    /// The type's name without its path: its identity on the wire and on disk.
+    pub(crate) name: String,
+    pub(crate) resource: bool,
+    /// Its number on the wire; none when it is only kept.
+    pub(crate) sent: Option<u16>,
+    pub(crate) shape: FieldType,
+    pub(crate) audience: Audience,
+    pub(crate) save: fn(EntityRef<'_>, &mut Saver<'_>),
+    pub(crate) load: fn(&mut Loader<'_>, Push<'_>) -> Result<(), LoadError>,
+    /// Loads onto an entity that has the component: a resource.
+    pub(crate) load_onto: fn(&mut Loader<'_>, &mut EntityWorldMut<'_>) -> Result<(), LoadError>,
+    /// When it was added and last changed.
+    pub(crate) ages: fn(EntityRef<'_>) -> (Tick, Tick),
+    pub(crate) set_ages: fn(&mut EntityWorldMut<'_>, Tick, Tick),
+    pub(crate) quantise: fn(EntityRef<'_>, &FieldType, &mut Quantiser<'_>),
+    /// The `NetId`s of entities on which it changed since a tick.
+    pub(crate) changed: fn(&mut World, &mut AnyQuery, Tick, &mut dyn FnMut(u32)),
+}
+
+impl Component_ {
+    pub(crate) fn of<C>(id: ComponentId, shape: FieldType, resource: bool) -> Self
+    where
+        C: Replicate + Component<Mutability = Mutable>,
+    {
+        Self { audience: C::audience(), ..Self::plain::<C>(id, shape, resource) }
+    }
+
+    /// A row for a type that is kept and not sent, such as a sampled input.
+    pub(crate) fn plain<C>(id: ComponentId, shape: FieldType, resource: bool) -> Self
+    where
+        C: Field + Component<Mutability = Mutable>,
+    {
+        Self {
+            id,
+            name: short_name::<C>(),
+            resource,
+            sent: None,
+            shape,
+            audience: Audience::Everyone,
+            save: |entity, out| component::<C>(&entity).save(out),
+            load: |from, push| {
+                let value = C::load(from)?;
+                OwningPtr::make(value, |pointer| push(pointer, Layout::new::<C>()));
+                Ok(())
+            },
+            load_onto: |from, entity| {
+                let value = C::load(from)?;
+                *entity.get_mut::<C>().expect("a registered resource is there") = value;
+                Ok(())
+            },
+            ages: |entity| {
+                let reference = entity.get_ref::<C>().expect("the caller saw the component");
+                (reference.added(), reference.last_changed())
+            },
+            set_ages: |entity, added, changed| {
+                let mut value = entity.get_mut::<C>().expect("the component was just loaded");
+                value.set_last_added(added);
+                value.set_last_changed(changed);
+            },
+            quantise: |entity, ty, out| component::<C>(&entity).quantise(ty, out),
+            changed: changed::<C>,
+        }
+    }
+}
+
+fn component<'a, C: Component>(entity: &'a EntityRef<'_>) -> &'a C {
+    entity.get::<C>().expect("the caller saw the component")
+}
+
+fn changed<C: Component>(
+    world: &mut World,
+    cache: &mut AnyQuery,
+    since: Tick,
+    found: &mut dyn FnMut(u32),
+) {
+    let now = world.change_tick();
+    let query = cache.get_or_insert_with(|| Box::new(world.query::<(&NetId, Ref<'_, C>)>()));
+    let query = query
+        .downcast_mut::<QueryState<(&'static NetId, Ref<'static, C>)>>()
+        .expect("each row keeps its own query");
+    for (id, value) in query.iter(world) {
+        if value.last_changed().is_newer_than(since, now) {
+            found(id.0);
+        }
+    }
+}
+
+/// A registered sampled input.
+#[derive(Clone)]
+pub(crate) struct Input_ {
+    pub(crate) name: String,
+    pub(crate) shape: FieldType,
+    /// Makes a sample stand on a player's entity; no words: the default. Says whether the words were
+    /// a value.
+    pub(crate) stand: fn(&mut EntityWorldMut<'_>, &FieldType, Option<&mut Words<'_>>) -> bool,
+}
+
+impl Input_ {
+    pub(crate) fn of<T: Input>(shape: FieldType) -> Self {
+        Self {
+            name: short_name::<T>(),
+            shape,
+            stand: |entity, ty, words| {
+                let value = match words {
+                    Some(words) => T::restore(ty, words),
+                    None => Some(T::default()),
+                };
+                let good = value.is_some();
+                if let Some(value) = value {
+                    entity.insert(value);
+                }
+                good
+            },
+        }
+    }
+}
+
+/// A registered action.
+#[derive(Clone)]
+pub(crate) struct Action_ {
+    pub(crate) name: String,
+    pub(crate) shape: FieldType,
+    /// Queues it for this tick. Says whether the words were a value.
+    pub(crate) push: fn(&mut World, Entity, &FieldType, &mut Words<'_>) -> bool,
+    pub(crate) clear: fn(&mut World),
+}
+
+impl Action_ {
+    pub(crate) fn of<T: Action>(shape: FieldType) -> Self {
+        Self {
+            name: short_name::<T>(),
+            shape,
+            push: |world, player, ty, words| {
+                let value = T::restore(ty, words);
+                let good = value.is_some();
+                if let Some(value) = value {
+                    world.resource_mut::<ActionQueue<T>>().0.push((player, value));
+                }
+                good
+            },
+            clear: |world| world.resource_mut::<ActionQueue<T>>().0.clear(),
+        }
+    }
+}
+
+/// A registered event.
+#[derive(Clone)]
+pub(crate) struct Event_ {
+    pub(crate) name: String,
+    pub(crate) shape: FieldType,
+    /// Takes this tick's events out of the outbox: who for, and the words with `NetId`s in them.
+    pub(crate) take: TakeEvents,
+}
+
+/// Empties an outbox; see [`Event_::take`].
+pub(crate) type TakeEvents =
+    fn(&mut World, &FieldType, &dyn Fn(&World, Entity) -> u32, &mut dyn FnMut(To, Vec<u32>));
+
+impl Event_ {
+    pub(crate) fn of<T: Event>(shape: FieldType) -> Self {
+        Self {
+            name: short_name::<T>(),
+            shape,
+            take: |world, ty, net_id, found| {
+                if world.resource::<Outbox<T>>().0.is_empty() {
+                    return;
+                }
+                let events = std::mem::take(&mut world.resource_mut::<Outbox<T>>().0);
+                let name = |entity| net_id(world, entity);
+                for (to, event) in events {
+                    let mut words = Vec::new();
+                    event.quantise(ty, &mut Quantiser::new(&mut words, &name));
+                    found(to, words);
+                }
+            },
+        }
+    }
+}
+
+/// A registered type of timer.
+#[derive(Clone)]
+pub(crate) struct Timer_ {
+    pub(crate) name: String,
+    /// Makes what is due at a tick readable through `Due`.
+    pub(crate) fire: fn(&mut World, u64),
+    /// Takes in this tick's new timers; the number counts all timers of the room.
+    pub(crate) arm: fn(&mut World, u64, &mut u64),
+    /// When the next one is due.
+    pub(crate) next: fn(&World) -> Option<u64>,
+    pub(crate) save: fn(&World, &mut Saver<'_>),
+    pub(crate) load: fn(&mut World, &mut Loader<'_>) -> Result<(), LoadError>,
+}
+
+impl Timer_ {
+    pub(crate) fn of<T: Field>() -> Self {
+        Self {
+            name: short_name::<T>(),
+            fire: |world, now| {
+                let mut queue = world.resource_mut::<TimerQueue<T>>();
+                if queue.due.is_empty() && queue.waiting.front().is_none_or(|w| w.0.0 > now) {
+                    return;
+                }
+                queue.due.clear();
+                while queue.waiting.front().is_some_and(|(at, ..)| at.0 <= now) {
+                    if let Some((_, _, value)) = queue.waiting.pop_front() {
+                        queue.due.push(value);
+                    }
+                }
+            },
+            arm: |world, now, number| {
+                if world.resource::<TimerQueue<T>>().new.is_empty() {
+                    return;
+                }
+                let mut queue = world.resource_mut::<TimerQueue<T>>();
+                for (ticks, value) in std::mem::take(&mut queue.new) {
+                    *number += 1;
+                    let at = referee_protocol::Tick(now.saturating_add(ticks));
+                    let place = queue.waiting.partition_point(|(t, n, _)| (*t, *n) < (at, *number));
+                    queue.waiting.insert(place, (at, *number, value));
+                }
+            },
+            next: |world| world.resource::<TimerQueue<T>>().waiting.front().map(|w| w.0.0),
+            save: |world, out| {
+                let queue = world.resource::<TimerQueue<T>>();
+                out.varint(queue.waiting.len() as u64);
+                for (at, number, value) in &queue.waiting {
+                    out.varint(at.0);
+                    out.varint(*number);
+                    value.save(out);
+                }
+            },
+            load: |world, from| {
+                let count = from.count()?;
+                let mut queue = world.resource_mut::<TimerQueue<T>>();
+                for _ in 0..count {
+                    let (at, number) = (referee_protocol::Tick(from.varint()?), from.varint()?);
+                    queue.waiting.push_back((at, number, T::load(from)?));
+                }
+                Ok(())
+            },
+        }
+    }
+}
+
+/// A type's name without its path.
+pub(crate) fn short_name<T>() -> String {
+    let full = std::any::type_name::<T>();
+    full.rsplit("::").next().unwrap_or(full).to_owned()
+}

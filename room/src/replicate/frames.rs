@@ -1,0 +1,213 @@
+//! Frames: what each link gets at the end of a tick, or as soon as its acknowledgements allow.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use referee_protocol::frame::{EventsFrame, Payload, Prelude, PreludeBytes};
+use referee_protocol::limits::STATE_SILENCE_MAX_MS;
+use referee_protocol::message::{self, ServerControl};
+use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick};
+
+use super::Replication;
+use super::group::Baseline;
+use super::links::{LinkState, Role};
+use crate::core::{Core, ticks};
+use crate::game::Game;
+use crate::output::{Frame, Output};
+use crate::room::Link;
+
+impl Replication {
+    /// Takes in what happened on a link.
+    pub(crate) fn link(
+        &mut self,
+        link: LinkId,
+        event: Link,
+        game: &Game,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        match event {
+            Link::Open { session, resume } => self.links.open(link, session, resume),
+            Link::Close => self.links.close(link),
+            Link::Ack(ack) => {
+                if self.links.acknowledge(link, ack) {
+                    let tick = game.world.resource::<Core>().tick;
+                    self.send_to(link, tick, false, outputs);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn seated(&mut self, session: SessionId, seat: Seat, now: Tick) {
+        self.links.seated(session, seat, now);
+    }
+
+    pub(crate) fn watching(&mut self, session: SessionId) {
+        self.links.watching(session);
+    }
+
+    pub(crate) fn resumed(&mut self, session: SessionId, seat: Seat, now: Tick) -> (u64, bool) {
+        self.links.resumed(session, seat, now)
+    }
+
+    pub(crate) fn refused(&mut self, session: SessionId) {
+        self.links.refused(session);
+    }
+
+    pub(crate) fn freed(&mut self, seat: Seat) {
+        self.links.freed(seat);
+    }
+
+    pub(crate) fn sampled(&mut self, seat: Seat, sample: u64, margin: i64) {
+        self.links.sampled(seat, sample, margin);
+    }
+
+    /// Gives every link its frames of this tick.
+    pub(super) fn send_frames(&mut self, game: &Game, tick: Tick, outputs: &mut VecDeque<Output>) {
+        let core = game.world.resource::<Core>();
+        let silence = Duration::from_millis(STATE_SILENCE_MAX_MS);
+        let silence = ticks(game.rules.kind, core.setup.hz, silence);
+        let links: Vec<LinkId> = self.links.links.keys().copied().collect();
+        for link in links {
+            let realtime = game.rules.kind == Kind::Realtime;
+            let last = self.links.links[&link].tick;
+            let quiet = realtime && tick.0.saturating_sub(last.0) >= silence;
+            self.send_to(link, tick, quiet, outputs);
+        }
+        if let Some(result) = self.newly_ended(core) {
+            let frame: Arc<[u8]> = message::encode(&ServerControl::Ended { result }).into();
+            for (link, state) in &self.links.links {
+                if state.role != Role::Waiting {
+                    outputs.push_back(plain(*link, Arc::clone(&frame)));
+                }
+            }
+        }
+    }
+
+    fn newly_ended(&mut self, core: &Core) -> Option<String> {
+        let news =
+            core.ended.is_some() && !std::mem::replace(&mut self.told_end, core.ended.is_some());
+        core.ended.clone().filter(|_| news)
+    }
+
+    /// Gives one link its events and, where there is anything to tell or `force` says so, a state
+    /// frame.
+    fn send_to(&mut self, link: LinkId, tick: Tick, force: bool, outputs: &mut VecDeque<Output>) {
+        let Some(mut state) = self.links.links.remove(&link) else { return };
+        if state.role != Role::Waiting {
+            let events = self.send_events(link, &mut state, outputs);
+            self.send_state(link, &mut state, tick, force || events, outputs);
+        }
+        self.links.links.insert(link, state);
+    }
+
+    fn send_state(
+        &mut self,
+        link: LinkId,
+        state: &mut LinkState,
+        tick: Tick,
+        force: bool,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        let wanted = self.wanted(state.role);
+        if !state.has_room() {
+            // Never behind an older state: it gets the newest when its acknowledgements allow.
+            state.in_step &= !self.has_news(&wanted) && wanted == state.groups;
+            return;
+        }
+        let parts = self.blocks(state, &wanted);
+        let (action, input) = self.acknowledged(state);
+        if parts.is_empty() && !state.full && !force && action.is_none() && input.is_none() {
+            state.in_step = true;
+            return;
+        }
+        let prelude = Prelude { full: state.full, tick, action, input };
+        let head = prelude.encode(state.tick);
+        outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
+        state.frames += 1;
+        (state.tick, state.in_step, state.full) = (tick, true, false);
+        state.groups = wanted;
+    }
+
+    fn wanted(&self, role: Role) -> BTreeSet<Group> {
+        match role {
+            Role::Seated(seat) => self.links.groups_of(seat),
+            Role::Watching => BTreeSet::from([Group::Everyone]),
+            Role::Waiting => BTreeSet::new(),
+        }
+    }
+
+    /// Whether any of these groups changed since the last send.
+    fn has_news(&self, groups: &BTreeSet<Group>) -> bool {
+        groups.iter().any(|group| self.groups.get(group).is_some_and(|g| g.has_news()))
+    }
+
+    /// The blocks that bring a link's client up to now, wide groups first.
+    fn blocks(&mut self, state: &LinkState, wanted: &BTreeSet<Group>) -> Vec<Arc<[u8]>> {
+        let schema = self.template.schema();
+        let mut blocks = Vec::new();
+        for group in state.groups.union(wanted) {
+            let had = state.groups.contains(group) && !state.full;
+            let baseline = match (had, wanted.contains(group)) {
+                (true, true) if state.in_step => Baseline::Last,
+                (true, true) => Baseline::At(state.tick),
+                (false, true) => Baseline::Nothing,
+                (true, false) => {
+                    blocks.push(super::group::farewell(schema, *group));
+                    continue;
+                }
+                (false, false) => continue,
+            };
+            // A group nobody has been in shows nothing.
+            let shown = self.groups.get_mut(group);
+            blocks.extend(shown.and_then(|shown| shown.block(schema, *group, baseline)));
+        }
+        blocks
+    }
+
+    /// What the prelude tells a seat's client about its acts.
+    fn acknowledged(
+        &mut self,
+        state: &mut LinkState,
+    ) -> (Option<u16>, Option<referee_protocol::frame::InputAck>) {
+        let Role::Seated(seat) = state.role else { return (None, None) };
+        let Some(line) = self.links.seats.get_mut(&seat) else { return (None, None) };
+        let news = state.action != line.last_action;
+        state.action = line.last_action;
+        (news.then_some(line.last_action as u16), line.sampled.take())
+    }
+
+    /// Sends what waits in line for a link. Says whether there was anything.
+    fn send_events(
+        &self,
+        link: LinkId,
+        state: &mut LinkState,
+        outputs: &mut VecDeque<Output>,
+    ) -> bool {
+        let events: Vec<(Tick, Payload)> = match state.role {
+            Role::Watching => std::mem::take(&mut state.watched),
+            Role::Seated(seat) => {
+                let line = self.links.seats.get(&seat);
+                let queued = line.into_iter().flat_map(|line| &line.events);
+                let new = queued.filter(|(number, ..)| *number > state.event);
+                new.map(|(_, tick, payload)| (*tick, payload.clone())).collect()
+            }
+            Role::Waiting => Vec::new(),
+        };
+        for run in events.chunk_by(|a, b| a.0 == b.0) {
+            let frame = EventsFrame {
+                first: state.event + 1,
+                tick: run[0].0,
+                events: run.iter().map(|(_, payload)| payload.clone()).collect(),
+            };
+            state.event += run.len() as u64;
+            outputs.push_back(plain(link, frame.encode().into()));
+        }
+        !events.is_empty()
+    }
+}
+
+/// A frame that has no head of its own.
+fn plain(link: LinkId, bytes: Arc<[u8]>) -> Output {
+    Output::Send { link, frame: Frame { head: PreludeBytes::EMPTY, parts: vec![bytes] } }
+}

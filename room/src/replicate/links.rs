@@ -1,0 +1,233 @@
+//! Links and sessions: which connection carries which session, what its client has, and how much
+//! is on the way to it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use referee_protocol::frame::{Ack, InputAck, Payload};
+use referee_protocol::limits::{EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_MAX};
+use referee_protocol::message::Resume;
+use referee_protocol::{Group, LinkId, Seat, SessionId, Tick};
+
+/// What a session is to the room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// Its join was not decided yet.
+    Waiting,
+    /// It has a seat.
+    Seated(Seat),
+    /// It watches.
+    Watching,
+}
+
+/// One connection.
+pub(super) struct LinkState {
+    pub(super) session: SessionId,
+    pub(super) role: Role,
+    pub(super) resume: Option<Resume>,
+    /// State frames sent and acknowledged on this link.
+    pub(super) frames: u64,
+    pub(super) acked: u64,
+    /// The tick of the last state frame.
+    pub(super) tick: Tick,
+    /// Whether its client has everything up to the last send.
+    pub(super) in_step: bool,
+    /// Its client knows nothing: the next frame is full.
+    pub(super) full: bool,
+    /// The groups its client has, as of `tick`.
+    pub(super) groups: BTreeSet<Group>,
+    /// The last action it was told of.
+    pub(super) action: u64,
+    /// The number of the last event sent.
+    pub(super) event: u64,
+    /// Events for a spectator: nothing is kept for it.
+    pub(super) watched: Vec<(Tick, Payload)>,
+}
+
+impl LinkState {
+    /// Whether another state frame may go out before an acknowledgement comes.
+    pub(super) fn has_room(&self) -> bool {
+        self.frames - self.acked < u64::from(FRAMES_IN_FLIGHT_MAX)
+    }
+}
+
+/// What is kept for a seat whatever becomes of its connections.
+#[derive(Default)]
+pub(super) struct SeatLine {
+    /// The groups its client sees, and since when.
+    pub(super) groups: BTreeSet<Group>,
+    pub(super) groups_since: Tick,
+    pub(super) last_action: u64,
+    /// The number of the last event.
+    pub(super) last_event: u64,
+    /// Events that the client has not acknowledged.
+    pub(super) events: VecDeque<(u64, Tick, Payload)>,
+    pub(super) event_bytes: usize,
+    /// Events were dropped since the client was last here.
+    pub(super) events_lost: bool,
+    /// Where its last sample fell, when that is news.
+    pub(super) sampled: Option<InputAck>,
+}
+
+impl SeatLine {
+    /// Puts an event in line. False when too many wait: then none is kept.
+    pub(super) fn push(&mut self, tick: Tick, payload: Payload) -> bool {
+        self.last_event += 1;
+        self.event_bytes += payload.bits.len() + 8;
+        self.events.push_back((self.last_event, tick, payload));
+        let fits = self.event_bytes <= EVENTS_KEPT_MAX_BYTES;
+        if !fits {
+            self.events.clear();
+            self.event_bytes = 0;
+            self.events_lost = true;
+        }
+        fits
+    }
+
+    fn acknowledge(&mut self, event: u64) {
+        while self.events.front().is_some_and(|(number, ..)| *number <= event) {
+            if let Some((_, _, payload)) = self.events.pop_front() {
+                self.event_bytes -= payload.bits.len() + 8;
+            }
+        }
+    }
+}
+
+/// All links and seats of a room.
+#[derive(Default)]
+pub(super) struct Links {
+    pub(super) links: BTreeMap<LinkId, LinkState>,
+    pub(super) seats: BTreeMap<Seat, SeatLine>,
+}
+
+impl Links {
+    pub(super) fn open(&mut self, link: LinkId, session: SessionId, resume: Option<Resume>) {
+        let state = LinkState {
+            session,
+            role: Role::Waiting,
+            resume,
+            frames: 0,
+            acked: 0,
+            tick: Tick(0),
+            in_step: false,
+            full: true,
+            groups: BTreeSet::new(),
+            action: 0,
+            event: 0,
+            watched: Vec::new(),
+        };
+        self.links.insert(link, state);
+    }
+
+    pub(super) fn close(&mut self, link: LinkId) {
+        self.links.remove(&link);
+    }
+
+    /// Takes an acknowledgement. Says whether the link may have a frame now that it waited for.
+    pub(super) fn acknowledge(&mut self, link: LinkId, ack: Ack) -> bool {
+        let Some(state) = self.links.get_mut(&link) else { return false };
+        let waited = !state.has_room();
+        state.acked = state.acked.max(ack.frames.min(state.frames));
+        if let Role::Seated(seat) = state.role
+            && let Some(line) = self.seats.get_mut(&seat)
+        {
+            line.acknowledge(ack.event.min(state.event));
+        }
+        waited && state.has_room() && !state.in_step
+    }
+
+    fn by_session(&mut self, session: SessionId) -> Option<&mut LinkState> {
+        self.links.values_mut().find(|link| link.session == session)
+    }
+
+    pub(super) fn seated(&mut self, session: SessionId, seat: Seat, now: Tick) {
+        let line = SeatLine { groups_since: now, ..SeatLine::default() };
+        self.seats.insert(seat, line);
+        if let Some(link) = self.by_session(session) {
+            link.role = Role::Seated(seat);
+        }
+    }
+
+    pub(super) fn watching(&mut self, session: SessionId) {
+        if let Some(link) = self.by_session(session) {
+            link.role = Role::Watching;
+        }
+    }
+
+    /// A session has a seat again. Gives the number of the last event before those it gets, and
+    /// whether some are lost.
+    pub(super) fn resumed(&mut self, session: SessionId, seat: Seat, now: Tick) -> (u64, bool) {
+        for link in self.links.values_mut() {
+            if link.role == Role::Seated(seat) && link.session != session {
+                link.role = Role::Waiting; // replaced: the host closes it
+            }
+        }
+        let line = self
+            .seats
+            .entry(seat)
+            .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
+        let lost = std::mem::take(&mut line.events_lost);
+        let Some(link) = self.links.values_mut().find(|link| link.session == session) else {
+            return (line.last_event - line.events.len() as u64, lost);
+        };
+        link.role = Role::Seated(seat);
+        match link.resume {
+            // Its client knows the groups as they were: what changed since is enough.
+            Some(resume) if !lost && resume.tick >= line.groups_since => {
+                (link.full, link.tick) = (false, resume.tick);
+                link.groups.clone_from(&line.groups);
+                line.acknowledge(resume.event);
+            }
+            Some(resume) => line.acknowledge(resume.event),
+            None => {}
+        }
+        link.event = line.last_event - line.events.len() as u64;
+        (link.event, lost)
+    }
+
+    pub(super) fn refused(&mut self, session: SessionId) {
+        self.links.retain(|_, link| link.session != session);
+    }
+
+    pub(super) fn freed(&mut self, seat: Seat) {
+        self.seats.remove(&seat);
+        self.links.retain(|_, link| link.role != Role::Seated(seat));
+    }
+
+    /// Sets the groups a seat's client sees. Says whether that is new.
+    pub(super) fn subscribe(&mut self, seat: Seat, groups: BTreeSet<Group>, now: Tick) -> bool {
+        let line = self
+            .seats
+            .entry(seat)
+            .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
+        let new = line.groups != groups;
+        if new {
+            (line.groups, line.groups_since) = (groups, now);
+        }
+        new
+    }
+
+    pub(super) fn applied(&mut self, seat: Seat, action: u64) {
+        if let Some(line) = self.seats.get_mut(&seat) {
+            line.last_action = action;
+        }
+    }
+
+    pub(super) fn sampled(&mut self, seat: Seat, sample: u64, margin: i64) {
+        if let Some(line) = self.seats.get_mut(&seat) {
+            let margin = margin.clamp(i64::from(i8::MIN), i64::from(i8::MAX)) as i8;
+            line.sampled = Some(InputAck { sample: sample as u8, margin });
+        }
+    }
+
+    pub(super) fn groups_of(&self, seat: Seat) -> BTreeSet<Group> {
+        self.seats.get(&seat).map(|line| line.groups.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn sees(&self, seat: Seat, group: Group) -> bool {
+        self.seats.get(&seat).is_some_and(|line| line.groups.contains(&group))
+    }
+
+    pub(super) fn watchers(&self) -> usize {
+        self.links.values().filter(|link| link.role == Role::Watching).count()
+    }
+}

@@ -1,0 +1,160 @@
+//! Names: what entities are called on the wire. An entity has one name in the widest space that
+//! shows it, and names of its own in several only where no wider one shows it. Every name comes from
+//! its space's own secret generator, so that what one client sees of them tells nothing about what
+//! it does not see: neither how many there are nor in which order they came.
+//!
+//! A name is a `WireId`: the kind of its space in the two low bits; for a team the low ten bits of
+//! its number above them; then twenty random bits, not all zero.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng as _, SeedableRng};
+use referee_protocol::{Group, WireId};
+
+use super::links::Links;
+
+/// Random bits of a name.
+const RANDOM_BITS: u32 = 20;
+
+/// A space of names. All cells of a grid share one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Space {
+    Everyone,
+    Grid,
+    Team(u32),
+    Player(u16),
+}
+
+impl Space {
+    fn of(group: Group) -> Self {
+        match group {
+            Group::Everyone => Self::Everyone,
+            Group::Cell(_) => Self::Grid,
+            Group::Team(team) => Self::Team(team),
+            Group::Player(seat) => Self::Player(seat.0),
+        }
+    }
+
+    /// The bits that keep names of different spaces apart for one client.
+    fn mark(self) -> (u32, u32) {
+        match self {
+            Self::Everyone => (0, 2),
+            Self::Grid => (1, 2),
+            Self::Team(team) => (2 | (team & 0x3ff) << 2, 12),
+            Self::Player(_) => (3, 2),
+        }
+    }
+
+    /// The generator's stream.
+    fn stream(self) -> u64 {
+        match self {
+            Self::Everyone => 0,
+            Self::Grid => 1,
+            Self::Team(team) => u64::from(team) << 2 | 2,
+            Self::Player(seat) => u64::from(seat) << 2 | 3,
+        }
+    }
+}
+
+/// One space: its generator and the names in use.
+struct Names1 {
+    rng: ChaCha8Rng,
+    used: BTreeSet<WireId>,
+}
+
+/// The names of a room's entities.
+#[derive(Default)]
+pub(super) struct Names {
+    secret: [u8; 32],
+    spaces: BTreeMap<Space, Names1>,
+    /// For each entity its own names, and the space by whose name each group calls it.
+    entities: BTreeMap<u32, Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    own: BTreeMap<Space, WireId>,
+    called: BTreeMap<Group, Space>,
+}
+
+impl Names {
+    pub(super) fn new(secret: [u8; 32]) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
+    /// What a group calls an entity; 0 for one it does not see, neither itself nor through a wider
+    /// space.
+    pub(super) fn of(&self, id: u32, group: Group) -> WireId {
+        let Some(entry) = self.entities.get(&id) else { return WireId(0) };
+        let wider = || {
+            let spaces = [Space::Everyone, Space::Grid, Space::of(group)];
+            spaces.into_iter().find(|space| entry.own.contains_key(space))
+        };
+        let space = entry.called.get(&group).copied().or_else(wider);
+        space.and_then(|space| entry.own.get(&space)).copied().unwrap_or(WireId(0))
+    }
+
+    /// An entity is shown to these groups from now on: gives it the names it needs and takes the
+    /// others away.
+    pub(super) fn show(&mut self, id: u32, groups: &BTreeSet<Group>, links: &Links) {
+        if groups.is_empty() {
+            for (space, name) in self.entities.remove(&id).unwrap_or_default().own {
+                self.free(space, name);
+            }
+            return;
+        }
+        let called = groups.iter().map(|group| (*group, naming_space(*group, groups, links)));
+        let called: BTreeMap<Group, Space> = called.collect();
+        let needed: BTreeSet<Space> = called.values().copied().collect();
+        let mut entry = self.entities.remove(&id).unwrap_or_default();
+        let (kept, lost): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            entry.own.into_iter().partition(|(space, _)| needed.contains(space));
+        entry.own = kept;
+        for (space, name) in lost {
+            self.free(space, name);
+        }
+        for space in needed {
+            entry.own.entry(space).or_insert_with(|| self.draw(space));
+        }
+        entry.called = called;
+        self.entities.insert(id, entry);
+    }
+
+    fn draw(&mut self, space: Space) -> WireId {
+        let secret = self.secret;
+        let names = self.spaces.entry(space).or_insert_with(|| {
+            let mut rng = ChaCha8Rng::from_seed(secret);
+            rng.set_stream(space.stream());
+            Names1 { rng, used: BTreeSet::new() }
+        });
+        let (mark, width) = space.mark();
+        loop {
+            let random = names.rng.next_u32() >> (32 - RANDOM_BITS);
+            let name = WireId(random << width | mark);
+            if random != 0 && names.used.insert(name) {
+                return name;
+            }
+        }
+    }
+
+    fn free(&mut self, space: Space, name: WireId) {
+        if let Some(names) = self.spaces.get_mut(&space) {
+            names.used.remove(&name);
+        }
+    }
+}
+
+/// By the name of which space a group calls an entity that these groups see: the widest, if the
+/// group's members know it.
+fn naming_space(group: Group, shown_to: &BTreeSet<Group>, links: &Links) -> Space {
+    if shown_to.contains(&Group::Everyone) {
+        return Space::Everyone;
+    }
+    if shown_to.iter().any(|g| matches!(g, Group::Cell(_))) {
+        return Space::Grid;
+    }
+    let Group::Player(seat) = group else { return Space::of(group) };
+    let team = shown_to.iter().find(|g| matches!(g, Group::Team(_)) && links.sees(seat, **g));
+    Space::of(*team.unwrap_or(&group))
+}

@@ -1,0 +1,223 @@
+//! A game, checked once at start-up. What is the same in each of its rooms is worked out here: the
+//! schema, and the total order of its systems.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, SystemKey};
+use referee_protocol::{Kind, Schema};
+
+use crate::core::{Core, Setup};
+use crate::game::Game;
+use crate::params::{Rulings, Time};
+use crate::random::Rng;
+
+/// Why a game cannot be hosted: every problem found, each naming its culprit and the way out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the game {game} cannot be hosted:\n  {}", problems.join("\n  "))]
+pub struct GameError {
+    /// The game.
+    pub game: String,
+    /// The problems.
+    pub problems: Vec<String>,
+}
+
+/// A game, checked: what is the same in each of its rooms.
+pub struct Template {
+    name: String,
+    function: Box<dyn Fn(&mut Game) + Send + Sync>,
+    order: Vec<SystemKey>,
+    schema: Schema,
+    schema_bytes: Arc<[u8]>,
+    schema_hash: u64,
+}
+
+impl Template {
+    /// Runs the game function once and checks what it registered.
+    ///
+    /// # Errors
+    /// Names everything that is wrong with the game.
+    pub fn new(
+        name: &str,
+        function: impl Fn(&mut Game) + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, GameError> {
+        let mut game = blank(&function);
+        let mut problems = std::mem::take(&mut game.problems);
+        let order = check_order(&mut game).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
+        initialize_hooks(&mut game);
+        problems.extend(unregistered(&mut game));
+        problems.extend(same_names(&game));
+        let schema = game.schema();
+        problems.extend(schema.check().err().map(|e| e.to_string()));
+        if !problems.is_empty() {
+            return Err(GameError { game: name.to_owned(), problems });
+        }
+        let schema_bytes: Arc<[u8]> = schema.encode().into();
+        let schema_hash = schema.hash();
+        let (name, function) = (name.to_owned(), Box::new(function));
+        Ok(Arc::new(Self { name, function, order, schema, schema_bytes, schema_hash }))
+    }
+
+    /// The name it is hosted under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its clients must know.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The schema as it travels, shared.
+    #[must_use]
+    pub fn schema_bytes(&self) -> &Arc<[u8]> {
+        &self.schema_bytes
+    }
+
+    /// The hash of [`Template::schema_bytes`].
+    #[must_use]
+    pub fn schema_hash(&self) -> u64 {
+        self.schema_hash
+    }
+
+    /// Realtime or turn-based.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.schema.kind
+    }
+
+    /// The systems' keys in the one order in which they run.
+    pub(crate) fn order(&self) -> &[SystemKey] {
+        &self.order
+    }
+
+    /// A game filled for one room, its systems and hooks ready to run.
+    pub(crate) fn build(&self) -> Game {
+        let mut game = blank(&self.function);
+        // Building the graph would take four times as long; the order is known already.
+        game.schedule.graph_mut().systems.initialize(&mut game.world);
+        initialize_hooks(&mut game);
+        game
+    }
+}
+
+fn blank(function: &dyn Fn(&mut Game)) -> Game {
+    let mut world = World::new();
+    let setup = Setup { seats: 1, hz: 1, public: false };
+    world.insert_resource(Core::new(setup));
+    let mut game = Game::new(world);
+    function(&mut game);
+    let rules = &game.rules;
+    let setup = Setup { seats: rules.seats, hz: rules.hz, public: false };
+    game.world.resource_mut::<Core>().setup = setup;
+    game.world.insert_resource(Rulings::default());
+    game.world.insert_resource(Rng::new([0; 32]));
+    game.world.insert_resource(Time {
+        tick: referee_protocol::Tick(0),
+        delta: 0.0,
+        kind: game.rules.kind,
+        hz: game.rules.hz,
+        public_seed: 0,
+    });
+    crate::errors::install(&mut game.world);
+    game
+}
+
+fn initialize_hooks(game: &mut Game) {
+    let (hooks, world) = (&mut game.hooks, &mut game.world);
+    hooks.player.iter_mut().for_each(|hook| hook.initialize(world));
+    hooks.on_create.iter_mut().for_each(|hook| hook.initialize(world));
+    hooks.on_start.iter_mut().for_each(|hook| hook.initialize(world));
+    hooks.on_join.iter_mut().for_each(|hook| hook.initialize(world));
+    for hook in [&mut hooks.on_drop, &mut hooks.on_resume, &mut hooks.on_leave] {
+        hook.iter_mut().for_each(|hook| hook.initialize(world));
+    }
+    hooks.on_stop.iter_mut().for_each(|hook| hook.initialize(world));
+    hooks.on_request.iter_mut().for_each(|hook| hook.initialize(world));
+}
+
+/// Checks that the order of systems is total, and works it out.
+fn check_order(game: &mut Game) -> Result<Vec<SystemKey>, String> {
+    // Before `initialize`, which moves conditions out of the graph.
+    let sets = &game.schedule.graph().system_sets;
+    if sets.iter().any(|(_, _, conditions)| !conditions.is_empty()) {
+        return Err("a run_if stands on a group of systems; put it on each system".into());
+    }
+    game.schedule.set_build_settings(ScheduleBuildSettings {
+        ambiguity_detection: LogLevel::Error,
+        ..Default::default()
+    });
+    let (schedule, world) = (&mut game.schedule, &mut game.world);
+    schedule.initialize(world).map_err(|e| {
+        let text = e.to_string(schedule.graph(), world);
+        format!("the order of its systems is not total; write them in one tuple or call: {text}")
+    })?;
+    let systems = schedule.systems().map_err(|e| e.to_string())?;
+    Ok(systems.map(|(key, _)| key).collect())
+}
+
+/// Components and resources that systems use and nobody registered: a rebuild would lose them.
+fn unregistered(game: &mut Game) -> Vec<String> {
+    let world = &game.world;
+    let mut found = Vec::new();
+    for (id, info) in world.components().iter_registered() {
+        let name = info.name().to_string();
+        let known = game.components.iter().any(|row| row.id == id);
+        let ours = name.starts_with("bevy_ecs::") || name.starts_with("referee_room::");
+        let there = world.resource_entities().get(id).is_some();
+        if known || ours && (there || !name.contains('<')) {
+            continue;
+        }
+        found.push(missing(&name));
+    }
+    found.sort();
+    found
+}
+
+/// What to write for a type that is used and not registered.
+fn missing(name: &str) -> String {
+    let inner = |wrapper: &str| {
+        let start = name.find(wrapper)? + wrapper.len();
+        let end = name.rfind('>')?;
+        let full = name.get(start..end)?;
+        Some(full.rsplit("::").next().unwrap_or(full).to_owned())
+    };
+    for (wrapper, param, call) in [
+        ("ActionQueue<", "Actions", "action"),
+        ("Outbox<", "Events", "event"),
+        ("TimerQueue<", "Timers or Due", "timer"),
+    ] {
+        if let Some(of) = inner(wrapper) {
+            return format!(
+                "{of}: a system uses {param}<{of}>; register it with .{call}::<{of}>()"
+            );
+        }
+    }
+    let short = name.rsplit("::").next().unwrap_or(name);
+    format!(
+        "{short}: a system uses it, but it is not registered, so a rebuild would lose it; add \
+         .replicate::<{short}>() or .keep::<{short}>()"
+    )
+}
+
+/// Two types of one name could not be told apart on the wire and on disk.
+fn same_names(game: &Game) -> Vec<String> {
+    let mut seen: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let components = game.components.iter().map(|row| ("component or resource", &row.name[..]));
+    let actions = game.actions.iter().map(|row| ("action", &row.name[..]));
+    let events = game.events.iter().map(|row| ("event", &row.name[..]));
+    let timers = game.timers.iter().map(|row| ("timer", &row.name[..]));
+    for key in components.chain(actions).chain(events).chain(timers) {
+        *seen.entry(key).or_default() += 1;
+    }
+    let twice = seen.into_iter().filter(|(_, count)| *count > 1);
+    twice
+        .map(|((what, name), n)| format!("{name}: {n} types of this name are a {what}; rename one"))
+        .collect()
+}

@@ -1,0 +1,277 @@
+//! One tick: entries in their canonical order, then the systems in theirs.
+
+use bevy_ecs::prelude::*;
+use bevy_ecs::system::RunSystemError;
+use referee_protocol::frame::Payload;
+use referee_protocol::limits::{INPUT_AHEAD_MAX_MS, INPUT_REPEAT_MS};
+use referee_protocol::{Code, Kind, Seat, Tick};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::core::{Core, ticks};
+use crate::entry::{Entry, RequestEntry};
+use crate::field::Words;
+use crate::hooks::{NoOccasion, Reply, Request};
+use crate::output::Output;
+use crate::params::{Rulings, Time};
+use crate::room::Room;
+
+impl Room {
+    /// Runs everything of a tick but what looks at it from outside. Says whether the tick had a
+    /// `Seal`.
+    pub(crate) fn step(&mut self, at: Tick) -> bool {
+        self.begin(at);
+        let mut sealed = false;
+        for entry in self.ordered_entries(at) {
+            sealed |= entry == Entry::Seal;
+            self.drain(entry);
+        }
+        self.stand_inputs(at);
+        self.expire_seats();
+        self.start_when_ready();
+        self.run_systems();
+        if sealed {
+            self.run_on_stop();
+        }
+        self.arm_timers(at);
+        self.apply_rulings();
+        let world = &mut self.game.world;
+        self.game.actions.iter().for_each(|row| (row.clear)(world));
+        sealed
+    }
+
+    fn begin(&mut self, at: Tick) {
+        let world = &mut self.game.world;
+        world.check_change_ticks();
+        // First: else removals pile up for ever. It also opens a new change tick.
+        world.clear_trackers();
+        let last = {
+            let mut core = world.resource_mut::<Core>();
+            core.ran += 1;
+            std::mem::replace(&mut core.tick, at)
+        };
+        let mut time = world.resource_mut::<Time>();
+        time.tick = at;
+        time.delta = match time.kind {
+            Kind::TurnBased => (at.0 - last.0) as f32 / 1000.0,
+            Kind::Realtime => 1.0 / f32::from(time.hz),
+        };
+        self.game.timers.iter().for_each(|row| (row.fire)(world, at.0));
+    }
+
+    /// Acts first, seat by seat from a rotating first one; then requests; then those who go, come
+    /// back and come; the seal last. Acts of one seat keep their order, as everything else does.
+    fn ordered_entries(&mut self, at: Tick) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut self.queue);
+        let seats = u64::from(self.core().setup.seats.max(1));
+        let first = at.0 % seats;
+        let place = |seat: &Seat| (u64::from(seat.0) + seats - first) % seats;
+        entries.sort_by_key(|entry| match entry {
+            Entry::Create(_) => (0, 0),
+            Entry::Input { seat, .. } | Entry::Action { seat, .. } => (1, place(seat)),
+            Entry::Request(_) => (2, 0),
+            Entry::Drop { .. } | Entry::Leave { .. } => (3, 0),
+            Entry::Resume { .. } => (4, 0),
+            Entry::Join(_) => (5, 0),
+            Entry::Seal => (6, 0),
+        });
+        entries
+    }
+
+    fn drain(&mut self, entry: Entry) {
+        match entry {
+            Entry::Create(_) | Entry::Seal => {} // the first made the room; the last is looked at later
+            Entry::Join(join) => self.join(join),
+            Entry::Resume { session, seat, generation } => self.resume(session, seat, generation),
+            Entry::Drop { session } => self.drop_session(session),
+            Entry::Leave { session } => self.leave(session),
+            Entry::Input { seat, sample, tick, payload } => {
+                self.buffer_input(seat, sample, tick, &payload);
+            }
+            Entry::Action { seat, number, payload } => self.act(seat, number, &payload),
+            Entry::Request(request) => self.request(request),
+        }
+    }
+
+    /// Takes an action if it is the seat's next one: exactly once, in order.
+    fn act(&mut self, seat: Seat, number: u64, payload: &Payload) {
+        let now = self.core().tick;
+        let Some(state) = self.game.world.resource_mut::<Core>().seats.get(&seat).cloned() else {
+            return;
+        };
+        if number != state.last_action + 1 {
+            return; // applied before, or the client skipped one
+        }
+        if let Some(seat) = self.core_mut().seats.get_mut(&seat) {
+            (seat.last_action, seat.active) = (number, now);
+        }
+        let words = payload.to_words("action", &self.template.schema().actions);
+        let words = words.unwrap_or_default();
+        let row = self.game.actions.get(usize::from(payload.kind)).cloned();
+        let good = row.is_some_and(|row| {
+            let index = match row.shape.has_references() {
+                true => self.core().index.clone(),
+                false => BTreeMap::new(),
+            };
+            let entity = |id| index.get(&id).copied().unwrap_or(Entity::PLACEHOLDER);
+            let mut words = Words::new(&words, &entity);
+            (row.push)(&mut self.game.world, state.entity, &row.shape, &mut words)
+        });
+        self.counters.bad_payloads += u64::from(!good);
+    }
+
+    /// Puts a sample into its place among those that wait.
+    fn buffer_input(&mut self, seat: Seat, sample: u64, tick: Tick, payload: &Payload) {
+        let words = payload.to_words("input", &self.template.schema().inputs);
+        let (Ok(words), now) = (words, self.core().tick) else {
+            self.counters.bad_payloads += 1;
+            return;
+        };
+        let ahead = self.span(Duration::from_millis(INPUT_AHEAD_MAX_MS));
+        let late = tick.0 != 0 && tick < now;
+        let target = if tick.0 == 0 || late { now } else { tick.min(Tick(now.0 + ahead)) };
+        self.counters.late_inputs += u64::from(late);
+        let margin = if tick.0 == 0 { 0 } else { tick.0 as i64 - now.0 as i64 };
+        self.replication.sampled(seat, sample, margin);
+        let kind = usize::from(payload.kind);
+        let mut core = self.core_mut();
+        let Some(state) = core.seats.get_mut(&seat) else { return };
+        state.active = now;
+        let Some(buffer) = state.inputs.get_mut(kind) else { return };
+        let place = buffer.waiting.partition_point(|(t, n, _)| (*t, *n) < (target, sample));
+        buffer.waiting.insert(place, (target, sample, words));
+        while buffer.waiting.len() as u64 > ahead + 1 {
+            buffer.waiting.pop_front(); // one per tick is all that can be used
+        }
+    }
+
+    /// Makes this tick's sample stand on each player's entity: the newest that is due; a missing one
+    /// repeats the last for a stated time and then is the default.
+    fn stand_inputs(&mut self, now: Tick) {
+        if self.game.inputs.is_empty() {
+            return;
+        }
+        let repeat = self.span(Duration::from_millis(INPUT_REPEAT_MS));
+        let seats: Vec<Seat> = self.core().seats.keys().copied().collect();
+        for seat in seats {
+            for kind in 0..self.game.inputs.len() {
+                let mut core = self.game.world.resource_mut::<Core>();
+                let Some(state) = core.seats.get_mut(&seat) else { continue };
+                let (entity, buffer) = (state.entity, &mut state.inputs[kind]);
+                let mut due = None;
+                while buffer.waiting.front().is_some_and(|(at, ..)| *at <= now) {
+                    due = buffer.waiting.pop_front();
+                }
+                let stale = buffer.last.is_some_and(|last| now.0 - last.0 > repeat);
+                let row = self.game.inputs[kind].clone();
+                if let Some((_, _, words)) = due {
+                    buffer.last = Some(now);
+                    self.stand(entity, &row, Some(words));
+                } else if stale {
+                    buffer.last = None;
+                    self.stand(entity, &row, None);
+                }
+            }
+        }
+    }
+
+    fn stand(&mut self, entity: Entity, row: &crate::registry::Input_, words: Option<Vec<u32>>) {
+        let nobody = |_| Entity::PLACEHOLDER;
+        let Ok(mut entity) = self.game.world.get_entity_mut(entity) else { return };
+        let mut words = words.as_deref().map(|words| Words::new(words, &nobody));
+        let good = (row.stand)(&mut entity, &row.shape, words.as_mut());
+        self.counters.bad_payloads += u64::from(!good);
+    }
+
+    fn request(&mut self, entry: RequestEntry) {
+        let id = entry.id;
+        let reply = self.answer(entry);
+        let body = reply.body.to_string().into_bytes();
+        self.outputs.push_back(Output::Reply { request: id, status: reply.status, body });
+    }
+
+    fn answer(&mut self, entry: RequestEntry) -> Reply {
+        let body = match entry.body.is_empty() {
+            true => Ok(Value::Null),
+            false => serde_json::from_slice(&entry.body),
+        };
+        let error = |status, text: String| Reply::status(status, json!({ "message": text }));
+        let body = match body {
+            Ok(body) => body,
+            Err(e) => return error(400, format!("the request's body is not JSON: {e}")),
+        };
+        let Some(hook) = &mut self.game.hooks.on_request else {
+            return error(404, "this game answers no requests".into());
+        };
+        self.running = hook.name();
+        let request = Request { method: entry.method, path: entry.path, body };
+        let reply = hook.run(request, &mut self.game.world);
+        self.running.clear();
+        reply.unwrap_or_else(|| error(503, "the room cannot answer at the moment".into()))
+    }
+
+    fn run_systems(&mut self) {
+        let game = &mut self.game;
+        for key in self.template.order() {
+            let systems = &mut game.schedule.graph_mut().systems;
+            let mut go = true;
+            for condition in systems.get_conditions_mut(*key).into_iter().flatten() {
+                go &= condition.run((), &mut game.world).unwrap_or(false);
+            }
+            // Where the checked order has a sync point there is no system here: commands are applied
+            // after each system anyway.
+            let Some(system) = systems.get_mut(*key).filter(|_| go) else { continue };
+            self.running.clear();
+            self.running.push_str(&system.name());
+            if let Err(RunSystemError::Failed(error)) = system.run((), &mut game.world) {
+                panic!("{error}");
+            }
+        }
+        self.running.clear();
+    }
+
+    fn run_on_stop(&mut self) {
+        let game = &mut self.game;
+        for hook in &mut game.hooks.on_stop {
+            self.running = hook.name();
+            hook.run(NoOccasion, &mut game.world);
+        }
+        self.running.clear();
+    }
+
+    fn arm_timers(&mut self, now: Tick) {
+        let world = &mut self.game.world;
+        let mut number = world.resource::<Core>().next_timer;
+        self.game.timers.iter().for_each(|row| (row.arm)(world, now.0, &mut number));
+        if world.resource::<Core>().next_timer != number {
+            world.resource_mut::<Core>().next_timer = number;
+        }
+    }
+
+    /// Does what systems asked of the referee in this tick.
+    fn apply_rulings(&mut self) {
+        let rulings = self.game.world.resource::<Rulings>();
+        if rulings.kicks.is_empty() && rulings.end.is_none() && rulings.public.is_none() {
+            return;
+        }
+        let mut rulings = self.game.world.resource_mut::<Rulings>();
+        let (kicks, end) = (std::mem::take(&mut rulings.kicks), rulings.end.take());
+        let public = rulings.public.take();
+        for (entity, reason) in kicks {
+            self.kick(entity, Code::Kicked, reason);
+        }
+        let mut core = self.core_mut();
+        if let Some(public) = public {
+            core.setup.public = public;
+        }
+        if let (Some(result), None) = (end, &core.ended) {
+            core.ended = Some(result);
+        }
+    }
+
+    /// Ticks in a span of time in this room.
+    pub(crate) fn span(&self, span: Duration) -> u64 {
+        ticks(self.game.rules.kind, self.core().setup.hz, span)
+    }
+}
