@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use referee_protocol::GameName;
-use referee_room::room::Template;
+use referee_room::Template;
 
 /// First path segments that belong to the server itself, so that no game can have them as a name.
 pub const RESERVED_NAMES: &[&str] = &["api", "assets", "healthz", "metrics", "readyz"];

@@ -73,8 +73,9 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     };
     let (made, created_unix_ms) = match stored {
         Some(StoredRoom { snapshot, created_unix_ms, .. }) => {
+            let secret = seed()?;
             let load = || {
-                Room::restore(&template, &snapshot)
+                Room::restore(&template, &snapshot, secret)
                     .map_err(|error| unreadable(&place.key, &error.to_string()))
             };
             house.metrics.rooms_loaded.up();

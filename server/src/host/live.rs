@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
-use referee_room::entry::Entry;
-use referee_room::room::{Due, Room, Template};
+use referee_room::room::{Due, Room};
+use referee_room::{Entry, Template};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
