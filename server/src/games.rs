@@ -7,7 +7,8 @@ use referee_protocol::GameName;
 use referee_room::Template;
 
 /// First path segments that belong to the server itself, so that no game can have them as a name.
-pub const RESERVED_NAMES: &[&str] = &["api", "assets", "healthz", "metrics", "readyz"];
+pub const RESERVED_NAMES: &[&str] =
+    &["api", "assets", "favicon.ico", "healthz", "metrics", "readyz", "robots.txt"];
 
 /// A game and how it shows itself.
 #[derive(Clone)]

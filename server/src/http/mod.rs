@@ -1,4 +1,24 @@
 //! HTTP: the accept loop, pages, assets, and the ways into rooms.
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `/` | the index page |
+//! | `/{game}` | leads to a match of that game |
+//! | `/{game}/{match}` | the page of a match; asked to upgrade, the way into its room |
+//! | `/{game}/{match}/call[/..]` | requests into the room |
+//! | `/api/games`, `/api/rooms` | what is hosted, and the public rooms |
+//! | `/assets/..` | the browser client |
+//! | `/healthz`, `/readyz` | the process lives; it takes players |
+
+mod accept;
+mod answer;
+mod call;
+mod doors;
+mod page;
+mod site;
+
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,9 +32,13 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use accept::ConnectionSlot;
+
+use crate::assets::Assets;
 use crate::config::Config;
 use crate::key::RoomKey;
 use crate::store::Store;
+use site::Site;
 
 /// A game as `/api/games` and the index page show it.
 #[derive(Clone, Debug, Serialize)]
@@ -68,13 +92,6 @@ pub struct RoomReply {
     pub body: Vec<u8>,
 }
 
-/// One of the connections the server may hold; goes back when dropped. Whoever takes over a socket
-/// keeps it as long as the socket.
-#[derive(Clone)]
-pub struct ConnectionSlot {
-    _held: Arc<()>,
-}
-
 /// A client that asks to speak WebSocket.
 pub struct Upgrade {
     /// Where it wants to, or why it may not. A refusal is told over the opened socket, because a
@@ -119,5 +136,8 @@ pub async fn serve<R: Rooms>(
     store: Arc<Store>,
     stop: watch::Receiver<bool>,
 ) {
-    let _ = (listener, config, rooms, store, stop);
+    let site = Site::new(Arc::clone(&config), rooms, store, stop.clone(), Assets::embedded());
+    let site = Arc::new(site);
+    let router = site::router(Arc::clone(&site));
+    accept::accept(listener, &config, &site.doors, router, stop).await;
 }

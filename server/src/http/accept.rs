@@ -1,0 +1,220 @@
+//! The accept loop: how many connections there may be, how long a request's head may take, and an
+//! orderly end.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
+
+use super::doors::Doors;
+use crate::config::Config;
+
+/// Bytes a request's head may have, and the buffer of a connection that waits for one.
+const HEAD_MAX_BYTES: usize = 16 * 1024;
+/// Header fields a request may have.
+const HEADERS_MAX: usize = 64;
+/// How long a connection may serve requests; a client that wants more connects again.
+const CONNECTION_MAX: Duration = Duration::from_secs(300);
+/// How long the last request of a connection may take.
+const LAST_REQUEST: Duration = Duration::from_secs(10);
+/// First and longest pause after the system could not accept.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Told to a client when all connections are taken, before anything of it is read.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    retry-after: 5\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: 71\r\n\r\n\
+    {\"code\":\"busy\",\"message\":\"all connections are taken; try again later\"}\n";
+
+/// One of the connections the server may hold; goes back when the last clone is dropped. Whoever
+/// takes over a socket keeps it as long as the socket.
+#[derive(Clone)]
+pub struct ConnectionSlot {
+    _held: Arc<Held>,
+}
+
+struct Held {
+    slots: Arc<Slots>,
+    address: IpAddr,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all -= 1;
+        if let Some(count) = taken.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Counts connections.
+pub(super) struct Slots {
+    taken: Mutex<Taken>,
+    max: usize,
+    max_per_address: usize,
+}
+
+impl Slots {
+    pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::default(), max, max_per_address })
+    }
+
+    /// A slot for a connection of this address, if there is one. A proxy has all of them.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, proxy: bool) -> Option<ConnectionSlot> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
+        if taken.all >= self.max || (of_address >= self.max_per_address && !proxy) {
+            return None;
+        }
+        taken.all += 1;
+        *taken.by_address.entry(address).or_default() += 1;
+        Some(ConnectionSlot { _held: Arc::new(Held { slots: Arc::clone(self), address }) })
+    }
+}
+
+/// Who is at the other end of the connection a request came on.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) slot: ConnectionSlot,
+}
+
+/// Accepts until `stop` turns true, then lets every request that is at work end.
+pub(super) async fn accept(
+    listener: TcpListener,
+    config: &Config,
+    doors: &Doors,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let slots = Slots::new(config.connections_max, config.connections_per_address_max);
+    let head_within = Duration::from_millis(config.head_within_ms);
+    // Each connection holds a sender: when all are gone, all have ended.
+    let (open, mut all_ended) = mpsc::channel::<Infallible>(1);
+    let mut pause = PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (socket, address) = match accepted {
+            Ok((socket, peer)) => (socket, peer.ip().to_canonical()),
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!("cannot accept connections, trying again: {error}");
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+                continue;
+            }
+        };
+        pause = PAUSE.0;
+        let Some(slot) = slots.take(address, doors.is_proxy(address)) else {
+            // Best effort: the socket's own buffer has room for so little.
+            let _ = socket.try_write(FULL);
+            continue;
+        };
+        let peer = Peer { address, slot };
+        let connection =
+            Connection { socket, peer, router: router.clone(), head_within, stop: stop.clone() };
+        let open = open.clone();
+        tokio::spawn(async move {
+            connection.serve().await;
+            drop(open);
+        });
+    }
+    drop(listener);
+    drop(open);
+    let _ = timeout(LAST_REQUEST, all_ended.recv()).await;
+}
+
+/// Errors that the client caused, after which the next connection may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+struct Connection {
+    socket: TcpStream,
+    peer: Peer,
+    router: Router,
+    head_within: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn serve(mut self) {
+        // Frames are small and wanted now.
+        let _ = self.socket.set_nodelay(true);
+        let (router, peer) = (self.router, self.peer);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request.map(axum::body::Body::new) as Request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_within)
+            .max_buf_size(HEAD_MAX_BYTES)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(self.socket), service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = self.stop.wait_for(|stop| *stop) => {}
+            () = sleep(CONNECTION_MAX) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(LAST_REQUEST, connection).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_counted_and_come_back() {
+        let [one, two] = ["1.1.1.1", "2.2.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let slots = Slots::new(3, 2);
+        let first = slots.take(one, false).unwrap();
+        let _second = slots.take(one, false).unwrap();
+        assert!(slots.take(one, false).is_none(), "two of one address");
+        let proxy = slots.take(one, true).unwrap();
+        assert!(slots.take(two, false).is_none(), "three in all");
+        let clone = first.clone();
+        drop(first);
+        assert!(slots.take(two, false).is_none(), "a clone holds it");
+        drop((clone, proxy));
+        assert!(slots.take(two, false).is_some());
+        assert_eq!(slots.taken.lock().unwrap().by_address.len(), 1);
+    }
+
+    #[test]
+    fn the_answer_of_a_full_server_is_whole() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+    }
+}
