@@ -22,6 +22,8 @@ use crate::store::StoredRoom;
 
 mod clients;
 mod outputs;
+#[cfg(test)]
+mod tests;
 
 /// How long a room may go on ticking before others get their turn, in milliseconds.
 const TURN_MS: u64 = 5;

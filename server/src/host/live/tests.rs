@@ -1,0 +1,397 @@
+//! A live room with clients in memory.
+#![allow(elided_lifetimes_in_paths, reason = "games are written without them")]
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use referee_protocol::frame::{Ack, ActionFrame, Lane, Payload, split};
+use referee_protocol::message::{self, ClientControl, ServerControl, Welcome};
+use referee_protocol::{GameName, MatchId, Seat};
+use referee_room::entry::Create;
+use referee_room::prelude::*;
+
+use super::*;
+use crate::config::Config;
+use crate::directory::Local;
+use crate::games::{Games, Hosted};
+use crate::http::RoomRequest;
+use crate::metrics::Metrics;
+use crate::session::Wish;
+use crate::store::Store;
+use crate::token::{Claim, Tokens};
+use crate::transport::memory::Memory;
+
+#[derive(Resource, Replicate, Default)]
+struct Count(u32);
+
+#[derive(Action)]
+struct Press;
+
+#[derive(Action)]
+struct Boom;
+
+#[derive(Action)]
+struct Finish;
+
+fn count(game: &mut Game) {
+    game.turn_based().max_players(1).spectators(1);
+    game.replicate::<Count>().action::<Press>().action::<Boom>().action::<Finish>();
+    game.systems(
+        |mut count: ResMut<Count>,
+         presses: Actions<Press>,
+         booms: Actions<Boom>,
+         ends: Actions<Finish>,
+         mut referee: Referee| {
+            assert!(booms.is_empty(), "boom");
+            count.0 += presses.len() as u32;
+            if !ends.is_empty() {
+                referee.end(count.0);
+            }
+        },
+    );
+    game.on_request(|mut count: ResMut<Count>| {
+        count.0 += 1;
+        count.0
+    });
+}
+
+/// A house in a folder that goes with it.
+struct Site {
+    house: Arc<House>,
+    folder: PathBuf,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.house.store.close();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn site(config: Config) -> Site {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("referee-live-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    let store = Store::open(&folder, &config.store).unwrap();
+    let template = Template::new("count", count).unwrap();
+    let hosted = Hosted { template, title: None, description: None, page: None };
+    let house = Arc::new(House {
+        directory: Local::new(&config, 1),
+        metrics: Arc::new(Metrics::default()),
+        tokens: Tokens::new(store.token_key()),
+        games: Games::from([(GameName::new("count").unwrap(), hosted)]),
+        config: Arc::new(config),
+        store,
+    });
+    Site { house, folder }
+}
+
+fn key() -> RoomKey {
+    RoomKey { game: GameName::new("count").unwrap(), match_id: MatchId::new("m").unwrap() }
+}
+
+fn live(site: &Site) -> Live {
+    let template = site.house.games[&key().game].template.clone();
+    let create = Create { params: vec![], seed: [1; 32], build: String::new() };
+    let room = Room::create(&template, &create).unwrap();
+    Live::new(Parts {
+        house: site.house.clone(),
+        key: key(),
+        template,
+        room,
+        incarnation: Incarnation(1),
+        created_unix_ms: unix_ms(),
+        ticked: Rc::default(),
+    })
+}
+
+fn wish() -> Wish {
+    Wish {
+        version: 1,
+        name: "Ann".into(),
+        watch: false,
+        schema: None,
+        claim: None,
+        resume: None,
+        params: vec![],
+    }
+}
+
+fn come(live: &mut Live, wish: Wish) -> (LinkId, Memory) {
+    let wire = Memory::default();
+    let link = live.admit(wish, Box::new(wire.clone()));
+    live.turn();
+    (link, wire)
+}
+
+fn lanes(frames: &[Vec<u8>]) -> Vec<Lane> {
+    frames.iter().map(|frame| split(frame).unwrap().0).collect()
+}
+
+fn controls(frames: &[Vec<u8>]) -> Vec<ServerControl> {
+    let bodies = frames.iter().map(|frame| split(frame).unwrap());
+    bodies
+        .filter(|(lane, _)| *lane == Lane::Control)
+        .map(|(_, body)| message::decode(body).unwrap())
+        .collect()
+}
+
+fn welcomed(wire: &Memory) -> Welcome {
+    match controls(&wire.take()).into_iter().next() {
+        Some(ServerControl::Welcome(welcome)) => welcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn action(number: u64, kind: u16) -> Vec<u8> {
+    ActionFrame { number, payload: Payload { kind, bits: vec![] } }.encode()
+}
+
+fn ask(live: &mut Live) -> u32 {
+    let (answer, mut answered) = oneshot::channel();
+    let request = RoomRequest { method: "GET".into(), path: String::new(), body: vec![] };
+    live.ask(request, answer);
+    live.turn();
+    let reply = answered.try_recv().unwrap().unwrap();
+    assert_eq!(reply.status, 200);
+    String::from_utf8(reply.body).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_client_is_welcomed_then_told_the_schema_then_shown_the_state() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (_, wire) = come(&mut live, wish());
+    let frames = wire.take();
+    assert_eq!(lanes(&frames), [Lane::Control, Lane::Schema, Lane::State]);
+    let Some(ServerControl::Welcome(welcome)) = controls(&frames).pop() else { panic!() };
+    assert_eq!((welcome.seat, welcome.resumed, welcome.hz), (Some(Seat(0)), false, None));
+    assert_eq!(welcome.schema, live.template.schema_hash());
+    let token = welcome.token.unwrap();
+    assert_eq!(site.house.tokens.check(&key(), &token).unwrap().seat, Seat(0));
+}
+
+#[test]
+fn a_client_that_has_the_schema_is_not_sent_it() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let schema = Some(live.template.schema_hash());
+    let (_, wire) = come(&mut live, Wish { schema, ..wish() });
+    assert_eq!(lanes(&wire.take()), [Lane::Control, Lane::State]);
+}
+
+#[test]
+fn who_finds_no_place_is_told_so() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (_, _player) = come(&mut live, wish());
+    let (_, watcher) = come(&mut live, wish());
+    assert_eq!(welcomed(&watcher).seat, None);
+    let (_, third) = come(&mut live, wish());
+    assert_eq!(third.closed().unwrap().code, Code::Full);
+    assert_eq!(site.house.metrics.ends(Code::Full), 1);
+    assert_eq!(site.house.metrics.connections.get(), 2);
+}
+
+#[test]
+fn a_spectator_does_nothing() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (_, _player) = come(&mut live, wish());
+    let (link, watcher) = come(&mut live, Wish { watch: true, ..wish() });
+    assert!(live.message(link, &action(1, 0)));
+    live.turn();
+    assert_eq!(site.house.metrics.unseated.get(), 1);
+    assert_eq!(ask(&mut live), 1, "only the request counts");
+    assert!(watcher.closed().is_none());
+}
+
+#[test]
+fn a_seat_comes_back_by_its_token_and_the_older_connection_is_told() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (first, wire) = come(&mut live, wish());
+    let token = welcomed(&wire).token.unwrap();
+    live.message(first, &action(1, 0));
+    live.turn();
+    let claim = site.house.tokens.check(&key(), &token);
+    let (_, newer) = come(&mut live, Wish { claim, ..wish() });
+    let welcome = welcomed(&newer);
+    assert_eq!((welcome.resumed, welcome.seat, welcome.last_action), (true, Some(Seat(0)), 1));
+    assert_eq!(wire.closed().unwrap().code, Code::Replaced);
+    live.gone(first);
+    live.turn();
+    assert_eq!(live.room.info().connected, 1, "the older one's end changes nothing");
+}
+
+#[test]
+fn a_dead_token_joins_as_somebody_new() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let claim = Some(Claim { seat: Seat(0), generation: 999_999 });
+    let (_, wire) = come(&mut live, Wish { claim, ..wish() });
+    let welcome = welcomed(&wire);
+    assert_eq!((welcome.resumed, welcome.seat), (false, Some(Seat(0))));
+}
+
+#[test]
+fn one_that_goes_before_it_is_in_leaves_nobody_behind() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let link = live.admit(wish(), Box::new(Memory::default()));
+    live.gone(link);
+    live.turn();
+    let info = live.room.info();
+    assert_eq!((info.players, info.connected), (1, 0), "the seat is held, nobody is on it");
+    assert!(live.quiet_since().is_some());
+}
+
+#[test]
+fn who_leaves_is_let_go_and_its_seat_is_free() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, wire) = come(&mut live, wish());
+    live.message(link, &message::encode(&ClientControl::Leave));
+    live.turn();
+    assert_eq!(wire.closed().unwrap().code, Code::Left);
+    assert_eq!(live.room.info().players, 0);
+    assert!(live.was_left());
+}
+
+#[test]
+fn a_client_waits_for_the_tick_after_many_actions_and_loses_none() {
+    let site = site(Config { messages_burst: 10_000, ..Config::default() });
+    let mut live = live(&site);
+    let (link, _wire) = come(&mut live, wish());
+    let mut sent = 0;
+    while live.message(link, &action(sent + 1, 0)) {
+        sent += 1;
+    }
+    assert_eq!(sent + 1, referee_protocol::limits::ACTIONS_PER_TICK_MAX as u64);
+    assert!(!live.may_say(link));
+    live.turn();
+    assert!(live.may_say(link));
+    assert_eq!(u64::from(ask(&mut live)), sent + 2);
+}
+
+#[test]
+fn a_full_inbox_stops_everyone_until_the_tick() {
+    let site = site(Config { inbox_max_bytes: 100, ..Config::default() });
+    let mut live = live(&site);
+    let (link, _wire) = come(&mut live, wish());
+    assert!(live.message(link, &action(1, 0)));
+    assert!(!live.message(link, &action(2, 0)));
+    live.turn();
+    assert!(live.may_say(link));
+    assert_eq!(ask(&mut live), 3);
+}
+
+#[test]
+fn bad_input_ends_the_connection_with_a_code() {
+    let site = site(Config { messages_burst: 5, messages_per_second: 1, ..Config::default() });
+    let mut live = live(&site);
+    let mut watch = || come(&mut live, Wish { watch: true, ..wish() });
+    let (link, wire) = watch();
+    live.message(link, &[9, 9, 9]);
+    assert_eq!(wire.closed().unwrap().code, Code::BadMessage);
+    let (link, wire) = come(&mut live, wish());
+    live.message(link, &action(1, 77));
+    assert_eq!(wire.closed().unwrap().code, Code::BadMessage);
+    live.turn();
+    let (link, wire) = come(&mut live, Wish { watch: true, ..wish() });
+    let ping = message::encode(&ClientControl::Ping { nonce: 1 });
+    let most = 2 * (5 + referee_protocol::limits::ACTIONS_KEPT_MAX);
+    let sent = (0..most).take_while(|_| {
+        live.message(link, &ping);
+        wire.closed().is_none()
+    });
+    assert_eq!(sent.count(), 5 + referee_protocol::limits::ACTIONS_KEPT_MAX);
+    assert_eq!(wire.closed().unwrap().code, Code::TooMany);
+}
+
+#[test]
+fn a_client_whose_wire_is_full_is_let_go_and_others_play_on() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, player) = come(&mut live, wish());
+    let (_, watcher) = come(&mut live, Wish { watch: true, ..wish() });
+    player.take();
+    watcher.fill();
+    live.message(link, &action(1, 0));
+    live.turn();
+    assert_eq!(watcher.closed().unwrap().code, Code::SlowReader);
+    assert_eq!(lanes(&player.take()), [Lane::State]);
+}
+
+#[test]
+fn silence_and_unread_state_end_a_connection() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (silent, wire) = come(&mut live, wish());
+    live.message(silent, &Ack { frames: 1, event: 0 }.encode());
+    live.sweep(Instant::now() + Duration::from_secs(5));
+    assert!(wire.closed().is_none());
+    live.sweep(Instant::now() + Duration::from_secs(7));
+    assert_eq!(wire.closed().unwrap().code, Code::Silent);
+}
+
+#[test]
+fn the_end_of_the_match_is_told_and_kept() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, wire) = come(&mut live, wish());
+    live.message(link, &action(1, 0));
+    live.message(link, &action(2, 2));
+    live.turn();
+    let ended = ServerControl::Ended { result: "1".into() };
+    assert!(controls(&wire.take()).contains(&ended));
+    let (_, watcher) = come(&mut live, Wish { watch: true, ..wish() });
+    assert_eq!(welcomed(&watcher).ended.as_deref(), Some("1"));
+    assert!(live.match_ended());
+}
+
+#[test]
+fn a_panic_ends_the_room_with_a_code_and_what_was_saved_stays() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, wire) = come(&mut live, wish());
+    live.message(link, &action(1, 0));
+    live.turn();
+    live.seal();
+    let saved = site.house.store.load(&key()).unwrap().unwrap();
+    live.message(link, &action(2, 1));
+    let (answer, mut answered) = oneshot::channel();
+    live.turn();
+    assert!(live.failed());
+    assert_eq!(wire.closed().unwrap().code, Code::Failed);
+    let request = RoomRequest { method: "GET".into(), path: String::new(), body: vec![] };
+    live.ask(request, answer);
+    live.dismiss(&Refusal::new(Code::Failed, "over"));
+    assert_eq!(answered.try_recv().unwrap().unwrap_err().code, Code::Failed);
+    live.save_now();
+    assert_eq!(site.house.store.load(&key()).unwrap().unwrap(), saved);
+}
+
+#[test]
+fn a_room_in_which_nothing_happened_is_not_saved() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, _wire) = come(&mut live, wish());
+    live.gone(link);
+    live.turn();
+    live.seal();
+    assert_eq!(site.house.store.load(&key()).unwrap(), None);
+}
+
+#[test]
+fn requests_have_a_bound() {
+    let site = site(Config { requests_waiting_max: 1, ..Config::default() });
+    let mut live = live(&site);
+    let request = RoomRequest { method: "GET".into(), path: String::new(), body: vec![] };
+    let (first, _first_answer) = oneshot::channel();
+    let (second, mut second_answer) = oneshot::channel();
+    live.ask(request.clone(), first);
+    live.ask(request, second);
+    assert_eq!(second_answer.try_recv().unwrap().unwrap_err().code, Code::Busy);
+}
