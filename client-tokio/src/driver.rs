@@ -182,7 +182,7 @@ fn feed(shared: &Shared, socket: &mut Socket, wake: Wake) {
         }
         Wake::Dialed(Err(error)) | Wake::Received(Err(error)) => {
             *socket = Socket::None;
-            session.handle_close(now, None, &error.to_string());
+            session.handle_close(now, error.code(), &error.to_string());
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and for tests that must be able to misbehave.
 
 use futures_util::{SinkExt, StreamExt};
+use referee_protocol::Code;
 use referee_protocol::limits::SERVER_MESSAGE_MAX_BYTES;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -32,6 +33,17 @@ pub enum RawError {
     /// The connection cannot be made, or broke.
     #[error(transparent)]
     Socket(#[from] Error),
+}
+
+impl RawError {
+    /// The code of a refusal that came as an answer to the handshake: `{"code": "host", ..}`.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        let Self::Http { body, .. } = self else { return None };
+        let spaceless: String = body.split_whitespace().collect();
+        let named = |code: &Code| spaceless.contains(&format!("\"code\":\"{}\"", code.name()));
+        Code::ALL.iter().copied().find(named)
+    }
 }
 
 /// What came in.
@@ -139,5 +151,17 @@ impl RawSocket {
     #[must_use]
     pub fn tcp(&mut self) -> &mut TcpStream {
         self.stream.get_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_handshake_has_a_code() {
+        let code = |body: &str| RawError::Http { status: 403, body: body.into() }.code();
+        assert_eq!(code("{\"code\": \"origin\", \"message\": \"no\"}"), Some(Code::Origin));
+        assert_eq!(code("not found"), None);
     }
 }

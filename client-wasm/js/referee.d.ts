@@ -94,8 +94,8 @@ export interface Room<G extends Game = AnyGame> {
   readonly schema: Schema;
   /** `null` until the match has ended. */
   readonly result: any;
-  /** The value of a resource; `undefined` when the room shows none of that name. */
-  get<K extends Name<G["resources"]>>(resource: K): G["resources"][K] | undefined;
+  /** The value of a resource; `undefined` when the room shows this player none of that name. */
+  get<K extends Name<G["resources"]>>(resource: K): G["resources"][K];
   /** The entities that have all of these components. */
   entities<K extends Name<G["components"] & Players>>(
     ...components: K[]
