@@ -6,7 +6,7 @@ mod schema;
 mod values;
 
 use js_sys::Uint8Array;
-use referee_client::protocol::{GameName, MatchId, Value};
+use referee_client::protocol::{GameName, MatchId, Schema, TypeDef, Value};
 use referee_client::{ClientError, Config, EntityView, Event, Output, Session, Status, close_code};
 use values::{FromJsError, from_js, object, to_js};
 use wasm_bindgen::prelude::*;
@@ -134,12 +134,15 @@ impl Core {
             Event::Status { .. } => object([("kind", "status".into())]),
             Event::State { .. } => object([("kind", "state".into())]),
             Event::Ended { .. } => object([("kind", "ended".into())]),
-            Event::Event { name, value, tick } => object([
-                ("kind", "event".into()),
-                ("name", name.into()),
-                ("value", to_js(&value)),
-                ("tick", (tick.0 as f64).into()),
-            ]),
+            Event::Event { name, value, tick } => {
+                let value = self.typed(|schema| &schema.events, &name, &value);
+                object([
+                    ("kind", "event".into()),
+                    ("name", name.into()),
+                    ("value", value),
+                    ("tick", (tick.0 as f64).into()),
+                ])
+            }
             Event::EventsLost => warning("events were lost: too many waited"),
             Event::Dropped { kind, name, why } => {
                 warning(&format!("{} {name} was dropped: {why}", kind.noun()))
@@ -233,7 +236,10 @@ impl Core {
     /// The value of a resource; `undefined` when the room shows none of that name.
     #[must_use]
     pub fn get(&self, resource: &str) -> JsValue {
-        self.session.resource(resource).as_ref().map_or(JsValue::UNDEFINED, to_js)
+        let value = self.session.resource(resource);
+        value.map_or(JsValue::UNDEFINED, |value| {
+            self.typed(|schema| &schema.components, resource, &value)
+        })
     }
 
     /// The entities that have all of these components.
@@ -257,6 +263,15 @@ impl Core {
     }
 }
 
+impl Core {
+    /// A value of the type that has this name in a list of the schema.
+    fn typed(&self, list: fn(&Schema) -> &[TypeDef], name: &str, value: &Value) -> JsValue {
+        let types = self.session.schema().map_or(&[][..], list);
+        let def = types.iter().find(|def| def.name == name);
+        def.map_or(JsValue::UNDEFINED, |def| to_js(&def.ty, value))
+    }
+}
+
 fn warning(text: &str) -> JsValue {
     object([("kind", "warning".into()), ("text", text.into())])
 }
@@ -268,6 +283,6 @@ fn read(kind: &str, name: &str, value: &JsValue) -> Result<Value, JsValue> {
 
 fn entity(view: EntityView<'_>) -> JsValue {
     let id = ("id", JsValue::from(view.id()));
-    let components: Vec<_> = view.components().map(|(name, v)| (name, to_js(&v))).collect();
+    let components = view.components().map(|(def, value)| (&def.name[..], to_js(&def.ty, &value)));
     object([id].into_iter().chain(components))
 }

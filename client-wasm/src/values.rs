@@ -1,8 +1,8 @@
 //! Values as a page writes and reads them.
 
 use js_sys::{Array, ArrayBuffer, BigInt, Object, Reflect};
-use referee_client::protocol::Value;
 use referee_client::protocol::limits::TYPE_DEPTH_MAX;
+use referee_client::protocol::{FieldType, Value};
 use wasm_bindgen::{JsCast, JsValue};
 
 /// The largest whole number up to which JavaScript's numbers are exact.
@@ -17,20 +17,40 @@ pub(crate) fn object<'a>(properties: impl IntoIterator<Item = (&'a str, JsValue)
     object.into()
 }
 
-/// A value for the page.
-pub(crate) fn to_js(value: &Value) -> JsValue {
+/// A value of this type for the page.
+pub(crate) fn to_js(ty: &FieldType, value: &Value) -> JsValue {
+    match (ty, value) {
+        (FieldType::Option { of }, some) if *some != Value::Null => to_js(of, some),
+        (FieldType::List { of, .. } | FieldType::Array { of, .. }, Value::List(items)) => {
+            items.iter().map(|item| to_js(of, item)).collect::<Array>().into()
+        }
+        (FieldType::Tuple { items: types }, Value::List(items)) => {
+            types.iter().zip(items).map(|(ty, item)| to_js(ty, item)).collect::<Array>().into()
+        }
+        (FieldType::Struct { fields: types }, Value::Struct(fields)) => {
+            let both = types.iter().zip(fields);
+            object(both.map(|(field, (name, value))| (&name[..], to_js(&field.ty, value))))
+        }
+        (FieldType::Enum { variants }, Value::Variant(name, data)) => {
+            match variants.iter().find(|variant| variant.name == *name).map(|variant| &variant.ty) {
+                None | Some(FieldType::Unit) => name.into(),
+                Some(ty) => object([(&name[..], to_js(ty, data))]),
+            }
+        }
+        (_, value) => leaf(value),
+    }
+}
+
+fn leaf(value: &Value) -> JsValue {
     match value {
-        Value::Null => JsValue::NULL,
         Value::Bool(v) => (*v).into(),
         Value::Int(v) if v.abs() <= SAFE_MAX => (*v as f64).into(),
         Value::Int(v) => BigInt::from(*v).into(),
         Value::Float(v) => (*v).into(),
         Value::String(v) => v.into(),
-        Value::List(items) => items.iter().map(to_js).collect::<Array>().into(),
-        Value::Struct(fields) => object(fields.iter().map(|(name, v)| (&name[..], to_js(v)))),
-        Value::Variant(name, data) if **data == Value::Null => name.into(),
-        Value::Variant(name, data) => object([(&name[..], to_js(data))]),
         Value::Entity(id) => (*id).into(),
+        // The rest has parts, and its type says so.
+        Value::Null | Value::List(_) | Value::Struct(_) | Value::Variant(..) => JsValue::NULL,
     }
 }
 

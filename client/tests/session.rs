@@ -477,4 +477,52 @@ proptest! {
         let expected: Vec<_> = (0..room.len() as i128).map(cell).collect();
         prop_assert_eq!(room, expected);
     }
+
+    /// Whatever point each connection breaks at, the page gets every event once, in order, and not
+    /// before its state.
+    #[test]
+    fn events_are_told_once_over_every_break(
+        script in prop::collection::vec((0u32..4, 0usize..9, any::<bool>()), 1..12),
+    ) {
+        let mut rig = Rig::new(config());
+        // The room's side: one event in each tick, kept from the last one acknowledged.
+        let (mut happened, mut told, mut known, mut first) = (0u32, vec![], 0u64, true);
+        for (ticks, arrived, events_first) in script {
+            let hello = rig.dial();
+            let had = hello.resume.map_or(0, |resume| resume.event);
+            prop_assert!(first || had >= known, "what was told is not asked for again");
+            known = had;
+            let mut back = welcome();
+            (back.resumed, back.last_event) = (!first, had);
+            first = false;
+            let mut frames = vec![message::encode(&ServerControl::Welcome(back))];
+            if hello.schema.is_none() {
+                frames.push([vec![6], schema().encode()].concat());
+            }
+            frames.push(full(u64::from(happened), &count(happened)));
+            let missed: Vec<_> = (known as u32 + 1..=happened).collect();
+            for event in missed {
+                frames.push(said(u64::from(event), u64::from(event), &[event]));
+            }
+            for _ in 0..ticks {
+                happened += 1;
+                let tick = u64::from(happened);
+                let pair = [said(tick, tick, &[happened]), after(tick, tick - 1, &count(happened))];
+                frames.extend(pair.clone().into_iter().take(2 * usize::from(events_first)));
+                frames.extend(pair.into_iter().rev().take(2 * usize::from(!events_first)));
+            }
+            for frame in frames.iter().take(arrived) {
+                rig.frame(frame);
+                prop_assert_ne!(rig.session.status(), Status::Closed);
+                let shown = rig.session.tick().0;
+                for (value, tick) in rig.said() {
+                    prop_assert!(tick <= shown, "event of {tick} told at {shown}");
+                    told.push(value);
+                }
+            }
+            rig.drop_connection();
+        }
+        let expected: Vec<_> = (1..=told.len() as i128).map(Value::Int).collect();
+        prop_assert_eq!(told, expected);
+    }
 }

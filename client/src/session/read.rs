@@ -4,7 +4,7 @@ use super::Session;
 use crate::error::Reason;
 use crate::output::Status;
 use crate::references::to_handles;
-use referee_protocol::{Schema, Seat, Tick, Value, WireId};
+use referee_protocol::{Schema, Seat, Tick, TypeDef, Value, WireId};
 
 /// The component that every player's entity has: `{seat, name, connected}`.
 const PLAYER: &str = "Player";
@@ -163,13 +163,12 @@ impl EntityView<'_> {
         self.session.value(self.wire, self.session.number(name)?)
     }
 
-    /// Its components and their values.
-    pub fn components(&self) -> impl Iterator<Item = (&str, Value)> {
+    /// Its components, as the schema has them, and their values.
+    pub fn components(&self) -> impl Iterator<Item = (&TypeDef, Value)> {
         let known = self.session.schema().map_or(&[][..], |schema| &schema.components[..]);
         let shown = self.session.replica.components(self.wire);
         shown.into_keys().filter_map(move |number| {
-            let name = known.get(usize::from(number))?.name.as_str();
-            Some((name, self.session.value(self.wire, number)?))
+            Some((known.get(usize::from(number))?, self.session.value(self.wire, number)?))
         })
     }
 }
