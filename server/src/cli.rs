@@ -1,1 +1,148 @@
-//! The command line.
+//! The command line that every game's binary has, and the log it asks for.
+
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+
+/// Hosts multiplayer games: open the address it prints, share the link of a match, play.
+#[derive(Clone, PartialEq, Eq, Debug, Parser)]
+#[command(name = "referee", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n  \
+    Play on this machine:              (no arguments)\n  \
+    Play with others on your network:  --bind 0.0.0.0\n  \
+    Behind a proxy with a name:        --host play.example.com --trust-proxy 127.0.0.1")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
+enum Command {
+    /// Host the games (what happens without a command)
+    Serve(Serve),
+}
+
+/// What `serve` is told.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub struct Serve {
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 7777)]
+    port: u16,
+    /// The address to listen on; 0.0.0.0 for all of this machine's
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    bind: IpAddr,
+    /// A name under which the server may be called, beside IP addresses and localhost; repeatable
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// An origin whose pages may connect, beside the server's own; repeatable
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+    /// The proxy whose X-Forwarded-For says who a client is
+    #[arg(long, value_name = "ADDRESS")]
+    trust_proxy: Option<IpAddr>,
+    /// The folder that keeps the rooms
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// What to log to stderr: a level, or target=level,..; RUST_LOG says the same [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Cli {
+    /// What the process was started with. Ends it after `--help`, or when that cannot be read.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::parse()
+    }
+
+    /// What to serve with.
+    #[must_use]
+    pub fn into_serve(self) -> Serve {
+        match self.command {
+            Some(Command::Serve(serve)) => serve,
+            None => self.serve,
+        }
+    }
+}
+
+impl Serve {
+    /// The settings; what the command line does not say is the default.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        Config {
+            port: self.port,
+            bind: self.bind,
+            hosts: self.host.clone(),
+            origins: self.origin.clone(),
+            trust_proxy: self.trust_proxy,
+            data: self.data.clone(),
+            ..Config::default()
+        }
+    }
+
+    /// Sends what the server says about itself to stderr. A program that has set up its own log
+    /// before keeps that.
+    ///
+    /// # Errors
+    /// When the filter cannot be read.
+    pub fn start_log(&self) -> Result<(), String> {
+        let said = self.log.clone().or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok());
+        let filter = said.unwrap_or_else(|| "info".to_owned());
+        let filter = EnvFilter::try_new(&filter).map_err(|error| {
+            format!("the log filter {filter:?} cannot be read ({error}); try --log debug")
+        })?;
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false);
+        // The only failure is that there is a log already.
+        let _ = log.compact().try_init();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(arguments: &str) -> Result<Serve, clap::Error> {
+        let arguments = std::iter::once("game").chain(arguments.split_whitespace());
+        Cli::try_parse_from(arguments).map(Cli::into_serve)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_what_happens_without_a_command() {
+        let arguments = "--port 0 --bind ::1 --host a.b --host c.d --data elsewhere";
+        let plain = parse(arguments).unwrap();
+        assert_eq!(parse(&format!("serve {arguments}")).unwrap(), plain);
+        let config = plain.config();
+        assert_eq!(config.address().to_string(), "[::1]:0");
+        assert_eq!(config.hosts, ["a.b", "c.d"]);
+        assert_eq!(config.data, PathBuf::from("elsewhere"));
+        assert_eq!(parse("").unwrap().config().address().to_string(), "127.0.0.1:7777");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (arguments, part) in [("--port x", "--port"), ("--bind here", "--bind"), ("go", "go")] {
+            let error = parse(arguments).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        let serve = parse("--log a=b=c").unwrap();
+        assert!(serve.start_log().is_err_and(|error| error.contains("--log")));
+    }
+}

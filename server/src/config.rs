@@ -4,6 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use referee_protocol::limits::{REQUEST_MAX_BYTES, SERVER_MESSAGE_MAX_BYTES};
+
 use crate::store::StoreConfig;
 
 /// The server's settings.
@@ -108,11 +110,127 @@ impl Config {
         SocketAddr::new(self.bind, self.port)
     }
 
-    /// Checks the settings against each other.
+    /// Checks the settings, also against each other.
     ///
     /// # Errors
     /// Names the setting, its value and what it must be.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.hosts.iter().try_for_each(|name| check_host(name))?;
+        self.origins.iter().try_for_each(|origin| check_origin(origin))?;
+        self.check_counts()?;
+        self.check_times()
+    }
+
+    fn check_counts(&self) -> Result<(), ConfigError> {
+        let connections = self.connections_max;
+        at_least("rooms_max", self.rooms_max, 1, "one room")?;
+        at_least("new_rooms_per_second", self.new_rooms_per_second as usize, 1, "one room")?;
+        at_least("new_rooms_burst", self.new_rooms_burst as usize, 1, "one room")?;
+        at_least("connections_per_address_max", self.connections_per_address_max, 1, "one")?;
+        at_least("hellos_waiting_max", self.hellos_waiting_max, 1, "one socket")?;
+        at_least("requests_waiting_max", self.requests_waiting_max, 1, "one request")?;
+        at_least("messages_per_second", self.messages_per_second as usize, 1, "one message")?;
+        let of_address = self.connections_per_address_max;
+        at_least("connections_max", connections, of_address, "connections_per_address_max")?;
+        let (burst, rate) = (self.messages_burst as usize, self.messages_per_second as usize);
+        at_least("messages_burst", burst, rate, "messages_per_second")?;
+        at_least(
+            "inbox_max_bytes",
+            self.inbox_max_bytes,
+            REQUEST_MAX_BYTES,
+            "the largest request",
+        )?;
+        let (queue, message) = (self.send_queue_max_bytes, SERVER_MESSAGE_MAX_BYTES);
+        at_least("send_queue_max_bytes", queue, message, "the largest message")?;
+        let days = self.store.stored_rooms_days as usize;
+        at_least("stored_rooms_days", days, 1, "one day")?;
+        at_least("store.queue_max_bytes", self.store.queue_max_bytes, 1 << 20, "1 MiB")
+    }
+
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let times = [
+            ("save_every_ms", self.save_every_ms),
+            ("head_within_ms", self.head_within_ms),
+            ("body_within_ms", self.body_within_ms),
+            ("answer_within_ms", self.answer_within_ms),
+            ("stop_within_ms", self.stop_within_ms),
+        ];
+        for (name, ms) in times {
+            if ms == 0 {
+                return Err(ConfigError(format!("{name} is 0; it must be at least 1")));
+            }
+        }
         Ok(())
+    }
+}
+
+fn at_least(name: &str, value: usize, least: usize, why: &str) -> Result<(), ConfigError> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(ConfigError(format!("{name} is {value}; it must be at least {least} ({why})")))
+}
+
+/// A name as it stands in a Host header, without the port.
+fn check_host(name: &str) -> Result<(), ConfigError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+    if !name.is_empty() && name.chars().all(fits) {
+        return Ok(());
+    }
+    Err(ConfigError(format!(
+        "--host {name:?} is no name of a host; write it like play.example.com, without scheme, port \
+         or path"
+    )))
+}
+
+/// An origin as browsers write it.
+fn check_origin(origin: &str) -> Result<(), ConfigError> {
+    let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(fits)) {
+        return Ok(());
+    }
+    Err(ConfigError(format!(
+        "--origin {origin:?} is no origin; write it like https://play.example.com, without a path"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(config: &Config, parts: &[&str]) {
+        let error = config.check().unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{error} should contain {part}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_fit_together() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn names_and_origins_are_written_as_browsers_write_them() {
+        let hosts = |name: &str| Config { hosts: vec![name.to_owned()], ..Config::default() };
+        let origins = |text: &str| Config { origins: vec![text.to_owned()], ..Config::default() };
+        assert_eq!(hosts("play.example.com").check(), Ok(()));
+        assert_eq!(origins("https://play.example.com:8443").check(), Ok(()));
+        for name in ["", "https://a.b", "a.b:80", "a b", "a.b/c"] {
+            refused(&hosts(name), &["--host", name]);
+        }
+        for text in ["", "a.b", "https://", "https://a.b/", "*"] {
+            refused(&origins(text), &["--origin", text]);
+        }
+    }
+
+    #[test]
+    fn limits_are_checked_against_each_other() {
+        let config = Config { connections_max: 10, ..Config::default() };
+        refused(&config, &["connections_max is 10", "4000", "connections_per_address_max"]);
+        refused(&Config { inbox_max_bytes: 5, ..Config::default() }, &["inbox_max_bytes is 5"]);
+        refused(&Config { stop_within_ms: 0, ..Config::default() }, &["stop_within_ms is 0"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use referee_protocol::GameName;
+pub use referee_protocol::GameName;
 use referee_room::Template;
 
 /// First path segments that belong to the server itself, so that no game can have them as a name.
