@@ -114,6 +114,7 @@ class Room {
   #socket = null;
   #timer;
   #telling = false;
+  #entered = false;
   #changes = new Callbacks();
   #statuses = new Callbacks();
   #events = new Map();
@@ -179,12 +180,27 @@ class Room {
   #step(body) {
     body(this.#core, performance.now());
     this.#obey();
+    this.#tellAll();
+    this.#arm();
+  }
+
+  #tellAll() {
     // A callback that sends something gets here as well; the outer turn tells the rest.
     if (this.#telling) return;
     this.#telling = true;
-    for (let event; (event = this.#core.nextEvent()); ) this.#tell(event);
+    for (let event; (event = this.#core.nextEvent()); ) {
+      this.#tell(event);
+      if (event.kind === "state" && !this.#entered) {
+        this.#entered = true;
+        // What came along waits until the page has its room and has said what it listens to.
+        setTimeout(() => {
+          this.#telling = false;
+          this.#step(() => {});
+        });
+        return;
+      }
+    }
     this.#telling = false;
-    this.#arm();
   }
 
   #obey() {
