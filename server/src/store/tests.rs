@@ -398,3 +398,33 @@ fn numbers_end_when_they_cannot_be_reserved() {
     };
     assert!(after > last);
 }
+
+#[test]
+fn a_damaged_file_never_brings_the_server_down_nor_makes_up_a_room() {
+    let temp = Temp::new();
+    let store = temp.open();
+    let text = |number: usize| format!("{number}-").repeat(300);
+    for number in 0..64 {
+        store.save(key(&format!("room-{number}")), room(&text(number)));
+    }
+    store.close().unwrap();
+    let whole = fs::read(temp.file()).unwrap();
+    let mut refused = 0;
+    for round in 0..64 {
+        let mut bytes = whole.clone();
+        // The head in the first rounds, then all over the file.
+        let at = if round < 24 { round * 16 } else { (round - 24) * bytes.len() / 40 };
+        bytes[at..].iter_mut().take(16).for_each(|byte| *byte ^= 0x5a);
+        fs::write(temp.file(), &bytes).unwrap();
+        let Ok(store) = Store::open(&temp.0, &StoreConfig::default()) else {
+            refused += 1;
+            continue;
+        };
+        for number in 0..64 {
+            if let Ok(Some(found)) = store.load(&key(&format!("room-{number}"))) {
+                assert_eq!(found.snapshot, text(number).as_bytes(), "round {round}");
+            }
+        }
+    }
+    assert!(refused > 0, "damage in the head is noticed");
+}
