@@ -25,6 +25,7 @@ pub mod room;
 mod seats;
 pub mod snapshot;
 pub mod template;
+pub mod testkit;
 mod tick;
 pub mod types;
 

@@ -229,6 +229,11 @@ impl Replication {
         }
     }
 
+    /// What a group calls an entity, for the test kit.
+    pub(crate) fn name_in(&self, id: u32, group: Group) -> WireId {
+        self.names.of(id, group)
+    }
+
     pub(crate) fn watchers(&self) -> usize {
         self.links.watchers()
     }

@@ -169,9 +169,9 @@ fn unregistered(game: &mut Game) -> Vec<String> {
     for (id, info) in world.components().iter_registered() {
         let name = info.name().to_string();
         let known = game.components.iter().any(|row| row.id == id);
-        let ours = name.starts_with("bevy_ecs::") || name.starts_with("referee_room::");
         let there = world.resource_entities().get(id).is_some();
-        if known || ours && (there || !name.contains('<')) {
+        let ours = name.starts_with("referee_room::") && (there || !name.contains('<'));
+        if known || ours || name.starts_with("bevy_ecs::") {
             continue;
         }
         found.push(missing(&name));

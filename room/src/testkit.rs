@@ -1,0 +1,500 @@
+//! The test kit: a room in memory, players that act, time that passes, in a few lines. No sockets,
+//! no waiting: a match of an hour runs in milliseconds.
+//!
+//! ```
+//! use referee_room::prelude::*;
+//! use referee_room::testkit::TestRoom;
+//!
+//! #[derive(Resource, Replicate, Default)]
+//! struct Count(u32);
+//! #[derive(Action)]
+//! struct Press;
+//!
+//! let mut room = TestRoom::new(|game: &mut Game| {
+//!     game.turn_based().replicate::<Count>().action::<Press>();
+//!     game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| count.0 += presses.len() as u32);
+//! });
+//! let ann = room.join("Ann");
+//! room.act(ann, Press);
+//! assert_eq!(room.resource::<Count>().0, 1);
+//! assert_eq!(room.seen(ann, "Count"), Some(json!(1)));
+//! ```
+
+mod client;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bevy_ecs::prelude::*;
+use referee_protocol::frame::Payload;
+use referee_protocol::message::Resume;
+use referee_protocol::{
+    Code, Group, Incarnation, LinkId, Refusal, Replica, Seat, SessionId, Tick, WireId,
+};
+use serde_json::Value;
+
+use crate::entry::{Create, Entry, Join, RequestEntry};
+use crate::field::{Action, Field, Input, Quantiser};
+use crate::game::Game;
+use crate::output::{Joined, Output};
+use crate::registry::short_name;
+use crate::room::{Due, Link, Room};
+use crate::template::Template;
+use crate::types::{NetId, Player};
+
+use client::TestClient;
+pub use client::json_of;
+
+/// A client of a test room, seated or watching.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TestPlayer(usize);
+
+/// A room in memory with its clients.
+pub struct TestRoom {
+    template: Arc<Template>,
+    room: Room,
+    clients: Vec<TestClient>,
+    replies: BTreeMap<u64, (u16, Value)>,
+    joined: BTreeMap<SessionId, Joined>,
+    saved: Option<Vec<u8>>,
+    /// The time, in nanoseconds since the room was created.
+    now: u128,
+    next: u64,
+}
+
+impl TestRoom {
+    /// A room of a game, with a fixed seed and no parameters.
+    ///
+    /// # Panics
+    /// When the game has mistakes: they are named.
+    #[must_use]
+    pub fn new(game: impl Fn(&mut Game) + Send + Sync + 'static) -> Self {
+        Self::with(game, 7, &Value::Null).expect("the game refuses to create a room")
+    }
+
+    /// A room of a game, with a seed and parameters.
+    ///
+    /// # Errors
+    /// The game's refusal of the parameters.
+    ///
+    /// # Panics
+    /// When the game has mistakes: they are named.
+    pub fn with(
+        game: impl Fn(&mut Game) + Send + Sync + 'static,
+        seed: u64,
+        params: &Value,
+    ) -> Result<Self, Refusal> {
+        let template = Template::new("test", game).unwrap_or_else(|e| panic!("{e}"));
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let params = if params.is_null() { Vec::new() } else { params.to_string().into_bytes() };
+        let room = Room::create(&template, &Create { params, seed: bytes, build: String::new() })?;
+        Ok(Self {
+            template,
+            room,
+            clients: Vec::new(),
+            replies: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            saved: None,
+            now: 0,
+            next: 0,
+        })
+    }
+
+    /// A player joins.
+    ///
+    /// # Panics
+    /// When it gets no seat.
+    pub fn join(&mut self, name: &str) -> TestPlayer {
+        let player = self.try_join(name).unwrap_or_else(|e| panic!("{name} may not join: {e}"));
+        assert!(self.seat(player).is_some(), "{name} got no seat, but watches");
+        player
+    }
+
+    /// A visitor comes: it gets a seat or watches.
+    ///
+    /// # Errors
+    /// Why it may not come in.
+    pub fn try_join(&mut self, name: &str) -> Result<TestPlayer, Refusal> {
+        self.visit(name, false)
+    }
+
+    /// A spectator comes.
+    ///
+    /// # Panics
+    /// When it may not watch.
+    pub fn watch(&mut self, name: &str) -> TestPlayer {
+        self.visit(name, true).unwrap_or_else(|e| panic!("{name} may not watch: {e}"))
+    }
+
+    fn visit(&mut self, name: &str, watch: bool) -> Result<TestPlayer, Refusal> {
+        let session = self.next_session();
+        let link = LinkId(session.0);
+        self.room.link(link, Link::Open { session, resume: None });
+        self.clients.push(TestClient::new(session, link));
+        let player = TestPlayer(self.clients.len() - 1);
+        self.room.handle(Entry::Join(Join {
+            session,
+            name: name.to_owned(),
+            attributes: BTreeMap::new(),
+            generation: session.0,
+            watch,
+        }));
+        self.settle();
+        match self.joined.remove(&session) {
+            Some(Joined::Seated { seat, generation, .. }) => {
+                let client = &mut self.clients[player.0];
+                (client.seat, client.generation) = (Some(seat), generation);
+                Ok(player)
+            }
+            Some(Joined::Watching) => Ok(player),
+            Some(Joined::Refused(refusal)) => {
+                self.clients.pop();
+                Err(refusal)
+            }
+            None => panic!("the room did not decide on {name}'s join"),
+        }
+    }
+
+    fn next_session(&mut self) -> SessionId {
+        self.next += 1;
+        SessionId(self.next)
+    }
+
+    /// A player acts, and the room runs.
+    ///
+    /// # Panics
+    /// When the action is not registered, or the player has no seat.
+    pub fn act<T: Action>(&mut self, player: TestPlayer, action: T) {
+        let number = self.clients[player.0].last_action + 1;
+        self.act_numbered(player, number, &action);
+    }
+
+    /// A player acts under a number of its own choice: 1, 2, 3 .. are the right ones.
+    ///
+    /// # Panics
+    /// When the action is not registered, or the player has no seat.
+    pub fn act_numbered<T: Action>(&mut self, player: TestPlayer, number: u64, action: &T) {
+        let types = &self.template.schema().actions;
+        let kind = types.iter().position(|def| def.name == short_name::<T>());
+        let kind = kind.unwrap_or_else(|| panic!("{} is no action", short_name::<T>()));
+        let (seat, payload) = self.payload(player, kind, action, true);
+        self.clients[player.0].last_action = number;
+        self.room.handle(Entry::Action { seat, number, payload });
+        self.settle();
+    }
+
+    /// A player holds its stick so. In a realtime room it stands from the next tick on.
+    ///
+    /// # Panics
+    /// When the input is not registered, or the player has no seat.
+    pub fn input<T: Input>(&mut self, player: TestPlayer, input: &T) {
+        let types = &self.template.schema().inputs;
+        let kind = types.iter().position(|def| def.name == short_name::<T>());
+        let kind = kind.unwrap_or_else(|| panic!("{} is no input", short_name::<T>()));
+        let (seat, payload) = self.payload(player, kind, input, false);
+        let client = &mut self.clients[player.0];
+        client.samples += 1;
+        let sample = client.samples;
+        self.room.handle(Entry::Input { seat, sample, tick: Tick(0), payload });
+        self.settle();
+    }
+
+    fn payload<T: Field>(
+        &self,
+        player: TestPlayer,
+        kind: usize,
+        value: &T,
+        action: bool,
+    ) -> (Seat, Payload) {
+        let seat = self.seat(player).expect("a spectator cannot act");
+        let schema = self.template.schema();
+        let types = if action { &schema.actions } else { &schema.inputs };
+        let ty = &types[kind].ty;
+        let mut words = Vec::new();
+        let name = |entity| self.wire_name(seat, entity).0;
+        value.quantise(ty, &mut Quantiser::new(&mut words, &name));
+        (seat, Payload::from_words(kind as u16, ty, &words))
+    }
+
+    fn wire_name(&self, seat: Seat, entity: Entity) -> WireId {
+        let id = self.world().get::<NetId>(entity).map_or(0, |id| id.number());
+        self.room.replication.name_in(id, Group::Player(seat))
+    }
+
+    /// Time passes and the room runs.
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now + span.as_nanos();
+        loop {
+            match self.room.next_due(self.ticks_at(self.now)) {
+                Due::Now(at) => self.tick(at),
+                Due::At(at) if self.time_of(at) <= end => {
+                    self.now = self.now.max(self.time_of(at));
+                    self.tick(at);
+                }
+                Due::At(_) | Due::Never => break,
+            }
+        }
+        self.now = end;
+    }
+
+    /// A realtime room runs so many ticks.
+    pub fn run_ticks(&mut self, count: u64) {
+        for _ in 0..count {
+            let at = Tick(self.room.info().tick.0 + 1);
+            self.now = self.now.max(self.time_of(at));
+            self.tick(at);
+        }
+    }
+
+    /// Runs what is due at once: everything in a turn-based room, one tick in a realtime one.
+    fn settle(&mut self) {
+        if self.room.info().hz.is_some() {
+            return self.run_ticks(1);
+        }
+        self.now += 1_000_000;
+        self.run(Duration::ZERO);
+    }
+
+    fn tick(&mut self, at: Tick) {
+        self.room.tick(at);
+        self.deliver();
+    }
+
+    fn ticks_at(&self, now: u128) -> Tick {
+        let hz = self.room.info().hz;
+        Tick(hz.map_or(now / 1_000_000, |hz| now * u128::from(hz) / 1_000_000_000) as u64)
+    }
+
+    fn time_of(&self, tick: Tick) -> u128 {
+        let ticks = u128::from(tick.0);
+        self.room.info().hz.map_or(ticks * 1_000_000, |hz| {
+            (ticks * 1_000_000_000).div_ceil(u128::from(hz))
+        })
+    }
+
+    fn deliver(&mut self) {
+        while let Some(output) = self.room.poll_output() {
+            match output {
+                Output::Joined { session, outcome } => drop(self.joined.insert(session, outcome)),
+                Output::Send { link, frame } => {
+                    let schema = self.template.schema();
+                    let client = self.clients.iter_mut().find(|client| client.link == link);
+                    let ack = client.and_then(|c| c.receive(schema, &frame.to_vec()));
+                    if let Some(ack) = ack {
+                        self.room.link(link, Link::Ack(ack));
+                    }
+                }
+                Output::Reply { request, status, body } => {
+                    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                    self.replies.insert(request, (status, body));
+                }
+                Output::Disconnect { session, refusal } => {
+                    let client = self.clients.iter_mut().find(|c| c.session == session);
+                    let link = client.map(|client| {
+                        client.ended = Some(refusal);
+                        client.link
+                    });
+                    link.into_iter().for_each(|link| self.room.link(link, Link::Close));
+                }
+                Output::Save(snapshot) => self.saved = Some(snapshot),
+            }
+        }
+    }
+
+    /// A player's connection breaks; the seat is held.
+    pub fn drop_connection(&mut self, player: TestPlayer) {
+        let (session, link) = (self.clients[player.0].session, self.clients[player.0].link);
+        self.room.link(link, Link::Close);
+        self.room.handle(Entry::Drop { session });
+        self.settle();
+    }
+
+    /// What is sent to a player from now on gets lost, as on a link that broke unnoticed.
+    pub fn cut(&mut self, player: TestPlayer) {
+        self.clients[player.0].cut = true;
+    }
+
+    /// A player comes back with its token and what it knows.
+    ///
+    /// # Errors
+    /// The seat is no longer held.
+    ///
+    /// # Panics
+    /// When the player never had a seat.
+    pub fn resume(&mut self, player: TestPlayer) -> Result<(), Refusal> {
+        let session = self.next_session();
+        let link = LinkId(session.0);
+        let client = &mut self.clients[player.0];
+        let resume = client.resume();
+        client.reconnect(session, link);
+        let (seat, generation) = (client.seat.expect("it had a seat"), client.generation);
+        self.room.link(link, Link::Open { session, resume });
+        self.room.handle(Entry::Resume { session, seat, generation });
+        self.settle();
+        match self.joined.remove(&session) {
+            Some(Joined::Seated { last_action, .. }) => {
+                self.clients[player.0].last_action = last_action;
+                Ok(())
+            }
+            Some(Joined::Refused(refusal)) => Err(refusal),
+            other => panic!("a resume ended as {other:?}"),
+        }
+    }
+
+    /// A player gives up its seat.
+    pub fn leave(&mut self, player: TestPlayer) {
+        let (session, link) = (self.clients[player.0].session, self.clients[player.0].link);
+        self.room.handle(Entry::Leave { session });
+        self.settle();
+        self.room.link(link, Link::Close);
+    }
+
+    /// A request over HTTP: its status and answer.
+    ///
+    /// # Panics
+    /// When the room does not answer.
+    pub fn request(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.next += 1;
+        let id = self.next;
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let (method, path) = (method.to_owned(), path.to_owned());
+        self.room.handle(Entry::Request(RequestEntry { id, method, path, body }));
+        self.settle();
+        self.replies.remove(&id).expect("the room answers every request")
+    }
+
+    /// The room is sealed, saved, thrown away and restored. All connections are gone; seats are held.
+    ///
+    /// # Panics
+    /// When the room cannot read its own snapshot.
+    pub fn restart(&mut self) {
+        self.room.handle(Entry::Seal);
+        self.settle();
+        let snapshot = self.room.snapshot();
+        self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
+            .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        self.clients.iter_mut().for_each(TestClient::forget);
+        for session in self.room.sessions() {
+            self.room.handle(Entry::Drop { session });
+        }
+        self.settle();
+    }
+
+    /// A resource as it is in the room.
+    ///
+    /// # Panics
+    /// When the game has none of this type.
+    #[must_use]
+    pub fn resource<R: Resource>(&self) -> &R {
+        self.world().resource::<R>()
+    }
+
+    /// The room's world, to look at.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.room.game.world
+    }
+
+    /// The room itself.
+    pub fn room(&mut self) -> &mut Room {
+        &mut self.room
+    }
+
+    /// A player's seat; none for a spectator.
+    #[must_use]
+    pub fn seat(&self, player: TestPlayer) -> Option<Seat> {
+        self.clients[player.0].seat
+    }
+
+    /// A player's entity.
+    ///
+    /// # Panics
+    /// When the player has no seat.
+    #[must_use]
+    pub fn entity(&self, player: TestPlayer) -> Entity {
+        let seat = self.seat(player).expect("a spectator has no entity");
+        self.room.core().seats[&seat].entity
+    }
+
+    /// A component of a player's entity, as it is in the room.
+    ///
+    /// # Panics
+    /// When the entity has none of this type.
+    #[must_use]
+    pub fn component<C: Component>(&self, player: TestPlayer) -> &C {
+        let found = self.world().get::<C>(self.entity(player));
+        found.unwrap_or_else(|| panic!("the player has no {}", short_name::<C>()))
+    }
+
+    /// A resource as a client sees it, as JSON; none when it sees none.
+    #[must_use]
+    pub fn seen(&self, player: TestPlayer, resource: &str) -> Option<Value> {
+        let schema = self.template.schema();
+        let number = schema.components.iter().position(|def| def.name == resource)?;
+        let words = self.replica(player).component(WireId::ROOM, number as u16)?;
+        Some(json_of(&schema.components[number].ty, words))
+    }
+
+    /// A component on every entity on which a client sees it, as JSON.
+    #[must_use]
+    pub fn seen_on_entities(&self, player: TestPlayer, component: &str) -> Vec<Value> {
+        let schema = self.template.schema();
+        let Some(number) = schema.components.iter().position(|def| def.name == component) else {
+            return Vec::new();
+        };
+        let replica = self.replica(player);
+        let words = replica.entities().filter_map(|(id, _)| replica.component(id, number as u16));
+        words.map(|words| json_of(&schema.components[number].ty, words)).collect()
+    }
+
+    /// Everything a client knows.
+    #[must_use]
+    pub fn replica(&self, player: TestPlayer) -> &Replica {
+        &self.clients[player.0].replica
+    }
+
+    /// Takes the events a client has received: their names and values.
+    pub fn events(&mut self, player: TestPlayer) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.clients[player.0].events)
+    }
+
+    /// Every frame a client was sent, one after the other, in bytes.
+    #[must_use]
+    pub fn frames(&self, player: TestPlayer) -> &[Vec<u8>] {
+        &self.clients[player.0].frames
+    }
+
+    /// Why a client's connection was ended by the room.
+    #[must_use]
+    pub fn ended(&self, player: TestPlayer) -> Option<Code> {
+        self.clients[player.0].ended.as_ref().map(|refusal| refusal.code)
+    }
+
+    /// The last snapshot the room asked to be saved.
+    #[must_use]
+    pub fn saved(&self) -> Option<&[u8]> {
+        self.saved.as_deref()
+    }
+
+    /// The hash over the room's whole state.
+    pub fn state_hash(&mut self) -> u64 {
+        self.room.state_hash()
+    }
+
+    /// The players, by their entities.
+    pub fn players(&mut self) -> Vec<Player> {
+        let mut query = self.room.game.world.query::<&Player>();
+        let mut players: Vec<Player> = query.iter(&self.room.game.world).cloned().collect();
+        players.sort_by_key(|player| player.seat);
+        players
+    }
+}
+
+/// The incarnation of every test room: a restart forgets what clients know instead.
+const INCARNATION: Incarnation = Incarnation(1);
+
+fn resume_point(tick: Tick, event: u64) -> Resume {
+    Resume { incarnation: INCARNATION, tick, event }
+}

@@ -1,0 +1,127 @@
+//! A client of a test room: it applies what it is sent and acknowledges it.
+
+use referee_protocol::frame::{Ack, EventsFrame, Lane, split};
+use referee_protocol::message::Resume;
+use referee_protocol::schema::FieldType;
+use referee_protocol::value::Value as WireValue;
+use referee_protocol::{LinkId, Refusal, Replica, Schema, Seat, SessionId};
+use serde_json::{Map, Value, json};
+
+/// A client in memory.
+pub(super) struct TestClient {
+    pub(super) session: SessionId,
+    pub(super) link: LinkId,
+    pub(super) seat: Option<Seat>,
+    pub(super) generation: u64,
+    pub(super) last_action: u64,
+    pub(super) samples: u64,
+    pub(super) replica: Replica,
+    pub(super) events: Vec<(String, Value)>,
+    pub(super) frames: Vec<Vec<u8>>,
+    pub(super) ended: Option<Refusal>,
+    pub(super) cut: bool,
+    received: u64,
+    last_event: u64,
+    knows: bool,
+}
+
+impl TestClient {
+    pub(super) fn new(session: SessionId, link: LinkId) -> Self {
+        Self {
+            session,
+            link,
+            seat: None,
+            generation: 0,
+            last_action: 0,
+            samples: 0,
+            replica: Replica::default(),
+            events: Vec::new(),
+            frames: Vec::new(),
+            ended: None,
+            cut: false,
+            received: 0,
+            last_event: 0,
+            knows: false,
+        }
+    }
+
+    /// Takes a frame. Gives the acknowledgement of a state frame.
+    ///
+    /// # Panics
+    /// When the room sends what no client can read: that is a fault of the room.
+    pub(super) fn receive(&mut self, schema: &Schema, frame: &[u8]) -> Option<Ack> {
+        if self.cut {
+            return None;
+        }
+        self.frames.push(frame.to_vec());
+        let (lane, body) = split(frame).expect("the room sends good frames");
+        match lane {
+            Lane::State => {
+                self.replica.apply(schema, body).expect("the room sends good state");
+                (self.received, self.knows) = (self.received + 1, true);
+                return Some(Ack { frames: self.received, event: self.last_event });
+            }
+            Lane::Events => self.take_events(schema, body),
+            Lane::Control | Lane::Schema | Lane::Input | Lane::Action | Lane::Ack => {}
+        }
+        None
+    }
+
+    fn take_events(&mut self, schema: &Schema, body: &[u8]) {
+        let frame = EventsFrame::decode(body).expect("the room sends good events");
+        for (number, event) in (frame.first..).zip(frame.events) {
+            if number <= self.last_event {
+                continue; // sent again after a resume
+            }
+            assert_eq!(number, self.last_event + 1, "an event is missing");
+            self.last_event = number;
+            let words = event.to_words("event", &schema.events).expect("good events");
+            let def = &schema.events[usize::from(event.kind)];
+            self.events.push((def.name.clone(), json_of(&def.ty, &words)));
+        }
+    }
+
+    /// What it knows, if anything.
+    pub(super) fn resume(&self) -> Option<Resume> {
+        self.knows.then(|| super::resume_point(self.replica.tick(), self.last_event))
+    }
+
+    pub(super) fn reconnect(&mut self, session: SessionId, link: LinkId) {
+        (self.session, self.link) = (session, link);
+        (self.received, self.cut, self.ended) = (0, false, None);
+    }
+
+    /// Its room has begun a new life: what it knows is of no use for a resume.
+    pub(super) fn forget(&mut self) {
+        (self.knows, self.last_event) = (false, 0);
+    }
+}
+
+/// A value as a page would see it, as JSON.
+///
+/// # Panics
+/// When the words do not follow the type.
+#[must_use]
+pub fn json_of(ty: &FieldType, words: &[u32]) -> Value {
+    let mut words = words;
+    json(&WireValue::from_words(ty, &mut words).expect("words that follow their type"))
+}
+
+fn json(value: &WireValue) -> Value {
+    match value {
+        WireValue::Null => Value::Null,
+        WireValue::Bool(value) => json!(value),
+        WireValue::Int(value) => i64::try_from(*value).map_or_else(|_| json!(*value as u64), |v| json!(v)),
+        WireValue::Float(value) => json!(value),
+        WireValue::String(value) => json!(value),
+        WireValue::List(values) => values.iter().map(json).collect(),
+        WireValue::Struct(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>().into()
+        }
+        WireValue::Variant(name, data) => match &**data {
+            WireValue::Null => json!(name),
+            data => json!({ name: json(data) }),
+        },
+        WireValue::Entity(id) => json!(id),
+    }
+}
