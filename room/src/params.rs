@@ -47,9 +47,13 @@ pub(crate) struct ActionQueue<T: Action>(pub(crate) Vec<(Entity, T)>);
 /// The actions of one type that players did, in this tick: the player's entity and the action, in
 /// order.
 ///
-/// ```ignore
-/// fn place(mut board: ResMut<Board>, places: Actions<Place>) {
-///     for (player, place) in &places { .. }
+/// ```
+/// # use referee_room::prelude::*;
+/// # #[derive(Action)] struct Place { cell: u8 }
+/// fn place(mut marks: Query<&mut Owner>, places: Actions<Place>) {
+///     for (player, place) in &places {
+///         println!("{player} wants cell {}", place.cell);
+///     }
 /// }
 /// ```
 #[derive(SystemParam)]

@@ -269,9 +269,10 @@ impl TestRoom {
 
     fn time_of(&self, tick: Tick) -> u128 {
         let ticks = u128::from(tick.0);
-        self.room.info().hz.map_or(ticks * 1_000_000, |hz| {
-            (ticks * 1_000_000_000).div_ceil(u128::from(hz))
-        })
+        self.room
+            .info()
+            .hz
+            .map_or(ticks * 1_000_000, |hz| (ticks * 1_000_000_000).div_ceil(u128::from(hz)))
     }
 
     fn deliver(&mut self) {

@@ -177,7 +177,8 @@ fn load_groups(from: &mut Loader<'_>) -> Result<Vec<Group>, LoadError> {
 }
 
 /// An entity's identity inside a room: on disk, in hashes, and to sort by. It never leaves the room.
-/// bevy's `Entity` is only a handle inside one `World`.
+/// bevy's `Entity` is only a handle inside one `World`. To sort a query by it, the query must fetch it:
+/// `Query<(&Position, &NetId)>`, then `.iter().sort::<&NetId>()`.
 #[derive(Component, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 #[component(on_add = NetId::added, on_remove = NetId::removed)]
 pub struct NetId(pub(crate) u32);

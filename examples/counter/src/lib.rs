@@ -14,7 +14,9 @@ struct Press;
 /// The game.
 pub fn counter(game: &mut Game) {
     game.turn_based().replicate::<Count>().action::<Press>();
-    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| count.0 += presses.len() as u32);
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| {
+        count.0 += presses.len() as u32
+    });
     game.on_request(|mut count: ResMut<Count>| {
         count.0 += 1;
         count.0

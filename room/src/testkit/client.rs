@@ -111,13 +111,17 @@ fn json(value: &WireValue) -> Value {
     match value {
         WireValue::Null => Value::Null,
         WireValue::Bool(value) => json!(value),
-        WireValue::Int(value) => i64::try_from(*value).map_or_else(|_| json!(*value as u64), |v| json!(v)),
+        WireValue::Int(value) => {
+            i64::try_from(*value).map_or_else(|_| json!(*value as u64), |v| json!(v))
+        }
         WireValue::Float(value) => json!(value),
         WireValue::String(value) => json!(value),
         WireValue::List(values) => values.iter().map(json).collect(),
-        WireValue::Struct(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>().into()
-        }
+        WireValue::Struct(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), json(value)))
+            .collect::<Map<_, _>>()
+            .into(),
         WireValue::Variant(name, data) => match &**data {
             WireValue::Null => json!(name),
             data => json!({ name: json(data) }),

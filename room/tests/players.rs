@@ -1,0 +1,231 @@
+//! Joining, watching, leaving, dropping, coming back, being removed.
+
+mod common;
+
+use common::{Position, Say, Stick, busy};
+use referee_protocol::Code;
+use referee_room::prelude::*;
+use referee_room::testkit::TestRoom;
+
+#[derive(Resource, Replicate, Default)]
+struct Log(#[field(max = 64, of(max = 64))] Vec<String>);
+
+#[derive(Action)]
+struct KickMe;
+#[derive(Action)]
+struct EndIt;
+
+fn logging(game: &mut Game) {
+    game.turn_based().max_players(2).spectators(1).replicate::<Log>();
+    game.action::<KickMe>().action::<EndIt>().grace(Duration::from_secs(10));
+    let log = |text: &str| {
+        let text = text.to_owned();
+        move |player: Player, mut log: ResMut<Log>| log.0.push(format!("{} {text}", player.name))
+    };
+    game.on_start(|mut log: ResMut<Log>| log.0.push("start".into()));
+    game.on_drop(log("dropped")).on_resume(log("is back")).on_leave(log("left"));
+    game.systems(|kicks: Actions<KickMe>, ends: Actions<EndIt>, mut referee: Referee| {
+        kicks.iter().for_each(|(player, _)| referee.kick(player, "as you wish"));
+        ends.iter().for_each(|_| referee.end(json!({ "winner": 1 })));
+    });
+}
+
+#[test]
+fn a_full_room_takes_spectators_and_then_nobody() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    assert_eq!((room.seat(ann), room.seat(bob)), (Some(Seat(0)), Some(Seat(1))));
+    let cid = room.try_join("Cid").unwrap();
+    assert_eq!(room.seat(cid), None);
+    assert_eq!(room.seen(cid, "Log"), Some(json!(["start"])));
+    let refusal = room.try_join("Dan").unwrap_err();
+    assert_eq!(refusal.code, Code::Full);
+    assert!(refusal.message.contains("all 2 seats"), "{}", refusal.message);
+}
+
+#[test]
+fn everyone_sees_every_player() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join(""));
+    let players = json!([
+        { "seat": 0, "name": "Ann", "connected": true },
+        { "seat": 1, "name": "Player 2", "connected": true },
+    ]);
+    for player in [ann, bob] {
+        let mut seen = room.seen_on_entities(player, "Player");
+        seen.sort_by_key(|player| player["seat"].as_u64());
+        assert_eq!(json!(seen), players);
+    }
+}
+
+#[test]
+fn a_dropped_seat_is_held_for_its_grace_and_then_free() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    room.drop_connection(ann);
+    assert!(!room.players()[0].connected);
+    room.run(Duration::from_secs(9));
+    room.resume(ann).expect("the grace is not over");
+    assert!(room.players()[0].connected);
+    room.drop_connection(ann);
+    room.run(Duration::from_secs(11));
+    assert_eq!(room.players().len(), 1);
+    assert_eq!(room.resume(ann).unwrap_err().code, Code::Refused);
+    let log = json!(["start", "Ann dropped", "Ann is back", "Ann dropped", "Ann left"]);
+    assert_eq!(room.seen(bob, "Log"), Some(log));
+    let cid = room.join("Cid");
+    assert_eq!(room.seat(cid), Some(Seat(0)));
+}
+
+#[test]
+fn leaving_frees_the_seat_at_once() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    room.leave(ann);
+    assert_eq!(room.seen_on_entities(bob, "Player").len(), 1);
+    assert_eq!(room.seen(bob, "Log"), Some(json!(["start", "Ann left"])));
+}
+
+#[test]
+fn a_newer_connection_replaces_the_older_one() {
+    let mut room = TestRoom::new(logging);
+    let ann = room.join("Ann");
+    // The token comes a second time while the first connection is still there.
+    let session = room.room().sessions()[0];
+    room.resume(ann).unwrap();
+    assert_ne!(room.room().sessions()[0], session);
+    assert_eq!(room.players().len(), 1);
+    assert!(room.players()[0].connected);
+}
+
+#[test]
+fn a_game_may_kick() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    room.act(ann, KickMe);
+    assert_eq!((room.ended(ann), room.ended(bob)), (Some(Code::Kicked), None));
+    assert_eq!(room.seen_on_entities(bob, "Player").len(), 1);
+}
+
+#[test]
+fn a_match_ends_with_a_result() {
+    let mut room = TestRoom::new(logging);
+    let ann = room.join("Ann");
+    room.act(ann, EndIt);
+    assert_eq!(room.room().info().ended.as_deref(), Some(r#"{"winner":1}"#));
+}
+
+#[test]
+fn an_idle_player_loses_the_seat() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        logging(game);
+        game.idle_limit(Duration::from_secs(60));
+    });
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    room.run(Duration::from_secs(40));
+    room.act(bob, EndIt);
+    room.run(Duration::from_secs(40));
+    assert_eq!((room.ended(ann), room.ended(bob)), (Some(Code::Idle), None));
+}
+
+#[test]
+fn a_match_starts_when_the_fewest_players_are_there_and_then_may_be_closed() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        logging(game);
+        game.players(2..=4).late_join(LateJoin::Refuse);
+    });
+    let ann = room.join("Ann");
+    assert_eq!(room.seen(ann, "Log"), Some(json!([])));
+    room.join("Bob");
+    assert_eq!(room.seen(ann, "Log"), Some(json!(["start"])));
+    assert_eq!(room.try_join("Cid").unwrap_err().code, Code::Refused);
+}
+
+#[test]
+fn on_join_decides() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        logging(game);
+        game.on_join(|player: Player| match player.name.as_str() {
+            "Eve" => Join::Refuse("not you".into()),
+            "Cat" => Join::Spectate,
+            _ => Join::Seat,
+        });
+    });
+    let refusal = room.try_join("Eve").unwrap_err();
+    assert_eq!((refusal.code, refusal.message.as_str()), (Code::Refused, "not you"));
+    let cat = room.try_join("Cat").unwrap();
+    assert_eq!(room.seat(cat), None);
+    room.join("Ann");
+}
+
+#[test]
+fn kept_seats_are_held_until_the_game_frees_them() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        logging(game);
+        game.keep_seats();
+    });
+    let ann = room.join("Ann");
+    room.drop_connection(ann);
+    room.run(Duration::from_secs(86_400 * 30));
+    room.restart();
+    room.resume(ann).expect("the seat is kept");
+}
+
+#[test]
+fn params_set_the_room_up_within_the_games_bounds() {
+    let game = |game: &mut Game| {
+        game.realtime(30).rate(10..=60).players(2..=16).seats(4);
+        game.on_create(|params: Params, mut setup: ResMut<Setup>| -> Result<(), String> {
+            if let Some(hz) = params["hz"].as_u64() {
+                setup.hz = hz as u16;
+            }
+            if params["map"] == "moon" {
+                return Err("there is no map moon; take earth".into());
+            }
+            Ok(())
+        });
+    };
+    let mut room = TestRoom::with(game, 1, &json!({ "hz": 60, "public": true })).unwrap();
+    let info = room.room().info();
+    assert_eq!((info.hz, info.seats, info.public), (Some(60), 4, true));
+    let refused = |params| TestRoom::with(game, 1, &params).err().expect("it is refused");
+    assert_eq!(refused(json!({ "map": "moon" })).message, "there is no map moon; take earth");
+    let fast = refused(json!({ "hz": 500 }));
+    assert_eq!(fast.code, Code::BadParams);
+    assert!(fast.message.contains("500 Hz") && fast.message.contains("10..=60"));
+}
+
+#[test]
+fn an_input_stands_from_the_join_on_repeats_and_then_falls_back() {
+    let mut room = TestRoom::new(busy);
+    let ann = room.join("Ann");
+    assert_eq!(room.component::<Stick>(ann), &Stick::default());
+    room.input(ann, &Stick { x: Axis(1.0), ..Stick::default() });
+    assert_eq!(room.component::<Stick>(ann).x, Axis(1.0));
+    let start = room.component::<Position>(ann).x;
+    room.run_ticks(5);
+    assert!(room.component::<Position>(ann).x > start + 2.0, "a missing sample repeats the last");
+    room.run_ticks(12);
+    assert_eq!(room.component::<Stick>(ann), &Stick::default(), "but not for ever");
+}
+
+#[test]
+fn actions_are_applied_once_in_order_over_a_resume() {
+    let mut room = TestRoom::new(busy);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    room.act(ann, Say("one".into()));
+    // The second is applied, but Ann's link breaks before she hears of it: she sends it again.
+    room.cut(ann);
+    room.act(ann, Say("two".into()));
+    room.drop_connection(ann);
+    room.resume(ann).unwrap();
+    room.act_numbered(ann, 2, &Say("two".into()));
+    room.act_numbered(ann, 3, &Say("three".into()));
+    // One that skips a number is not applied either.
+    room.act_numbered(ann, 5, &Say("five".into()));
+    let texts = |events: Vec<(String, Value)>| {
+        events.into_iter().map(|(_, said)| said["text"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(room.events(bob)), ["one", "two", "three"]);
+    assert_eq!(texts(room.events(ann)), ["one", "two", "three"], "missed events come exactly once");
+}

@@ -1,0 +1,69 @@
+//! Snapshots that are not what they should be are refused and harm nothing.
+
+mod common;
+
+use common::{bare, busy, join};
+use proptest::prelude::*;
+use referee_room::Room;
+use referee_room::prelude::{Game, Tick};
+use referee_room::snapshot::RestoreError;
+
+fn saved() -> (std::sync::Arc<referee_room::Template>, Vec<u8>) {
+    let (template, mut room) = bare(busy);
+    for tick in 1..30 {
+        room.handle(join(tick, "Ann"));
+        room.tick(Tick(tick));
+    }
+    let snapshot = room.snapshot();
+    (template, snapshot)
+}
+
+fn refusal(snapshot: &[u8]) -> RestoreError {
+    let (template, _) = saved();
+    Room::restore(&template, snapshot, [0; 32]).err().expect("it is refused")
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused() {
+    assert_eq!(refusal(b""), RestoreError::NotASnapshot);
+    assert_eq!(refusal(b"hello, world"), RestoreError::NotASnapshot);
+}
+
+#[test]
+fn a_newer_format_is_refused_by_name() {
+    let (_, mut snapshot) = saved();
+    snapshot[4] = 99;
+    assert_eq!(refusal(&snapshot), RestoreError::Newer(99));
+}
+
+#[test]
+fn a_changed_game_is_refused_and_the_types_are_named() {
+    let (_, snapshot) = saved();
+    let (template, _) = bare(|game: &mut Game| {
+        game.replicate::<common::Tally>();
+    });
+    let error = Room::restore(&template, &snapshot, [0; 32]).err().expect("it is refused");
+    assert!(error.to_string().contains("Position"), "{error}");
+}
+
+#[test]
+fn every_cut_is_noticed() {
+    let (template, snapshot) = saved();
+    for end in 0..snapshot.len() {
+        assert!(Room::restore(&template, &snapshot[..end], [0; 32]).is_err(), "cut at {end}");
+    }
+    let mut longer = snapshot;
+    longer.push(0);
+    assert_eq!(refusal(&longer), RestoreError::Trailing(1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn damaged_bytes_never_panic(at: prop::sample::Index, to: u8) {
+        let (template, mut snapshot) = saved();
+        let at = at.index(snapshot.len());
+        snapshot[at] = to;
+        let _ = Room::restore(&template, &snapshot, [0; 32]);
+    }
+}
