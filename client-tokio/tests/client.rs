@@ -102,7 +102,7 @@ impl Link {
         let schema = schema();
         let prelude = Prelude { full: true, tick: Tick(1), ..Prelude::default() };
         let mut out = prelude.encode(Tick(0)).as_slice().to_vec();
-        let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Absolute, &mut out);
+        let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Since, &mut out);
         block.renamed(&[]);
         block.removed(&[]);
         block.removed_components(&[]);

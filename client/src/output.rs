@@ -45,6 +45,16 @@ impl Status {
             Self::Closed => "closed",
         }
     }
+
+    /// Whether a session that stands so may stand so next.
+    pub(crate) fn leads_to(self, next: Self) -> bool {
+        match self {
+            Self::Connecting => next != Self::Reconnecting,
+            Self::Open => matches!(next, Self::Reconnecting | Self::Closed),
+            Self::Reconnecting => next != Self::Connecting,
+            Self::Closed => false,
+        }
+    }
 }
 
 /// A wish of the player: done once, or held.

@@ -203,6 +203,7 @@ impl Session {
 
     fn set_status(&mut self, status: Status, reason: Option<Reason>) {
         if self.status != status || self.reason != reason {
+            assert!(self.status.leads_to(status), "{:?} to {status:?}", self.status);
             self.status = status;
             self.reason.clone_from(&reason);
             self.push_event(Event::Status { status, reason });

@@ -134,10 +134,8 @@ impl Session {
         // What was not sent yet cannot be sent any more, and is worth nothing elsewhere.
         self.outputs.retain(|output| !matches!(output, Output::Send(_)));
         self.connection = Connection::Waiting { until: now + wait };
-        let status = match self.status {
-            Status::Open | Status::Reconnecting => Status::Reconnecting,
-            Status::Connecting | Status::Closed => Status::Connecting,
-        };
+        let was_open = self.status == Status::Open;
+        let status = if was_open { Status::Reconnecting } else { self.status };
         self.set_status(status, Some(reason));
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn full(tick: u64, world: &World) -> Vec<u8> {
 pub(crate) fn state(prelude: Prelude, after: Tick, world: &World) -> Vec<u8> {
     let mut out = prelude.encode(after).as_slice().to_vec();
     let schema = schema();
-    let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Absolute, &mut out);
+    let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Since, &mut out);
     block.renamed(&[]);
     block.removed(&[]);
     block.removed_components(&[]);
