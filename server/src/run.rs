@@ -121,7 +121,7 @@ impl Server {
             store: store.clone(),
         });
         let (stop, stopped) = watch::channel(false);
-        let (hosts, starts) = Hosts::new(house.clone(), count, stopped.clone());
+        let (hosts, starts, door) = Hosts::new(house.clone(), count, stopped.clone());
         let mut threads = vec![];
         let (end, ended) = mpsc::channel();
         for (number, start) in starts.into_iter().enumerate() {
@@ -134,6 +134,7 @@ impl Server {
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 http::serve(listener, config, rooms, store, stopped).await;
+                door.close().await;
                 Ok(())
             })
         };

@@ -26,7 +26,6 @@ const ON_THE_WAY_MS: u64 = 250;
 /// Lives until nobody is in the room, and nobody on the way to it.
 pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
     let directory = &thread.house.directory;
-    directory.take(&place.key);
     loop {
         if place.arrivals.borrow().is_empty() {
             if directory.release(&place.key) {

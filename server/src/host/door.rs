@@ -32,8 +32,8 @@ pub(super) fn upgrade(hosts: &Hosts, upgrade: Upgrade) -> Response {
         Err(error) => return bad_handshake(&error.to_string()),
     };
     let hosts = hosts.clone();
-    // A socket that is refused counts until it is closed.
-    let counted = slot.clone();
+    // A socket that is refused counts until it is closed, and the server's end waits for it.
+    let counted = (slot.clone(), hosts.at_door.upgrade());
     tokio::spawn(async move {
         if let Err((stream, refusal)) = hosts.hear(socket, key, from, slot).await {
             hosts.house.metrics.ended(refusal.code);

@@ -18,13 +18,15 @@ mod live;
 mod thread;
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
 use referee_protocol::{Code, Refusal};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::directory::{Directory, Local, Owner, Ticket};
@@ -34,6 +36,7 @@ use crate::key::RoomKey;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::token::Tokens;
+use crate::transport::websocket::LINGER_MS;
 
 pub(crate) use thread::Command;
 
@@ -69,6 +72,22 @@ pub(crate) struct Hosts {
     /// Sockets whose Hello may be awaited.
     hellos: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    /// Held by every socket at the door.
+    at_door: mpsc::WeakSender<Infallible>,
+}
+
+/// Ends once no socket is at the door any more.
+pub(crate) struct Door {
+    open: mpsc::Sender<Infallible>,
+    left: mpsc::Receiver<Infallible>,
+}
+
+impl Door {
+    /// Lets the sockets at the door take leave. Nobody comes any more.
+    pub(crate) async fn close(mut self) {
+        drop(self.open);
+        let _ = timeout(Duration::from_millis(LINGER_MS), self.left.recv()).await;
+    }
 }
 
 /// A host thread that is to be started.
@@ -85,12 +104,12 @@ impl Start {
 }
 
 impl Hosts {
-    /// The ways to as many threads as there are, and the threads.
+    /// The ways to as many threads as there are, the threads, and the door to all of them.
     pub(crate) fn new(
         house: Arc<House>,
         threads: usize,
         stop: watch::Receiver<bool>,
-    ) -> (Self, Vec<Start>) {
+    ) -> (Self, Vec<Start>, Door) {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..threads).map(|_| mpsc::channel(COMMANDS_MAX)).unzip();
         let hellos = Arc::new(Semaphore::new(house.config.hellos_waiting_max));
@@ -98,7 +117,10 @@ impl Hosts {
             .into_iter()
             .map(|commands| Start { house: house.clone(), commands })
             .collect();
-        (Self { house, threads: senders.into(), hellos, stop }, starts)
+        let (open, left) = mpsc::channel(1);
+        let at_door = open.downgrade();
+        let hosts = Self { house, threads: senders.into(), hellos, stop, at_door };
+        (hosts, starts, Door { open, left })
     }
 
     /// Tells all threads to seal their rooms and end.

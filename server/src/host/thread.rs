@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::live::{Answer, Live};
 use super::{House, actor};
-use crate::directory::Ticket;
+use crate::directory::{Directory, Ticket};
 use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
 use crate::session::Wish;
@@ -147,6 +147,8 @@ impl Thread {
             ticked: Rc::default(),
         });
         self.places.borrow_mut().insert(key.clone(), place.clone());
+        // Before the visitor's ticket goes, so that the directory never finds the room unowned.
+        self.house.directory.take(key);
         tokio::task::spawn_local(actor::life(self.clone(), place));
     }
 

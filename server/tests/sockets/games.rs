@@ -1,0 +1,73 @@
+//! Small games, each for one thing to test.
+#![allow(elided_lifetimes_in_paths, reason = "games are written without them")]
+
+use referee_room::prelude::*;
+
+#[derive(Resource, Replicate, Default)]
+struct Count(u32);
+
+#[derive(Action)]
+struct Press;
+
+#[derive(Action)]
+struct Finish;
+
+/// Counts what is pressed or asked.
+pub(crate) fn count(game: &mut Game) {
+    game.turn_based().spectators(64);
+    game.replicate::<Count>().action::<Press>().action::<Finish>();
+    game.systems(
+        |mut count: ResMut<Count>,
+         presses: Actions<Press>,
+         ends: Actions<Finish>,
+         mut referee: Referee| {
+            count.0 += presses.len() as u32;
+            if !ends.is_empty() {
+                referee.end(count.0);
+            }
+        },
+    );
+    game.on_request(|request: Request, mut count: ResMut<Count>| {
+        count.0 += u32::from(request.method == "POST");
+        count.0
+    });
+}
+
+/// Has one seat.
+pub(crate) fn single(game: &mut Game) {
+    game.turn_based().max_players(1);
+}
+
+/// Panics when told to, or when made with the wrong params.
+pub(crate) fn bomb(game: &mut Game) {
+    game.turn_based().replicate::<Count>().action::<Press>().action::<Finish>();
+    game.on_create(|params: Params| {
+        assert!(params.get("bad").is_none(), "bad params");
+    });
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>, ends: Actions<Finish>| {
+        count.0 += presses.len() as u32;
+        assert!(ends.is_empty(), "boom");
+    });
+}
+
+/// What a screen of noise is: large, and another in every tick.
+#[derive(Resource, Replicate, Default)]
+struct Noise {
+    #[field(max = 4096)]
+    words: Vec<u32>,
+}
+
+/// Sends about 16 KiB to everyone, 60 times a second.
+pub(crate) fn flood(game: &mut Game) {
+    game.realtime(60).replicate::<Noise>().replicate::<Count>();
+    game.systems(|mut noise: ResMut<Noise>, mut count: ResMut<Count>, mut rng: ResMut<Rng>| {
+        noise.words = (0..4096).map(|_| rng.bits() as u32).collect();
+        count.0 += 1;
+    });
+}
+
+/// Counts its own ticks.
+pub(crate) fn ticker(game: &mut Game) {
+    game.realtime(50).replicate::<Count>();
+    game.systems(|mut count: ResMut<Count>| count.0 += 1);
+}

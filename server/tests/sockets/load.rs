@@ -1,0 +1,107 @@
+//! Clients that read slowly, say too little, or too much, while others play.
+
+use std::time::Duration;
+
+use referee_client_tokio::{Client, Code, Received};
+use referee_protocol::frame::Ack;
+use referee_protocol::message::{self, ClientControl};
+
+use crate::site::{Site, counts, end, press, soon, until};
+
+/// The client sees the room go on.
+async fn goes_on(client: &Client) {
+    let before = client.with(|session| session.tick());
+    soon(client.wait_until(|session| session.tick().0 > before.0 + 10)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acknowledges_nothing_is_let_go_while_others_play() {
+    let site = Site::new(|_| {});
+    let player = site.join("flood/a").await;
+    let (mut raw, _) = site.raw_in("flood/a").await;
+    let ping = message::encode(&ClientControl::Ping { nonce: 1 });
+    let metrics = site.metrics();
+    // Not silent: only reading is what it does not do.
+    while metrics.ends(Code::SlowReader) == 0 {
+        let _ = soon(raw.send(&ping)).await;
+        goes_on(&player).await;
+    }
+    assert_eq!(end(&mut raw).await.code, Code::SlowReader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_to_read_and_does_not_fills_its_queue_and_is_let_go() {
+    let site = Site::new(|config| config.send_queue_max_bytes = 4 << 20);
+    let player = site.join("flood/a").await;
+    let (mut raw, _) = site.raw_in("flood/a").await;
+    let metrics = site.metrics();
+    let mut frames = 0;
+    while metrics.ends(Code::SlowReader) == 0 {
+        frames += 4;
+        // It may be let go while it lies.
+        if soon(raw.send(&Ack { frames, event: 0 }.encode())).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until(|| metrics.ends(Code::SlowReader) == 1).await;
+    goes_on(&player).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_is_noticed() {
+    let site = Site::new(|_| {});
+    let player = site.join("count/a").await;
+    let (mut raw, _) = site.raw_in("count/a").await;
+    // Nothing more comes of it, not even an end.
+    assert_eq!(end(&mut raw).await.code, Code::Silent);
+    press(&player);
+    counts(&player, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_that_never_say_hello_hinder_nobody() {
+    let site = Site::new(|_| {});
+    let player = site.join("count/a").await;
+    let mut crowd = vec![];
+    for _ in 0..1000 {
+        crowd.push(site.raw("count/a").await);
+    }
+    let metrics = site.metrics();
+    until(|| metrics.hellos_waiting.get() > 0).await;
+    for count in 1..=50 {
+        press(&player);
+        counts(&player, count).await;
+    }
+    site.join("count/b").await;
+    // Each is let go, in time and with a reason.
+    let last = crowd.last_mut().unwrap();
+    assert_eq!(end(last).await.code, Code::HelloTimeout);
+    drop(crowd);
+    until(|| metrics.hellos_waiting.get() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_hello_have_a_bound() {
+    let site = Site::new(|config| config.hellos_waiting_max = 2);
+    let _waiting = (site.raw("count/a").await, site.raw("count/a").await);
+    let metrics = site.metrics();
+    until(|| metrics.hellos_waiting.get() == 2).await;
+    let mut third = site.raw("count/a").await;
+    assert_eq!(end(&mut third).await.code, Code::Busy);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realtime_room_keeps_its_pace() {
+    let site = Site::new(|_| {});
+    let player = site.join("ticker/a").await;
+    let begun = (tokio::time::Instant::now(), player.with(|session| session.tick()));
+    soon(player.wait_until(|session| session.tick().0 >= begun.1.0 + 50)).await.unwrap();
+    let took = begun.0.elapsed();
+    assert!(took > Duration::from_millis(900), "50 ticks at 50 Hz took only {took:?}");
+    // A client that only reads is sent state all the time, also when nothing changed.
+    let (mut raw, _) = site.raw_in("ticker/a").await;
+    for _ in 0..3 {
+        assert!(matches!(soon(raw.receive()).await, Ok(Received::Frame(_))));
+    }
+}

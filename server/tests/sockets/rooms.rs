@@ -1,0 +1,202 @@
+//! Rooms coming up, going away and coming back.
+
+use referee_client_tokio::{Client, Code, Options, Seat, Status, Value};
+
+use crate::site::{Site, back, counts, end, press, soon, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_visitors_at_once_land_in_one_room() {
+    let site = Site::new(|_| {});
+    for round in 0..5 {
+        let path = format!("count/r{round}");
+        let joins: Vec<_> = (0..20)
+            .map(|_| {
+                let url = site.url(&path);
+                tokio::spawn(async move { Client::connect(&url, Options::default()).await })
+            })
+            .collect();
+        let mut clients = vec![];
+        for join in joins {
+            clients.push(soon(join).await.unwrap().unwrap());
+        }
+        for client in &clients {
+            press(client);
+        }
+        for client in &clients {
+            counts(client, 20).await;
+        }
+    }
+    assert_eq!(site.metrics().rooms_made.get(), 5);
+}
+
+#[tokio::test]
+async fn a_room_goes_away_and_comes_back_where_it_was() {
+    let site = Site::brief();
+    let player = site.join("count/a").await;
+    press(&player);
+    counts(&player, 1).await;
+    soon(player.leave()).await;
+    site.empty().await;
+    let player = site.join("count/a").await;
+    counts(&player, 1).await;
+    assert_eq!(site.metrics().rooms_loaded.get(), 1);
+}
+
+#[tokio::test]
+async fn a_room_in_which_nothing_happened_leaves_nothing() {
+    let mut site = Site::brief();
+    let player = site.join("count/a").await;
+    soon(player.leave()).await;
+    site.http("GET", "count/b/call").await;
+    site.empty().await;
+    site.stop().await;
+    site.start();
+    site.join("count/a").await;
+    assert_eq!(site.http("GET", "count/b/call").await, (200, "0".into()));
+    let metrics = site.metrics();
+    assert_eq!((metrics.rooms_made.get(), metrics.rooms_loaded.get()), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_and_nothing_is_lost_between_going_away_and_coming_back() {
+    let site = Site::new(|config| config.room_grace_ms = 0);
+    for count in 1..=60 {
+        let player = site.join("count/a").await;
+        counts(&player, count - 1).await;
+        press(&player);
+        counts(&player, count).await;
+        // Gone without a word: the next one comes while the room is being saved, or after.
+        drop(player);
+        if count % 4 == 0 {
+            site.empty().await;
+        }
+    }
+    assert!(site.metrics().rooms_loaded.get() >= 14, "each of these times it was loaded again");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_rooms_and_seats() {
+    let mut site = Site::new(|_| {});
+    let first = site.join("count/a").await;
+    let second = site.join("count/a").await;
+    for _ in 0..3 {
+        press(&first);
+    }
+    counts(&second, 3).await;
+    let (mut raw, _) = site.raw_in("count/b").await;
+    let mut silent = site.raw("count/c").await;
+    site.stop().await;
+    assert_eq!(end(&mut raw).await.code, Code::GoingDown);
+    assert_eq!(end(&mut silent).await.code, Code::GoingDown);
+    soon(first.wait_until(|session| session.status() == Status::Reconnecting)).await.unwrap();
+
+    site.start();
+    // The port is another one; clients of a real server come back by themselves.
+    let again = site.join_as("count/a", back(&second)).await;
+    assert_eq!(again.with(|session| session.seat()), Some(Seat(1)));
+    counts(&again, 3).await;
+    let first = site.join_as("count/a", back(&first)).await;
+    assert_eq!(first.with(|session| session.seat()), Some(Seat(0)));
+    press(&first);
+    counts(&again, 4).await;
+}
+
+#[tokio::test]
+async fn an_ended_match_shows_its_result_and_the_next_visit_starts_afresh() {
+    let site = Site::brief();
+    let player = site.join("count/a").await;
+    press(&player);
+    player.send_action("Finish", &Value::Null).unwrap();
+    soon(player.wait_until(|session| session.result() == Some("1"))).await.unwrap();
+    let late = site.join("count/a").await;
+    assert_eq!(late.with(|session| session.result().map(str::to_owned)), Some("1".into()));
+    soon(late.leave()).await;
+    soon(player.leave()).await;
+    site.empty().await;
+    let player = site.join("count/a").await;
+    counts(&player, 0).await;
+    assert_eq!(site.metrics().rooms_loaded.get(), 0);
+}
+
+#[tokio::test]
+async fn requests_bring_a_room_up_and_count_with_those_who_play() {
+    let site = Site::brief();
+    assert_eq!(site.http("POST", "count/a/call").await, (200, "1".into()));
+    let player = site.join("count/a").await;
+    counts(&player, 1).await;
+    assert_eq!(site.http("POST", "count/a/call").await, (200, "2".into()));
+    counts(&player, 2).await;
+    press(&player);
+    counts(&player, 3).await;
+    drop(player);
+    site.empty().await;
+    assert_eq!(site.http("GET", "count/a/call").await, (200, "3".into()));
+    site.empty().await;
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_room_and_harms_nobody_else() {
+    // One thread: the room that fails and the one that does not are neighbours.
+    let site = Site::new(|config| {
+        config.room_grace_ms = 50;
+        config.host_threads = 1;
+    });
+    let neighbour = site.join("count/a").await;
+    let player = site.join("bomb/a").await;
+    press(&player);
+    counts(&player, 1).await;
+    soon(player.leave()).await;
+    let metrics = site.metrics();
+    until(|| metrics.rooms.get() == 1).await;
+
+    let (mut raw, _) = site.raw_in("bomb/a").await;
+    let player = site.join("bomb/a").await;
+    counts(&player, 1).await;
+    press(&player);
+    counts(&player, 2).await;
+    player.send_action("Finish", &Value::Null).unwrap();
+    assert_eq!(end(&mut raw).await.code, Code::Failed);
+    drop(player);
+    press(&neighbour);
+    counts(&neighbour, 1).await;
+    assert!(metrics.rooms_failed.get() >= 1);
+    // What was saved is kept: the room is back as it was then.
+    until(|| metrics.rooms.get() == 1).await;
+    let player = site.join("bomb/a").await;
+    counts(&player, 1).await;
+}
+
+#[tokio::test]
+async fn a_panic_while_a_room_is_made_is_told_and_the_next_try_is_free() {
+    let site = Site::new(|_| {});
+    let mut raw = site.raw("bomb/a").await;
+    let hello = referee_protocol::message::Hello {
+        versions: vec![1],
+        params: Some("{\"bad\":1}".into()),
+        ..referee_protocol::message::Hello::default()
+    };
+    soon(raw.send(&crate::site::said(hello))).await.unwrap();
+    assert_eq!(end(&mut raw).await.code, Code::Failed);
+    site.join("bomb/a").await;
+}
+
+#[tokio::test]
+async fn rooms_have_limits() {
+    let site = Site::new(|config| config.rooms_max = 2);
+    let _held = (site.join("count/a").await, site.join("count/b").await);
+    let mut raw = site.raw("count/c").await;
+    soon(raw.send(&crate::site::hello())).await.unwrap();
+    let refusal = end(&mut raw).await;
+    assert_eq!(refusal.code, Code::Busy);
+    assert!(refusal.retry_after_ms.is_some());
+    site.join("count/a").await;
+
+    let site = Site::new(|config| {
+        config.new_rooms_burst = 2;
+        config.new_rooms_per_second = 1;
+    });
+    let _held = (site.join("count/a").await, site.join("count/b").await);
+    let (status, body) = site.http("GET", "count/c/call").await;
+    assert!(status >= 400 && body.contains("room_rate"), "{status} {body}");
+    site.join("count/a").await;
+}
