@@ -32,7 +32,7 @@ export function scene(name, body) {
     const scene = await Scene.open(name);
     try {
       await body(scene);
-      assert.deepEqual(scene.complaints, [], 'no page may complain');
+      assert.equal(scene.complaints.length, 0, 'no page may complain');
     } catch (error) {
       await scene.report();
       throw error;

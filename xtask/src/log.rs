@@ -16,6 +16,9 @@ const TAIL_LINES: usize = 120;
 /// A step that takes longer says so each time this has passed.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
+/// So many characters of a command line are shown with its failure.
+const SHORT_CHARS: usize = 80;
+
 /// Where the output of a step goes.
 pub(crate) enum Log {
     /// Straight to the person who looks on.
@@ -46,7 +49,7 @@ impl Log {
         let program = command.get_program().to_string_lossy().into_owned();
         let status =
             command.status().map_err(|error| format!("cannot start {program}: {error}"))?;
-        if status.success() { Ok(()) } else { Err(format!("`{line}`: {status}").into()) }
+        if status.success() { Ok(()) } else { Err(format!("`{}`: {status}", short(&line)).into()) }
     }
 
     /// Adds a line of our own. It is not for terminals: there the programs speak for themselves.
@@ -93,6 +96,14 @@ pub(crate) fn timed<T>(
         result
     });
     (result, started.elapsed())
+}
+
+/// Enough of a command line to know it again.
+fn short(line: &str) -> String {
+    match line.char_indices().nth(SHORT_CHARS) {
+        Some((end, _)) => format!("{} ..", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 fn command_line(command: &Command) -> String {
