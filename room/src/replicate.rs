@@ -10,6 +10,7 @@ mod frames;
 mod group;
 mod links;
 mod names;
+mod renames;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(crate) struct Replication {
 
 /// What an entity shows to one group.
 type Shown = Vec<(u16, Vec<u32>)>;
+/// What each group that sees an entity calls it.
+type Called = BTreeMap<Group, WireId>;
 
 impl Replication {
     pub(crate) fn new(template: &Arc<Template>, game: &Game) -> Self {
@@ -148,14 +151,14 @@ impl Replication {
         for id in &dirty {
             let (view, outside) = view_of(game, *id);
             clamped += outside;
-            let shown_to = view.keys().copied().collect();
+            let before = self.names.called(*id);
             if *id != ROOM {
-                self.names.show(*id, &shown_to, &self.links);
+                self.names.show(*id, &view.keys().copied().collect(), &self.links);
             }
-            views.insert(*id, (shown_to, view));
+            views.insert(*id, (before, view));
         }
-        for (id, (shown_to, view)) in views {
-            self.update_entity(game, id, &shown_to, view, tick);
+        for (id, (before, view)) in views {
+            self.update_entity(game, id, &before, view, tick);
         }
         clamped
     }
@@ -164,13 +167,15 @@ impl Replication {
         &mut self,
         game: &Game,
         id: u32,
-        shown_to: &BTreeSet<Group>,
+        before: &Called,
         view: BTreeMap<Group, Shown>,
         tick: Tick,
     ) {
+        let after = self.names.called(id);
+        let same_as = |group: &Group| renames::wider(*group, &after, &self.links);
         for (group, state) in &mut self.groups {
-            if !shown_to.contains(group) {
-                state.leave(id, tick);
+            if !view.contains_key(group) {
+                state.leave(id, same_as(group), tick);
             }
         }
         let mut refers = false;
@@ -184,13 +189,17 @@ impl Replication {
                         .expect("our own words follow their type");
                 }
             }
-            let name = if id == ROOM { WireId::ROOM } else { self.names.of(id, group) };
-            self.groups.entry(group).or_default().show(id, name, shown, tick);
+            let name = after.get(&group).copied().unwrap_or(WireId::ROOM);
+            let was = renames::wider(group, before, &self.links);
+            self.groups.entry(group).or_default().show(id, name, was, shown, tick);
         }
         if refers {
             self.referrers.insert(id);
         } else {
             self.referrers.remove(&id);
+        }
+        if *before != after {
+            self.rename_for_seats(before, &after);
         }
     }
 

@@ -90,10 +90,29 @@ impl GroupState {
         self.members.is_empty() && self.removals.back().is_none_or(|last| last.tick < now)
     }
 
-    /// An entity shows this to the group from now on.
-    pub(super) fn show(&mut self, id: u32, name: WireId, shown: Shown, tick: Tick) {
+    /// Whether the next block tells that an entity has another name.
+    pub(super) fn renamed_to(&self, old: WireId, new: WireId) -> bool {
+        self.renamed.contains(&(old, new))
+    }
+
+    /// The next block tells that an entity this group does not show has another name.
+    pub(super) fn renamed_elsewhere(&mut self, old: WireId, new: WireId) {
+        self.renamed.push((old, new));
+    }
+
+    /// An entity shows this to the group from now on. `was` is what the members called it so far
+    /// through a wider group.
+    pub(super) fn show(
+        &mut self,
+        id: u32,
+        name: WireId,
+        was: Option<WireId>,
+        shown: Shown,
+        tick: Tick,
+    ) {
         match self.names.get(&id).copied() {
             None => {
+                self.renamed.extend(was.filter(|was| *was != name).map(|was| (was, name)));
                 let member = Member { id, entered: tick, components: BTreeMap::new() };
                 self.members.insert(name, member);
                 self.names.insert(id, name);
@@ -152,12 +171,17 @@ impl GroupState {
         self.remember(Removal { tick, name: old, component: None });
     }
 
-    /// An entity is out of the group's view.
-    pub(super) fn leave(&mut self, id: u32, tick: Tick) {
+    /// An entity is out of the group's view. `stays` is what the members call it from now on through
+    /// a wider group.
+    pub(super) fn leave(&mut self, id: u32, stays: Option<WireId>, tick: Tick) {
         let Some(name) = self.names.remove(&id) else { return };
         self.members.remove(&name);
-        self.removed.insert(name);
         self.remember(Removal { tick, name, component: None });
+        let new = stays.unwrap_or(name);
+        if new != name {
+            self.renamed.push((name, new));
+        }
+        self.removed.insert(new);
     }
 
     fn remember(&mut self, removal: Removal) {

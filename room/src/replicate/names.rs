@@ -12,6 +12,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng};
 use referee_protocol::{Group, WireId};
 
+use super::Called;
 use super::links::Links;
 
 /// Random bits of a name.
@@ -58,7 +59,7 @@ impl Space {
 }
 
 /// One space: its generator and the names in use.
-struct Names1 {
+struct SpaceNames {
     rng: ChaCha8Rng,
     used: BTreeSet<WireId>,
 }
@@ -67,7 +68,7 @@ struct Names1 {
 #[derive(Default)]
 pub(super) struct Names {
     secret: [u8; 32],
-    spaces: BTreeMap<Space, Names1>,
+    spaces: BTreeMap<Space, SpaceNames>,
     /// For each entity its own names, and the space by whose name each group calls it.
     entities: BTreeMap<u32, Entry>,
 }
@@ -93,6 +94,13 @@ impl Names {
         };
         let space = entry.called.get(&group).copied().or_else(wider);
         space.and_then(|space| entry.own.get(&space)).copied().unwrap_or(WireId(0))
+    }
+
+    /// What each group that sees an entity calls it.
+    pub(super) fn called(&self, id: u32) -> Called {
+        let Some(entry) = self.entities.get(&id) else { return Called::new() };
+        let name = |space| entry.own.get(space).copied();
+        entry.called.iter().filter_map(|(group, space)| Some((*group, name(space)?))).collect()
     }
 
     /// An entity is shown to these groups from now on: gives it the names it needs and takes the
@@ -126,7 +134,7 @@ impl Names {
         let names = self.spaces.entry(space).or_insert_with(|| {
             let mut rng = ChaCha8Rng::from_seed(secret);
             rng.set_stream(space.stream());
-            Names1 { rng, used: BTreeSet::new() }
+            SpaceNames { rng, used: BTreeSet::new() }
         });
         let (mark, width) = space.mark();
         loop {

@@ -1,0 +1,42 @@
+//! Renames: an entity that goes from one group to another is no new one to a client that sees both.
+//!
+//! Where all members of a group see a wider one as well, the group's own block tells the new name,
+//! once for all. Where only some clients see both groups, each of them is told in its own player's
+//! block: a shared one would tell the others that the entity is seen elsewhere.
+
+use referee_protocol::{Group, WireId};
+
+use super::links::Links;
+use super::{Called, Replication};
+
+/// What the members of a group call an entity through a group that all of them see as well.
+pub(super) fn wider(group: Group, called: &Called, links: &Links) -> Option<WireId> {
+    if group == Group::Everyone {
+        return None;
+    }
+    if let Some(name) = called.get(&Group::Everyone) {
+        return Some(*name);
+    }
+    let Group::Player(seat) = group else { return None };
+    let team = |other: &&Group| matches!(other, Group::Team(_)) && links.sees(seat, **other);
+    called.keys().find(team).and_then(|team| called.get(team)).copied()
+}
+
+impl Replication {
+    /// Tells the seats whose clients keep seeing an entity, by groups that do not tell it themselves.
+    pub(super) fn rename_for_seats(&mut self, before: &Called, after: &Called) {
+        if before.is_empty() || after.is_empty() {
+            return;
+        }
+        for (seat, line) in &self.links.seats {
+            let name = |called: &Called| line.groups.iter().find_map(|g| called.get(g).copied());
+            let (Some(old), Some(new)) = (name(before), name(after)) else { continue };
+            let told = |group: &Group| {
+                self.groups.get(group).is_some_and(|state| state.renamed_to(old, new))
+            };
+            if old != new && !line.groups.iter().any(told) {
+                self.groups.entry(Group::Player(*seat)).or_default().renamed_elsewhere(old, new);
+            }
+        }
+    }
+}

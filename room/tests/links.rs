@@ -1,0 +1,162 @@
+//! Links: what is in flight, what a client that fell behind gets, and what a returning one gets.
+
+mod common;
+
+use common::{Say, Stick, bare, busy, join};
+use referee_protocol::frame::{Ack, Lane, split};
+use referee_protocol::{LinkId, Replica, SessionId};
+use referee_room::entry::Entry;
+use referee_room::output::Output;
+use referee_room::prelude::*;
+use referee_room::room::Link;
+use referee_room::testkit::TestRoom;
+use referee_room::{Room, Template};
+
+/// Ticks once and gives the state frames sent to link 1.
+fn tick(room: &mut Room, template: &Template, replica: &mut Replica) -> usize {
+    let at = Tick(room.info().tick.0 + 1);
+    room.tick(at);
+    drain(room, template, replica)
+}
+
+fn drain(room: &mut Room, template: &Template, replica: &mut Replica) -> usize {
+    let mut frames = 0;
+    while let Some(output) = room.poll_output() {
+        let Output::Send { link: LinkId(1), frame } = output else { continue };
+        let bytes = frame.to_vec();
+        if let Ok((Lane::State, body)) = split(&bytes) {
+            replica.apply(template.schema(), body).unwrap();
+            frames += 1;
+        }
+    }
+    frames
+}
+
+/// A realtime room in which something changes in every tick.
+fn moving() -> (std::sync::Arc<Template>, Room, Replica) {
+    let (template, mut room) = bare(|game: &mut Game| {
+        busy(game);
+        game.systems(|mut all: Query<&mut common::Position>| {
+            all.iter_mut().for_each(|mut at| at.x = (at.x + 0.5) % 90.0);
+        });
+    });
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.handle(join(1, "Ann"));
+    (template, room, Replica::default())
+}
+
+#[test]
+fn at_most_four_frames_are_in_flight_and_then_the_newest_comes_at_once() {
+    let (template, mut room, mut replica) = moving();
+    let sent: Vec<usize> = (0..10).map(|_| tick(&mut room, &template, &mut replica)).collect();
+    assert_eq!(sent, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]);
+    let behind = replica.tick();
+    room.link(LinkId(1), Link::Ack(Ack { frames: 4, event: 0 }));
+    assert_eq!(drain(&mut room, &template, &mut replica), 1, "without a tick");
+    assert!(replica.tick() > behind);
+    assert_eq!(replica.tick(), room.info().tick);
+
+    // It is what a client that was never behind knows.
+    room.link(LinkId(1), Link::Close);
+    room.link(LinkId(1), Link::Open { session: SessionId(9), resume: None });
+    room.handle(Entry::Resume { session: SessionId(9), seat: Seat(0), generation: 1 });
+    let mut fresh = Replica::default();
+    tick(&mut room, &template, &mut fresh);
+    assert_eq!(fresh.tick(), room.info().tick);
+}
+
+#[test]
+fn all_clients_in_step_get_the_same_bytes() {
+    let mut room = TestRoom::new(busy);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    room.run_ticks(2);
+    let from = (room.frames(ann).len(), room.frames(bob).len());
+    room.input(ann, &Stick { x: Axis(1.0), fire: true, ..Stick::default() });
+    room.run_ticks(10);
+    let bodies = |player, from: usize| -> Vec<Vec<u8>> {
+        let frames: &[Vec<u8>] = &room.frames(player)[from..];
+        let blocks = |frame: &Vec<u8>| {
+            let mut rest = &frame[1..]; // the prelude is each client's own
+            referee_protocol::frame::Prelude::decode(&mut rest, Tick(0)).unwrap();
+            rest.to_vec()
+        };
+        frames.iter().map(blocks).collect()
+    };
+    assert_eq!(bodies(ann, from.0), bodies(bob, from.1));
+}
+
+#[test]
+fn a_returning_client_gets_only_what_changed() {
+    let mut room = TestRoom::new(busy);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    for _ in 0..6 {
+        room.join("filler");
+    }
+    let full = room.frames(ann)[0].len().max(room.frames(bob)[0].len());
+    room.cut(ann);
+    room.drop_connection(ann);
+    room.act(bob, Say("meanwhile".into()));
+    let before = room.frames(ann).len();
+    room.resume(ann).unwrap();
+    let frames = &room.frames(ann)[before..];
+    let state = frames.iter().find(|frame| frame[0] == Lane::State as u8).unwrap();
+    assert_eq!(state[1] & 1, 0, "it is no full frame");
+    assert!(state.len() < full, "{} bytes against {full}", state.len());
+    assert_eq!(room.events(ann).len(), 1);
+    assert_eq!(room.seen_on_entities(ann, "Player").len(), 8);
+}
+
+#[test]
+fn after_a_restart_everything_is_sent_anew() {
+    let mut room = TestRoom::new(busy);
+    let ann = room.join("Ann");
+    room.restart();
+    let before = room.frames(ann).len();
+    room.resume(ann).expect("the seat outlives the restart");
+    assert_eq!(room.frames(ann)[before][1] & 1, 1, "a full frame");
+    assert_eq!(room.seen_on_entities(ann, "Player").len(), 1);
+}
+
+#[test]
+fn events_come_before_the_state_of_their_tick_and_in_order() {
+    let mut room = TestRoom::new(busy);
+    let ann = room.join("Ann");
+    let before = room.frames(ann).len();
+    room.act(ann, Say("one".into()));
+    let lanes: Vec<u8> = room.frames(ann)[before..].iter().map(|frame| frame[0]).collect();
+    assert_eq!(lanes, [Lane::Events as u8, Lane::State as u8]);
+}
+
+#[test]
+fn a_quiet_realtime_room_still_says_so_five_times_a_second() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.realtime(20);
+    });
+    let ann = room.join("Ann");
+    let before = room.frames(ann).len();
+    room.run(Duration::from_secs(2));
+    let frames = &room.frames(ann)[before..];
+    assert_eq!(frames.len(), 10);
+    assert!(frames.iter().all(|frame| frame.len() <= 4), "only a prelude");
+}
+
+#[test]
+fn an_action_is_acknowledged_though_it_changed_nothing() {
+    let (template, mut room, mut replica) = moving();
+    let def = &template.schema().actions[1];
+    tick(&mut room, &template, &mut replica);
+    let payload = referee_protocol::frame::Payload::from_words(1, &def.ty, &[50]);
+    room.handle(Entry::Action { seat: Seat(0), number: 1, payload });
+    room.tick(Tick(room.info().tick.0 + 1));
+    let mut acknowledged = None;
+    while let Some(output) = room.poll_output() {
+        if let Output::Send { frame, .. } = output {
+            let bytes = frame.to_vec();
+            let after = replica.tick();
+            let prelude =
+                referee_protocol::frame::Prelude::decode(&mut &bytes[1..], after).unwrap();
+            acknowledged = prelude.action;
+        }
+    }
+    assert_eq!(acknowledged, Some(1));
+}

@@ -1,0 +1,136 @@
+//! Mistakes in a game are found at start-up, and named.
+
+use referee_room::prelude::*;
+use referee_room::{GameError, Template};
+
+#[derive(Resource, Replicate, Default)]
+struct Score(u32);
+
+#[derive(Resource, Replicate)]
+struct NoDefault(u32);
+
+#[derive(Component, Replicate)]
+struct Name(String);
+
+#[derive(Component, Replicate)]
+struct Speed(#[field(range = 0.0..=1.0)] f32);
+
+#[derive(Component, Default)]
+struct Forgotten;
+
+#[derive(Action)]
+struct Act;
+
+#[derive(Component, Replicate)]
+#[component(on_add = hooked)]
+struct Hooked;
+
+fn hooked(_: bevy_ecs::world::DeferredWorld<'_>, _: bevy_ecs::lifecycle::HookContext) {}
+
+mod other {
+    use referee_room::prelude::*;
+    #[derive(Resource, Replicate, Default)]
+    pub(super) struct Score(u32);
+}
+
+fn problem(game: fn(&mut Game)) -> String {
+    let error: GameError = Template::new("shop", game).err().expect("the game has a mistake");
+    assert!(error.to_string().starts_with("the game shop cannot be hosted:"));
+    error.problems.join("; ")
+}
+
+#[test]
+fn what_a_system_uses_must_be_registered() {
+    let text = problem(|game| {
+        game.systems(|things: Query<&Forgotten>| {
+            let _ = things.iter().count();
+        });
+    });
+    assert!(text.contains("Forgotten") && text.contains(".keep::<Forgotten>()"), "{text}");
+    let text = problem(|game| {
+        game.systems(|acts: Actions<Act>| {
+            let _ = acts.len();
+        });
+    });
+    assert!(text.contains(".action::<Act>()"), "{text}");
+}
+
+#[test]
+fn types_are_complete() {
+    let text = problem(|game| {
+        let _ = game.replicate::<Name>();
+    });
+    assert!(text.starts_with("Name: ") && text.contains("#[field(max = ..)]"), "{text}");
+    let text = problem(|game| {
+        let _ = game.replicate::<Speed>();
+    });
+    assert!(text.starts_with("Speed: ") && text.contains("step"), "{text}");
+    let text = problem(|game| {
+        let _ = game.replicate::<NoDefault>();
+    });
+    assert!(text.starts_with("NoDefault: ") && text.contains("Default"), "{text}");
+    let text = problem(|game| {
+        let _ = game.replicate::<Hooked>();
+    });
+    assert!(text.starts_with("Hooked: ") && text.contains("hooks of its own"), "{text}");
+}
+
+#[test]
+fn a_type_is_registered_once_and_names_are_unique() {
+    let text = problem(|game| {
+        let _ = game.replicate::<Score>().keep::<Score>();
+    });
+    assert!(text.contains("Score: it is registered twice"), "{text}");
+    let text = problem(|game| {
+        let _ = game.replicate::<Score>().replicate::<other::Score>();
+    });
+    assert!(text.contains("2 types of this name"), "{text}");
+}
+
+#[test]
+fn numbers_lie_within_their_bounds() {
+    assert!(
+        problem(|game| {
+            let _ = game.realtime(1000);
+        })
+        .contains("1 to 240")
+    );
+    assert!(
+        problem(|game| {
+            let _ = game.players(0..=9999);
+        })
+        .contains("4096")
+    );
+    assert!(
+        problem(|game| {
+            let _ = game.realtime(30).rate(40..=60);
+        })
+        .contains("realtime(30)")
+    );
+    assert!(
+        problem(|game| {
+            let _ = game.players(2..=4).seats(9);
+        })
+        .contains("players(2..=4)")
+    );
+}
+
+#[test]
+fn the_order_of_systems_is_total() {
+    let text = problem(|game| {
+        game.replicate::<Score>();
+        game.systems((
+            (|mut score: ResMut<Score>| score.0 += 1, |mut score: ResMut<Score>| score.0 *= 2),
+            || {},
+        ));
+    });
+    assert!(text.contains("order") && text.contains("Score"), "{text}");
+}
+
+#[test]
+fn several_problems_are_told_at_once() {
+    let text = problem(|game| {
+        let _ = game.replicate::<Name>().replicate::<Speed>().realtime(0);
+    });
+    assert_eq!(text.matches("; ").count(), 2, "{text}");
+}
