@@ -25,7 +25,7 @@ fn drain(room: &mut Room, template: &Template, replica: &mut Replica) -> usize {
         let Output::Send { link: LinkId(1), frame } = output else { continue };
         let bytes = frame.to_vec();
         if let Ok((Lane::State, body)) = split(&bytes) {
-            replica.apply(template.schema(), body).unwrap();
+            replica.apply(template.schema(), body).expect("good state");
             frames += 1;
         }
     }

@@ -158,7 +158,7 @@ fn count(
 pub fn bare(game: impl Fn(&mut Game) + Send + Sync + 'static) -> (Arc<Template>, Room) {
     let template = Template::new("test", game).unwrap_or_else(|e| panic!("{e}"));
     let create = Create { params: vec![], seed: [3; 32], build: String::new() };
-    let room = Room::create(&template, &create).unwrap();
+    let room = Room::create(&template, &create).expect("the game creates its room");
     (template, room)
 }
 
