@@ -1,2 +1,16 @@
 //! Every example game on one server.
-fn main() {}
+
+fn main() -> referee::Result {
+    referee::run(|server| {
+        server
+            .game("counter", counter::counter)
+            .title("Counter")
+            .describe("One button and one number, the same for everybody.")
+            .page(counter::PAGE);
+        server
+            .game("tic-tac-toe", tic_tac_toe::tic_tac_toe)
+            .title("Tic-tac-toe")
+            .describe("Three in a row. Two play, the others watch.")
+            .page(tic_tac_toe::PAGE);
+    })
+}

@@ -81,12 +81,20 @@ fn opening(document: &str, tag: &str, from: usize) -> Option<(usize, usize)> {
 /// what it draws itself. A script that somebody's text smuggled into a page is none of those.
 fn policy(document: &str) -> HeaderValue {
     let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
+    let mut handlers = Vec::new();
     let mut from = 0;
-    while let Some((_, begin)) = opening(document, "<script", from) {
+    while let Some((tag, begin)) = opening(document, "<script", from) {
+        handlers.extend(handlers_in(&document[from..tag]));
         let Some(len) = closing(&document[begin..]) else { break };
-        let hash = Sha256::digest(&document.as_bytes()[begin..begin + len]);
-        let _ = write!(scripts, " 'sha256-{}'", base64(&hash));
+        let _ = write!(scripts, " {}", source_of(&document[begin..begin + len]));
         from = begin + len;
+    }
+    handlers.extend(handlers_in(&document[from..]));
+    if !handlers.is_empty() {
+        scripts.push_str(" 'unsafe-hashes'");
+    }
+    for handler in handlers {
+        let _ = write!(scripts, " {}", source_of(&handler));
     }
     let policy = format!(
         "default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; \
@@ -95,6 +103,40 @@ fn policy(document: &str) -> HeaderValue {
          form-action 'self'; frame-ancestors 'self'"
     );
     HeaderValue::try_from(policy).expect("hashes and plain text are a header's text")
+}
+
+/// How a policy names a script.
+fn source_of(script: &str) -> String {
+    format!("'sha256-{}'", base64(&Sha256::digest(script.as_bytes())))
+}
+
+/// The scripts of the ` onclick=".."` and the like in a stretch of HTML. Text that only looks like
+/// one allows what stands in the page anyway.
+fn handlers_in(html: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = html;
+    while let Some((before, after)) = rest.split_once('=') {
+        rest = after;
+        let name = before.trim_end().rsplit(|c: char| c.is_ascii_whitespace()).next();
+        let is_handler = name.is_some_and(|name| {
+            let name = name.to_ascii_lowercase();
+            name.len() > 2 && name.starts_with("on") && name.bytes().all(|b| b.is_ascii_lowercase())
+        });
+        let after = after.trim_start();
+        let quote = after.chars().next().filter(|quote| is_handler && "\"'".contains(*quote));
+        if let Some((script, behind)) = quote.and_then(|quote| after[1..].split_once(quote)) {
+            found.push(unescape(script));
+            rest = behind;
+        }
+    }
+    found
+}
+
+/// An attribute's text, as the browser reads it; of the named characters only those that a script
+/// in an attribute needs.
+fn unescape(text: &str) -> String {
+    let pairs = [("&quot;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 fn closing(text: &str) -> Option<usize> {
@@ -149,6 +191,16 @@ mod tests {
             "{policy}"
         );
         assert!(!policy.contains("script-src 'self' 'unsafe-inline'"));
+    }
+
+    #[test]
+    fn handlers_in_tags_are_scripts_as_well() {
+        let html = r#"<a onclick="go(&quot;x&quot;)" href="/?on=1"><b data-on='x' ONLOAD = 'a=1'>"#;
+        assert_eq!(handlers_in(html), ["go(\"x\")", "a=1"]);
+        let page = Page::new(html, None);
+        assert!(page.policy.to_str().unwrap().contains("'unsafe-hashes' 'sha256-"));
+        let without = Page::new("<script>a.onclick=\"x\"</script>", None);
+        assert!(!without.policy.to_str().unwrap().contains("unsafe-hashes"));
     }
 
     #[test]
