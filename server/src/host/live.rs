@@ -132,12 +132,24 @@ impl Live {
         for session in live.room.sessions() {
             live.enter(Entry::Drop { session }, 0);
         }
+        if info.hz.is_none() && info.tick > Tick(0) {
+            live.tick_now();
+        }
         live
     }
 
-    /// Whether the game failed: the room is over.
-    pub(crate) fn failed(&self) -> bool {
+    /// Whether the game failed: the room is over, also for those who came since.
+    pub(crate) fn failed(&mut self) -> bool {
+        if self.failed {
+            self.dismiss(&self.failure());
+        }
         self.failed
+    }
+
+    fn failure(&self) -> Refusal {
+        let text =
+            format!("the game {} failed in this match; what was saved is kept", self.key.game);
+        Refusal::new(Code::Failed, text)
     }
 
     /// Whether something happened after which the room's next turn may be due earlier.
@@ -166,9 +178,8 @@ impl Live {
         let running = catch_unwind(AssertUnwindSafe(|| self.room.running().map(str::to_owned)));
         let running = running.ok().flatten().unwrap_or_else(|| "the room itself".to_owned());
         tracing::error!(room = %self.key, %running, panic, "a game panicked; its room has ended");
-        let text =
-            format!("the game {} failed in this match; what was saved is kept", self.key.game);
-        self.dismiss(&Refusal::new(Code::Failed, text));
+        self.dismiss(&self.failure());
+        self.save_now();
     }
 
     /// Ends every connection and request.
@@ -194,7 +205,7 @@ impl Live {
     pub(crate) fn turn(&mut self) -> Next {
         let begun = Instant::now();
         self.hand_out();
-        loop {
+        while !self.failed {
             let now = Instant::now();
             let last = self.room.info().tick;
             let (reached, slips) = self.clock.now(now, last);
@@ -211,6 +222,7 @@ impl Live {
             }
             self.tick(due);
         }
+        Next::Never
     }
 
     fn tick(&mut self, at: Tick) {
@@ -221,16 +233,30 @@ impl Live {
         if std::mem::take(&mut self.paused) {
             self.ticked.notify_waiters();
         }
-        self.hand_out();
-        self.announce();
+        if !self.failed {
+            self.hand_out();
+        }
+        if !self.failed {
+            self.announce();
+        }
+    }
+
+    /// Runs one tick at the present time. A turn-based room that comes back begins with it: time
+    /// went on without it, but not for those who held seats, and what was due meanwhile is due now,
+    /// once, however long it was away.
+    fn tick_now(&mut self) {
+        let last = self.room.info().tick;
+        let (reached, _) = self.clock.now(Instant::now(), last);
+        self.tick(Tick(reached.0.max(last.0 + 1)));
     }
 
     /// Saves the room as a planned stop does: sealed, so that nothing of its last tick is lost.
     pub(crate) fn seal(&mut self) {
+        if self.failed {
+            return;
+        }
         self.enter(Entry::Seal, 0);
-        let last = self.room.info().tick;
-        let (reached, _) = self.clock.now(Instant::now(), last);
-        self.tick(Tick(reached.0.max(last.0 + 1)));
+        self.tick_now();
         self.save_now();
     }
 
@@ -244,7 +270,8 @@ impl Live {
     /// Saves the newest snapshot, if the room is worth keeping.
     pub(crate) fn save_now(&mut self) {
         let Some(snapshot) = self.unsaved.take() else { return };
-        if self.failed || !self.room.info().lasting {
+        // A room that failed since has not made it worse.
+        if !self.failed && !self.room.info().lasting {
             return;
         }
         self.saved = Some(Instant::now());

@@ -92,16 +92,23 @@ fn key() -> RoomKey {
 }
 
 fn live(site: &Site) -> Live {
-    let template = site.house.games[&key().game].template.clone();
     let create = Create { params: vec![], seed: [1; 32], build: String::new() };
-    let room = Room::create(&template, &create).unwrap();
+    let room = Room::create(&template(site), &create).unwrap();
+    live_with(site, room, 1, unix_ms())
+}
+
+fn template(site: &Site) -> Arc<Template> {
+    site.house.games[&key().game].template.clone()
+}
+
+fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Live {
     Live::new(Parts {
         house: site.house.clone(),
         key: key(),
-        template,
+        template: template(site),
         room,
-        incarnation: Incarnation(1),
-        created_unix_ms: unix_ms(),
+        incarnation: Incarnation(incarnation),
+        created_unix_ms,
         ticked: Rc::default(),
     })
 }
@@ -394,4 +401,31 @@ fn requests_have_a_bound() {
     live.ask(request.clone(), first);
     live.ask(request, second);
     assert_eq!(second_answer.try_recv().unwrap().unwrap_err().code, Code::Busy);
+}
+
+#[test]
+fn seats_outlast_the_time_in_which_their_room_is_not_loaded() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, wire) = come(&mut live, wish());
+    let token = welcomed(&wire).token.unwrap();
+    live.message(link, &action(1, 0));
+    live.turn();
+    live.gone(link);
+    live.turn();
+    live.seal();
+    let stored = site.house.store.load(&key()).unwrap().unwrap();
+    drop(live);
+
+    // Long after the seat's grace would have passed, had the room been loaded.
+    let room = Room::restore(&template(&site), &stored.snapshot, [2; 32]).unwrap();
+    let hour_ms = 3_600_000;
+    let mut live = live_with(&site, room, 2, stored.created_unix_ms - hour_ms);
+    let (_, _watcher) = come(&mut live, Wish { watch: true, ..wish() });
+    live.turn();
+    let claim = site.house.tokens.check(&key(), &token);
+    let (_, wire) = come(&mut live, Wish { claim, ..wish() });
+    let welcome = welcomed(&wire);
+    assert_eq!((welcome.resumed, welcome.seat), (true, Some(Seat(0))));
+    assert!(welcome.tick.0 >= hour_ms, "time has gone on");
 }
