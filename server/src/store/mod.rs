@@ -167,7 +167,13 @@ impl Store {
     }
 
     fn push(&self, key: RoomKey, change: Change) -> bool {
-        let queued = self.shared.queue().push(key, change);
+        let mut queue = self.shared.queue();
+        let queued = queue.push(key.clone(), change);
+        let first_refused = !queued && queue.refused == 1;
+        drop(queue);
+        if first_refused {
+            tracing::error!(room = %key, "too much waits for the disk; a room was not saved");
+        }
         self.shared.work.notify_one();
         queued
     }
@@ -228,14 +234,16 @@ impl Store {
         self.token_key
     }
 
-    /// Whether the last write worked.
+    /// Whether the last write worked, and everything that was saved found room.
     ///
     /// # Errors
     /// What is wrong, in one line.
     pub fn healthy(&self) -> Result<(), String> {
-        match &self.shared.queue().failing {
-            None => Ok(()),
+        let queue = self.shared.queue();
+        match &queue.failing {
             Some(why) => Err(format!("the store cannot be written: {why}")),
+            None if queue.refused > 0 => Err("too much waits for the disk".to_owned()),
+            None => Ok(()),
         }
     }
 

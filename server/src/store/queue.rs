@@ -55,6 +55,8 @@ pub(super) struct Queue {
     writing: Changes,
     bytes: usize,
     max_bytes: usize,
+    /// Changes refused for want of room since the last batch was written.
+    pub(super) refused: u64,
     /// Changes queued so far.
     pub(super) accepted: u64,
     /// The next number to give out, and the end of what is reserved on disk.
@@ -77,6 +79,7 @@ impl Queue {
             writing: Changes::new(),
             bytes: 0,
             max_bytes,
+            refused: 0,
             accepted: 0,
             next_number: first_number,
             numbers_end: first_number,
@@ -94,7 +97,9 @@ impl Queue {
     pub(super) fn push(&mut self, key: RoomKey, change: Change) -> bool {
         let freed = self.waiting.get(&key).map_or(0, |old| old.bytes());
         let bytes = self.bytes - freed + change.bytes();
-        if self.closing || (bytes > self.max_bytes && self.bytes > freed) {
+        let full = bytes > self.max_bytes && self.bytes > freed;
+        if full || self.closing {
+            self.refused += u64::from(full);
             return false;
         }
         self.bytes = bytes;
@@ -159,6 +164,7 @@ impl Queue {
         if batch.sweep && swept_all {
             self.sweep_at = now + SWEEP_EVERY;
         }
+        self.refused = 0;
         self.retry_at = None;
         self.retry_after = RETRY_FIRST;
         self.failing.take().is_some()
@@ -208,7 +214,7 @@ mod tests {
         assert!(queue.push(key("a"), save(700)));
         assert!(queue.push(key("a"), save(800)), "takes the place of the older one");
         assert!(!queue.push(key("b"), save(700)), "no room for two");
-        assert_eq!((queue.len(), queue.bytes), (1, 928));
+        assert_eq!((queue.len(), queue.bytes, queue.refused), (1, 928, 1));
         let batch = queue.take(now);
         assert!(!queue.push(key("b"), save(700)), "what is being written counts");
         queue.done(&batch, true, now);
