@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use referee_protocol::{LinkId, Refusal};
+use referee_protocol::{Code, LinkId, Refusal};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
@@ -149,7 +150,26 @@ impl Thread {
         self.places.borrow_mut().insert(key.clone(), place.clone());
         // Before the visitor's ticket goes, so that the directory never finds the room unowned.
         self.house.directory.take(key);
-        tokio::task::spawn_local(actor::life(self.clone(), place));
+        let life = tokio::task::spawn_local(actor::life(self.clone(), place.clone()));
+        let thread = self.clone();
+        tokio::task::spawn_local(async move {
+            if life.await.is_err() {
+                thread.abandon(&place);
+            }
+        });
+    }
+
+    /// Clears up after a fault of our own in a room's life: its clients may try again.
+    fn abandon(self: &Rc<Self>, place: &Place) {
+        tracing::error!(room = %place.key, "a room's life broke off; this is a fault of the server");
+        let refusal = Refusal::new(Code::Failed, "the server failed in this match; try again");
+        let live = place.live.take();
+        let end = AssertUnwindSafe(|| live.into_iter().for_each(|mut live| live.dismiss(&refusal)));
+        let _ = catch_unwind(end);
+        self.refuse(place, &refusal);
+        self.remove(&place.key);
+        // Visitors on their way make the room anew, in its old place.
+        self.house.directory.release(&place.key);
     }
 
     fn stop(&self) {

@@ -38,11 +38,20 @@ pub(crate) fn single(game: &mut Game) {
     game.turn_based().max_players(1);
 }
 
-/// Panics when told to, or when made with the wrong params.
+/// What `count` became in a later build that cannot read what the first one kept.
+pub(crate) fn recount(game: &mut Game) {
+    game.turn_based().replicate::<Noise>();
+}
+
+/// Panics when told to, or when made with the wrong params; others it refuses.
 pub(crate) fn bomb(game: &mut Game) {
     game.turn_based().replicate::<Count>().action::<Press>().action::<Finish>();
     game.on_create(|params: Params| {
         assert!(params.get("bad").is_none(), "bad params");
+        match params.get("odd") {
+            Some(odd) => Err(format!("{odd} is odd")),
+            None => Ok(()),
+        }
     });
     game.systems(|mut count: ResMut<Count>, presses: Actions<Press>, ends: Actions<Finish>| {
         count.0 += presses.len() as u32;

@@ -2,7 +2,11 @@
 
 use referee_client_tokio::{Client, Code, Options, Seat, Status, Value};
 
-use crate::site::{Site, back, counts, end, press, soon, until};
+use referee_protocol::Refusal;
+use referee_protocol::message::Hello;
+
+use crate::games::recount;
+use crate::site::{Site, back, counts, end, press, said, soon, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn first_visitors_at_once_land_in_one_room() {
@@ -166,18 +170,57 @@ async fn a_panic_ends_its_room_and_harms_nobody_else() {
     counts(&player, 1).await;
 }
 
+/// Why a room is not made with these params.
+async fn unmade(site: &Site, path: &str, params: &str) -> Refusal {
+    let mut raw = site.raw(path).await;
+    let params = Some(params.to_owned());
+    let hello = Hello { versions: vec![1], params, ..Hello::default() };
+    soon(raw.send(&said(hello))).await.unwrap();
+    end(&mut raw).await
+}
+
 #[tokio::test]
-async fn a_panic_while_a_room_is_made_is_told_and_the_next_try_is_free() {
+async fn a_room_that_cannot_be_made_says_why_and_the_next_try_is_free() {
     let site = Site::new(|_| {});
-    let mut raw = site.raw("bomb/a").await;
-    let hello = referee_protocol::message::Hello {
-        versions: vec![1],
-        params: Some("{\"bad\":1}".into()),
-        ..referee_protocol::message::Hello::default()
-    };
-    soon(raw.send(&crate::site::said(hello))).await.unwrap();
-    assert_eq!(end(&mut raw).await.code, Code::Failed);
+    assert_eq!(unmade(&site, "bomb/a", "{\"bad\":1}").await.code, Code::Failed);
+    let refusal = unmade(&site, "bomb/a", "{\"odd\":7}").await;
+    assert_eq!((refusal.code, refusal.message.as_str()), (Code::BadParams, "7 is odd"));
     site.join("bomb/a").await;
+}
+
+#[tokio::test]
+async fn a_stored_room_that_cannot_be_read_is_left_as_it_is() {
+    let mut site = Site::brief();
+    let player = site.join("count/a").await;
+    press(&player);
+    counts(&player, 1).await;
+    site.stop().await;
+
+    site.start_with(recount);
+    assert_eq!(unmade(&site, "count/a", "").await.code, Code::Unreadable);
+    let (status, body) = site.http("GET", "count/a/call").await;
+    assert!(status >= 500 && body.contains("unreadable"), "{status} {body}");
+    site.join("count/b").await;
+    site.stop().await;
+
+    site.start();
+    let player = site.join_as("count/a", back(&player)).await;
+    counts(&player, 1).await;
+}
+
+#[tokio::test]
+async fn public_rooms_are_listed_while_they_are_there() {
+    let site = Site::brief();
+    let public = Options { params: Some("{\"public\":true}".into()), ..Options::default() };
+    let player = site.join_as("count/open", public).await;
+    let _hidden = site.join("count/hidden").await;
+    let (_, body) = site.http("GET", "api/rooms").await;
+    assert!(body.contains("\"open\"") && !body.contains("hidden"), "{body}");
+    soon(player.leave()).await;
+    let metrics = site.metrics();
+    until(|| metrics.rooms.get() == 1).await;
+    let (_, body) = site.http("GET", "api/rooms").await;
+    assert!(!body.contains("\"open\""), "{body}");
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Site {
             ..Config::default()
         };
         set(&mut config);
-        let running = Some(start(&config));
+        let running = Some(start(&config, games::count));
         Self { running, config }
     }
 
@@ -92,7 +92,12 @@ impl Site {
 
     /// Starts it again.
     pub(crate) fn start(&mut self) {
-        self.running = Some(start(&self.config));
+        self.start_with(games::count);
+    }
+
+    /// Starts it again with another game for `count`.
+    pub(crate) fn start_with(&mut self, count: fn(&mut Game)) {
+        self.running = Some(start(&self.config, count));
     }
 
     /// A client in a room, with its first state.
@@ -170,14 +175,14 @@ impl Drop for Site {
     }
 }
 
-fn start(config: &Config) -> Running {
+fn start(config: &Config, count: fn(&mut Game)) -> Running {
     let mut hosted = Games::new();
     let mut host = |name: &str, game: fn(&mut Game)| {
         let template = Template::new(name, game).expect("the test's game is sound");
         let shown = Hosted { template, title: None, description: None, page: None };
         hosted.insert(GameName::new(name).unwrap(), shown);
     };
-    host("count", games::count);
+    host("count", count);
     host("single", games::single);
     host("bomb", games::bomb);
     host("flood", games::flood);
