@@ -251,6 +251,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, lane in 0u8..8) {
+            let frame: Vec<u8> = std::iter::once(lane).chain(bytes).collect();
+            let _ = hello(&frame, &room(), &Tokens::new([0; 32]));
+            let _ = said(&frame, &schema());
+        }
+    }
+
     #[test]
     fn a_rate_allows_a_burst_and_then_its_rate() {
         let start = Instant::now();
