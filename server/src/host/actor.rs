@@ -139,31 +139,39 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) {
         thread.seat(place);
         match look(thread, place) {
             Look::Over => return,
+            Look::Unsaved => {
+                // All rooms are saved at once; the store takes more when it has written some.
+                while flush(thread, place).await && place.with(|live| !live.save_now()) {}
+                return;
+            }
             Look::Soon => tokio::task::yield_now().await,
             Look::Wait(None) => place.wake.notified().await,
             Look::Wait(Some(until)) => {
                 let _ = tokio::time::timeout_at(until.into(), place.wake.notified()).await;
             }
             Look::Quiet => {
-                if let Err(error) = thread.house.store.flush().await {
-                    tracing::error!(room = %place.key, %error, "a room could not be saved");
-                }
+                flush(thread, place).await;
                 // Whoever came meanwhile finds the room as it was.
                 if place.arrivals.borrow().is_empty() {
                     return;
                 }
             }
-            Look::Ended => {
-                thread.house.store.delete(place.key.clone());
-                return;
-            }
         }
     }
 }
 
+/// Waits until everything saved so far is on disk, or cannot be.
+async fn flush(thread: &Thread, place: &Place) -> bool {
+    let flushed = thread.house.store.flush().await;
+    if let Err(error) = &flushed {
+        tracing::error!(room = %place.key, %error, "a room could not be saved");
+    }
+    flushed.is_ok()
+}
+
 /// What is to be done with a room after a turn.
 enum Look {
-    /// It failed, or was sealed because the server goes down.
+    /// It failed, or its match has ended, or it was sealed because the server goes down.
     Over,
     /// Another turn after those of others.
     Soon,
@@ -171,8 +179,29 @@ enum Look {
     Wait(Option<Instant>),
     /// Nobody has come for long enough; it is sealed.
     Quiet,
-    /// The match has ended, and its last client is gone.
-    Ended,
+    /// It was sealed because the server goes down, but the store did not take it.
+    Unsaved,
+}
+
+/// Lets a room go that nobody has come to for long enough; or keeps it, while the store takes no
+/// more.
+fn retire(thread: &Thread, place: &Place, live: &mut Live) -> Look {
+    if live.match_ended() {
+        // The next visit starts afresh.
+        if thread.house.store.delete(place.key.clone()) {
+            return Look::Over;
+        }
+    } else {
+        live.seal();
+        if live.failed() {
+            return Look::Over;
+        }
+        if !live.has_unsaved() {
+            return Look::Quiet;
+        }
+    }
+    live.stay();
+    Look::Soon
 }
 
 fn look(thread: &Thread, place: &Place) -> Look {
@@ -186,7 +215,7 @@ fn look(thread: &Thread, place: &Place) -> Look {
     if thread.stopping() {
         live.seal();
         live.dismiss(&going_down());
-        return Look::Over;
+        return if live.has_unsaved() { Look::Unsaved } else { Look::Over };
     }
     let grace = match live.match_ended() && live.was_left() {
         true => 0,
@@ -194,11 +223,7 @@ fn look(thread: &Thread, place: &Place) -> Look {
     };
     let quiet = live.quiet_since().map(|since| since + Duration::from_millis(grace));
     if quiet.is_some_and(|quiet| quiet <= now) {
-        if live.match_ended() {
-            return Look::Ended;
-        }
-        live.seal();
-        return if live.failed() { Look::Over } else { Look::Quiet };
+        return retire(thread, place, live);
     }
     let save = live.save_due();
     if save.is_some_and(|save| save <= now) {

@@ -267,21 +267,36 @@ impl Live {
         Some(self.saved.map_or_else(Instant::now, |saved| saved + every))
     }
 
-    /// Saves the newest snapshot, if the room is worth keeping.
-    pub(crate) fn save_now(&mut self) {
-        let Some(snapshot) = self.unsaved.take() else { return };
+    /// Saves the newest snapshot, if the room is worth keeping. False when the store takes no more;
+    /// then it is still to be saved.
+    pub(crate) fn save_now(&mut self) -> bool {
+        let Some(snapshot) = self.unsaved.take() else { return true };
         // A room that failed since has not made it worse.
         if !self.failed && !self.room.info().lasting {
-            return;
+            return true;
         }
         self.saved = Some(Instant::now());
         let room = StoredRoom {
             created_unix_ms: self.created_unix_ms,
             incarnation: self.incarnation.0,
             saved_unix_ms: unix_ms(),
-            snapshot,
+            snapshot: snapshot.clone(),
         };
-        self.house.store.save(self.key.clone(), room);
+        if !self.house.store.save(self.key.clone(), room) {
+            self.unsaved = Some(snapshot);
+        }
+        self.unsaved.is_none()
+    }
+
+    /// Whether the newest snapshot is still to be saved.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        self.unsaved.is_some()
+    }
+
+    /// Stays another grace time, as if somebody had just been here.
+    pub(crate) fn stay(&mut self) {
+        self.quiet_since = Instant::now();
+        self.left = false;
     }
 
     /// Whether the match has ended.

@@ -258,7 +258,7 @@ impl Thread {
 
 impl Place {
     /// Does something with the room, if it is loaded, and sees to it that it gets its turn.
-    fn with<R: Default>(&self, act: impl FnOnce(&mut Live) -> R) -> R {
+    pub(super) fn with<R: Default>(&self, act: impl FnOnce(&mut Live) -> R) -> R {
         let mut live = self.live.borrow_mut();
         let Some(live) = live.as_mut() else { return R::default() };
         let result = act(live);

@@ -429,3 +429,16 @@ fn seats_outlast_the_time_in_which_their_room_is_not_loaded() {
     assert_eq!((welcome.resumed, welcome.seat), (true, Some(Seat(0))));
     assert!(welcome.tick.0 >= hour_ms, "time has gone on");
 }
+
+#[test]
+fn what_the_store_does_not_take_is_still_to_be_saved() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, _wire) = come(&mut live, wish());
+    live.message(link, &action(1, 0));
+    live.turn();
+    site.house.store.close().unwrap();
+    live.seal();
+    assert!(live.has_unsaved());
+    assert!(!live.save_now());
+}
