@@ -10,6 +10,7 @@ mod log;
 mod outside;
 mod play;
 mod project;
+mod protocol;
 mod setup;
 mod steps;
 mod test;
