@@ -6,6 +6,7 @@ import unittest
 
 import codec
 import msgpack
+from client import Client
 from codec import BitReader, BitWriter, Bytes, Fault
 from state import State
 
@@ -213,6 +214,51 @@ class Blocks(unittest.TestCase):
         for body in (b"", b"\x08\0", b"\0", b"\0\0\x08", self.frame((0, "1" * 40))):
             with self.assertRaises(Fault):
                 State(self.SCHEMA).apply(body)
+
+
+class Wire:
+    """A connection that keeps what is sent."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, message):
+        self.sent.append(message.hex())
+
+
+class Frames(unittest.TestCase):
+    NUMBER = {"name": "N", "type": {"kind": "int", "min": 0, "span": 65535}}
+    UNIT = {"name": "U", "type": {"kind": "unit"}}
+
+    def setUp(self):
+        self.client = client = Client("ws://nowhere/g/m")
+        client.socket, client.welcome = Wire(), {"incarnation": 1}
+        client.schema = {name: [self.NUMBER, self.UNIT] for name in ("inputs", "actions", "events")}
+        client.state = State(client.schema)
+        client.frames = client.acked_frames = client.sample = 0
+        client.ack_due = None
+
+    def test_what_a_client_says(self):
+        client = self.client
+        client.applied, client.frames, client.received_event = 6, 5, 300
+        client.act("U")
+        client.act("N", 0x0201)
+        client.input("N", 0xAA, tick=4)
+        self.assertEqual(client.socket.sent, ["040701", "0408000102", "0305ac02010400aa00"])
+
+    def test_events_wait_for_their_state(self):
+        client = self.client
+        client.received_event = 2
+        client._frame(Bytes(bytes.fromhex("0203080002010201 00")))
+        self.assertEqual(client.events, [])
+        client.may_resume = True
+        client.state.tick = 7
+        client._frame(Bytes(bytes.fromhex("010001")))
+        self.assertEqual(client.events, [(8, "N", 0x0201), (8, "U", None)])
+        client._frame(Bytes(bytes.fromhex("0204080100")))
+        self.assertEqual((len(client.events), client.received_event), (2, 4), "it was there before")
+        with self.assertRaises(Fault):
+            client._frame(Bytes(bytes.fromhex("0206080100")))
 
 
 if __name__ == "__main__":

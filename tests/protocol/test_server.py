@@ -17,7 +17,8 @@ SERVER = os.environ.get("REFEREE_SERVER")
 STOPPED_WITHIN_S = 20
 
 # Codes of refusals.
-LEFT, BAD_MESSAGE, VERSION, UNKNOWN_GAME, BAD_MATCH_ID, ORIGIN, REPLACED = 2, 10, 12, 20, 21, 25, 31
+LEFT, BAD_MESSAGE, VERSION = 2, 10, 12
+UNKNOWN_GAME, BAD_MATCH_ID, FULL, ORIGIN, REPLACED = 20, 21, 23, 25, 31
 
 
 class Server:
@@ -71,14 +72,12 @@ class AgainstServer(unittest.TestCase):
 
     def test_what_one_presses_all_see(self):
         ann, bo = self.join("counter/a", name="Ann"), self.join("counter/a", name="Bo")
-        watcher = self.join("counter/a", watch=True)
         self.assertEqual((ann.welcome["seat"], bo.welcome["seat"]), (0, 1))
-        self.assertEqual((watcher.welcome["seat"], watcher.me()), (None, None))
         self.assertEqual(bo.me()["Player"], {"seat": 1, "name": "Bo", "connected": True})
         for _ in range(5):
             ann.act("Press")
             bo.act("Press")
-        for client in (ann, bo, watcher):
+        for client in (ann, bo):
             client.wait_resource("Count", 10)
             self.assertEqual(client.fulls, [True] + [False] * (len(client.fulls) - 1))
         ann.wait(lambda: not ann.actions, "the end of the last action")
@@ -141,7 +140,7 @@ class AgainstServer(unittest.TestCase):
 
     def test_tic_tac_toe_to_a_win(self):
         players = [self.join("tic-tac-toe/a", name=name) for name in ("Ann", "Bo")]
-        watcher = self.join("tic-tac-toe/a")
+        watcher = self.join("tic-tac-toe/a", watch=True)
         self.assertEqual([p.welcome["seat"] for p in (*players, watcher)], [0, 1, None])
         marks = [player.me()["Mark"] for player in players]
         self.assertEqual(sorted(marks), ["O", "X"])
@@ -164,6 +163,7 @@ class AgainstServer(unittest.TestCase):
     def test_refusals_have_codes(self):
         self.assertEqual(self.refused("no-such-game/a"), UNKNOWN_GAME)
         self.assertEqual(self.refused(f"counter/{'x' * 65}"), BAD_MATCH_ID)
+        self.assertEqual(self.refused("counter/e", watch=True), FULL, "it has no spectators")
         foreign = {"Origin": "https://elsewhere.example"}
         self.assertEqual(self.refused("counter/e", headers=foreign), ORIGIN)
         newer = Client(f"{self.server.base}/counter/e")
