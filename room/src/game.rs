@@ -54,7 +54,17 @@ pub(crate) struct Rules {
     pub(crate) grace: Duration,
     pub(crate) keep_seats: bool,
     pub(crate) idle: Option<Duration>,
-    pub(crate) snapshot_ticks: u64,
+    pub(crate) snapshot_ticks: Option<u64>,
+}
+
+impl Rules {
+    /// Ticks that run between two rebuilds.
+    pub(crate) fn snapshot_ticks(&self) -> u64 {
+        self.snapshot_ticks.unwrap_or(match self.kind {
+            Kind::TurnBased => 30,
+            Kind::Realtime => 600,
+        })
+    }
 }
 
 /// The hooks of a game.
@@ -142,7 +152,7 @@ impl Game {
                 grace: Duration::from_millis(SEAT_GRACE_MS),
                 keep_seats: false,
                 idle: None,
-                snapshot_ticks: 600,
+                snapshot_ticks: None,
             },
             world,
             schedule: Schedule::default(),
@@ -251,10 +261,11 @@ impl Game {
         self
     }
 
-    /// After how many ticks that ran the room rebuilds itself from its own snapshot (1 or more).
-    /// Part of the game: changing it changes what a stored match replays to.
+    /// After how many ticks that ran the room rebuilds itself from its own snapshot (1 or more), which
+    /// is then saved. Without: 30 in a turn-based game, 600 in a realtime one. Part of the game:
+    /// changing it changes what a stored match replays to.
     pub fn snapshot_ticks(&mut self, ticks: u64) -> &mut Self {
-        self.rules.snapshot_ticks = ticks.max(1);
+        self.rules.snapshot_ticks = Some(ticks.max(1));
         self
     }
 

@@ -52,6 +52,7 @@ pub(crate) struct Replication {
     groups: BTreeMap<Group, GroupState>,
     pending_events: Vec<PendingEvent>,
     links: Links,
+    clamped: BTreeMap<u16, u32>,
     /// Clients were told that the match has ended.
     told_end: bool,
 }
@@ -75,6 +76,7 @@ impl Replication {
             groups: BTreeMap::new(),
             pending_events: Vec::new(),
             links: Links::default(),
+            clamped: BTreeMap::new(),
             told_end: game.world.resource::<Core>().ended.is_some(),
         };
         replication.rebuilt(game);
@@ -128,29 +130,30 @@ impl Replication {
         events || !gone.is_empty()
     }
 
-    /// Brings groups and links up to the tick and queues their frames. Gives how many values had to
-    /// be clamped.
-    pub(crate) fn send(&mut self, game: &mut Game, outputs: &mut VecDeque<Output>) -> u64 {
+    /// Brings groups and links up to the tick and queues their frames.
+    pub(crate) fn send(&mut self, game: &mut Game, outputs: &mut VecDeque<Output>) {
         let tick = game.world.resource::<Core>().tick;
         self.subscribe(game);
-        let clamped = self.update_groups(game, tick);
+        self.update_groups(game, tick);
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
         self.groups.values_mut().for_each(GroupState::sent);
         self.groups.retain(|_, group| !group.is_forgettable(tick));
-        clamped
+    }
+
+    /// Components of which values had to be clamped since the last call, and how many.
+    pub(crate) fn take_clamped(&mut self) -> BTreeMap<u16, u32> {
+        std::mem::take(&mut self.clamped)
     }
 
     /// Works out what each changed entity shows to whom, and tells the groups.
-    fn update_groups(&mut self, game: &Game, tick: Tick) -> u64 {
+    fn update_groups(&mut self, game: &Game, tick: Tick) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.extend(&self.referrers);
-        let mut clamped = 0;
         let mut views = BTreeMap::new();
         // Names first: what an entity shows may refer to any other.
         for id in &dirty {
-            let (view, outside) = view_of(game, *id);
-            clamped += outside;
+            let view = view_of(game, *id, &mut self.clamped);
             let before = self.names.called(*id);
             if *id != ROOM {
                 self.names.show(*id, &view.keys().copied().collect(), &self.links);
@@ -160,7 +163,6 @@ impl Replication {
         for (id, (before, view)) in views {
             self.update_entity(game, id, &before, view, tick);
         }
-        clamped
     }
 
     fn update_entity(
@@ -253,11 +255,9 @@ fn row_of(game: &Game, component: u16) -> &Component_ {
     row.expect("a component that was sent is registered")
 }
 
-/// What an entity shows, by group, with `NetId`s where references stand; and how many values had to
-/// be clamped.
-fn view_of(game: &Game, id: u32) -> (BTreeMap<Group, Shown>, u64) {
+/// What an entity shows, by group, with `NetId`s where references stand.
+fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<u16, u32>) -> BTreeMap<Group, Shown> {
     let mut view: BTreeMap<Group, Shown> = BTreeMap::new();
-    let mut clamped = 0;
     let world = &game.world;
     let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
     for row in game.components.iter().filter(|row| row.resource == (id == ROOM)) {
@@ -269,12 +269,14 @@ fn view_of(game: &Game, id: u32) -> (BTreeMap<Group, Shown>, u64) {
         let mut words = Vec::new();
         let mut out = Quantiser::new(&mut words, &net_id);
         (row.quantise)(world.entity(entity), &row.shape, &mut out);
-        clamped += u64::from(out.clamped);
+        if out.clamped > 0 {
+            *clamped.entry(component).or_default() += out.clamped;
+        }
         for group in groups {
             view.entry(group).or_default().push((component, words.clone()));
         }
     }
-    (view, clamped)
+    view
 }
 
 /// The entity that carries the row's component for this identity, where there is one.

@@ -1,7 +1,7 @@
 //! The room: one state machine. `handle` only queues; `tick` runs exactly one step; `poll_output`
 //! says what to do outside. No clock, no I/O, no threads: time and bytes come in as arguments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use referee_protocol::frame::Ack;
@@ -96,6 +96,9 @@ pub struct Room {
     /// How many ticks ran at once because the one before changed something; 0 when at rest.
     pub(crate) settling: u32,
     pub(crate) running: String,
+    warnings: VecDeque<String>,
+    /// Components of which a value was clamped.
+    clamped: BTreeSet<u16>,
     scratch: Vec<u8>,
 }
 
@@ -152,6 +155,8 @@ impl Room {
             counters: Counters::default(),
             settling: 0,
             running: String::new(),
+            warnings: VecDeque::new(),
+            clamped: BTreeSet::new(),
             scratch: Vec::new(),
         }
     }
@@ -250,12 +255,31 @@ impl Room {
         }
         self.settle(turn_based && changed && !sealed);
         if self.settling == 0 {
-            self.counters.clamped_values +=
-                self.replication.send(&mut self.game, &mut self.outputs);
+            self.replication.send(&mut self.game, &mut self.outputs);
+            self.note_clamped();
         }
-        if sealed || self.core().ran.is_multiple_of(self.game.rules.snapshot_ticks) {
+        if sealed || self.core().ran.is_multiple_of(self.game.rules.snapshot_ticks()) {
             self.rebuild();
         }
+    }
+
+    /// Counts values that lay outside their declared range, and names each type once.
+    fn note_clamped(&mut self) {
+        for (component, count) in self.replication.take_clamped() {
+            self.counters.clamped_values += u64::from(count);
+            if self.clamped.insert(component) {
+                let name = &self.template.schema().components[usize::from(component)].name;
+                self.warnings.push_back(format!(
+                    "{name}: a value lies outside its declared range, or is not finite, and is \
+                     clamped for clients; widen the range or clamp it in the game"
+                ));
+            }
+        }
+    }
+
+    /// The next thing the game's author should know of: each is told once.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warnings.pop_front()
     }
 
     /// A turn-based room goes on at once while its state changes, up to a limit.

@@ -18,7 +18,7 @@ impl Room {
         let outcome = match self.decide(&join) {
             Ok((seat, player)) => self.seat(seat, player, join),
             Err(Join::Refuse(reason)) => Joined::Refused(Refusal::new(Code::Refused, reason)),
-            Err(Join::Seat | Join::Spectate) => self.watch(session),
+            Err(Join::Seat | Join::Spectate) => self.watch(session, join.watch),
         };
         if let Joined::Refused(_) = outcome {
             self.replication.refused(session);
@@ -91,11 +91,15 @@ impl Room {
         }
     }
 
-    fn watch(&mut self, session: SessionId) -> Joined {
+    fn watch(&mut self, session: SessionId, asked: bool) -> Joined {
         if self.replication.watchers() >= usize::from(self.game.rules.spectators) {
             let seats = self.core().setup.seats;
             let text = match self.game.rules.spectators {
+                0 if asked => {
+                    "this game has no places for spectators; join it as a player".to_owned()
+                }
                 0 => format!("all {seats} seats of this match are taken"),
+                most if asked => format!("all {most} spectators' places are taken"),
                 most => format!("all {seats} seats and {most} spectators' places are taken"),
             };
             return Joined::Refused(Refusal::new(Code::Full, text));

@@ -1,5 +1,6 @@
 //! The test kit: a room in memory, players that act, time that passes, in a few lines. No sockets,
-//! no waiting: a match of an hour runs in milliseconds.
+//! no waiting: a match of an hour runs in milliseconds. What a running server only warns of, such as a
+//! value outside its declared range, is a panic here.
 //!
 //! ```
 //! use referee_room::prelude::*;
@@ -259,6 +260,9 @@ impl TestRoom {
 
     fn tick(&mut self, at: Tick) {
         self.room.tick(at);
+        if let Some(warning) = self.room.take_warning() {
+            panic!("{warning}");
+        }
         self.deliver();
     }
 

@@ -229,3 +229,11 @@ fn actions_are_applied_once_in_order_over_a_resume() {
     assert_eq!(texts(room.events(bob)), ["one", "two", "three"]);
     assert_eq!(texts(room.events(ann)), ["one", "two", "three"], "missed events come exactly once");
 }
+
+#[test]
+fn a_game_without_spectators_says_so() {
+    let mut room = TestRoom::new(busy);
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.watch("Eve")));
+    let text = *refused.unwrap_err().downcast::<String>().unwrap();
+    assert!(text.contains("no places for spectators"), "{text}");
+}
