@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Refusal};
 
@@ -15,9 +15,12 @@ use crate::config::Config;
 use crate::http::RoomListing;
 use crate::key::RoomKey;
 
-/// Addresses whose making of rooms is remembered. One address more, and those are forgotten that
-/// have all their allowance again.
+/// Addresses whose making of rooms is remembered. Beyond it, those are forgotten that have all their
+/// allowance again; while there are none of these, no other address makes rooms.
 const MAKERS_MAX: usize = 16 * 1024;
+
+/// How often addresses are forgotten at most, since all are looked at for it.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// What a client is told to wait when the server is full, in milliseconds.
 pub(crate) const BUSY_RETRY_MS: u32 = 5_000;
@@ -72,6 +75,8 @@ struct State {
     /// Rooms of each thread.
     loads: Vec<usize>,
     makers: HashMap<IpAddr, Maker>,
+    /// When addresses were forgotten last.
+    forgot: Option<Instant>,
 }
 
 struct Place {
@@ -109,24 +114,25 @@ impl Inner {
 
     fn may_make(&self, state: &mut State, from: IpAddr, now: Instant) -> Result<(), Refusal> {
         if state.rooms.len() >= self.rooms_max {
-            let text = format!(
-                "this server holds {} rooms, as many as it may; try again in a while",
-                state.rooms.len()
-            );
-            return Err(Refusal {
-                retry_after_ms: Some(BUSY_RETRY_MS),
-                ..Refusal::new(Code::Busy, text)
-            });
+            let max = self.rooms_max;
+            return Err(busy(&format!("this server holds {max} rooms, as many as it may")));
         }
         let filled = |maker: &Maker| {
             let since = now.saturating_duration_since(maker.at).as_secs_f64();
             (maker.left + since * self.per_second).min(self.burst)
         };
-        if state.makers.len() >= MAKERS_MAX {
-            state.makers.retain(|_, maker| filled(maker) < self.burst);
+        let from = network(from);
+        if state.makers.len() >= MAKERS_MAX && !state.makers.contains_key(&from) {
+            let forgot = state.forgot.map(|forgot| now.saturating_duration_since(forgot));
+            if forgot.is_none_or(|since| since >= FORGET_EVERY) {
+                state.forgot = Some(now);
+                state.makers.retain(|_, maker| filled(maker) < self.burst);
+            }
+            if state.makers.len() >= MAKERS_MAX {
+                return Err(busy("too many addresses make rooms at the moment"));
+            }
         }
-        let maker =
-            state.makers.entry(network(from)).or_insert(Maker { left: self.burst, at: now });
+        let maker = state.makers.entry(from).or_insert(Maker { left: self.burst, at: now });
         maker.left = filled(maker);
         maker.at = now;
         if maker.left < 1.0 {
@@ -144,6 +150,11 @@ impl Inner {
         maker.left -= 1.0;
         Ok(())
     }
+}
+
+fn busy(why: &str) -> Refusal {
+    let text = format!("{why}; try again in a while");
+    Refusal { retry_after_ms: Some(BUSY_RETRY_MS), ..Refusal::new(Code::Busy, text) }
 }
 
 /// An IPv6 client may use any address of its network; they count as one.
@@ -310,6 +321,20 @@ mod tests {
         assert!(directory.enter(&room("c"), HOME, now).is_ok(), "another address");
         let later = now + Duration::from_secs(1);
         assert!(directory.enter(&room("d"), from(3), later).is_ok());
+    }
+
+    #[test]
+    fn addresses_that_are_remembered_have_a_bound() {
+        let directory = local(&Config { new_rooms_per_second: 1, ..Config::default() });
+        let now = Instant::now();
+        let from = |n: usize| IpAddr::V4(Ipv4Addr::from_bits(n as u32));
+        for n in 0..MAKERS_MAX {
+            drop(directory.enter(&room("a"), from(n), now).unwrap());
+        }
+        assert_eq!(code(directory.enter(&room("a"), from(MAKERS_MAX), now)), Code::Busy);
+        assert!(directory.enter(&room("a"), from(0), now).is_ok(), "a known one");
+        let later = now + Duration::from_secs(2);
+        assert!(directory.enter(&room("b"), from(MAKERS_MAX), later).is_ok());
     }
 
     #[test]

@@ -225,3 +225,30 @@ impl Drop for Running {
         self.ask_to_stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_where_this_machine_finds_the_server() {
+        let host = |bind: &str, hosts: &[&str]| {
+            let hosts = hosts.iter().map(ToString::to_string).collect();
+            shown_host(&Config { bind: bind.parse().unwrap(), hosts, ..Config::default() })
+        };
+        assert_eq!(host("127.0.0.1", &[]), "localhost");
+        assert_eq!(host("127.0.0.1", &["play.example"]), "localhost");
+        assert_eq!(host("0.0.0.0", &[]), "localhost");
+        assert_eq!(host("0.0.0.0", &["play.example"]), "play.example");
+        assert_eq!(host("192.168.1.5", &[]), "192.168.1.5");
+        assert_eq!(host("fd00::5", &[]), "[fd00::5]");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_named_with_the_way_out() {
+        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = listen(address).unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()) && error.contains("--port"), "{error}");
+    }
+}

@@ -26,6 +26,9 @@ use crate::transport::websocket::{LINGER_MS, Reader, Socket, refuse, serve};
 /// How often a thread looks for clients that are silent or do not read, in milliseconds.
 const SWEEP_EVERY_MS: u64 = 500;
 
+/// Rooms of one thread that are read from the store at once; more wait.
+const LOADS_AT_ONCE: usize = 4;
+
 /// What a thread is told.
 pub(crate) enum Command {
     /// A client comes to a room.
@@ -90,7 +93,10 @@ pub(super) struct Thread {
 
 /// Runs rooms until told to stop.
 pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOADS_AT_ONCE)
+        .build()?;
     let thread = Rc::new(Thread {
         house,
         places: RefCell::default(),

@@ -105,6 +105,25 @@ async fn a_restart_keeps_rooms_and_seats() {
     counts(&again, 4).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_come_back_by_themselves_after_a_restart() {
+    let mut site = Site::new(|_| {});
+    let players = [site.join("count/a").await, site.join("count/a").await];
+    press(&players[0]);
+    counts(&players[1], 1).await;
+    let port = site.port();
+    site.stop().await;
+    // Said while there is no server, it is done once there is one.
+    press(&players[1]);
+    site.start_at(port).await;
+    for (seat, player) in players.iter().enumerate() {
+        counts(player, 2).await;
+        assert_eq!(player.with(|session| session.seat()), Some(Seat(seat as u16)));
+    }
+    press(&players[0]);
+    counts(&players[1], 3).await;
+}
+
 #[tokio::test]
 async fn an_ended_match_shows_its_result_and_the_next_visit_starts_afresh() {
     let site = Site::brief();

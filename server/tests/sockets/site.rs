@@ -13,7 +13,7 @@ use referee_room::{Game, Template};
 use referee_server::config::Config;
 use referee_server::games::{Games, Hosted};
 use referee_server::metrics::Metrics;
-use referee_server::run::{Running, Server};
+use referee_server::run::{RunError, Running, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -79,6 +79,10 @@ impl Site {
         self.running().address().to_string()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.running().address().port()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("ws://{}/{path}", self.authority())
     }
@@ -93,6 +97,22 @@ impl Site {
     /// Starts it again.
     pub(crate) fn start(&mut self) {
         self.start_with(games::count);
+    }
+
+    /// Starts it again where it was, so that its clients find it.
+    pub(crate) async fn start_at(&mut self, port: u16) {
+        self.config.port = port;
+        // Somebody else's connection may have the port for a moment.
+        let (games, config) = (hosted(games::count), self.config.clone());
+        until(|| match Server::start(games.clone(), config.clone()) {
+            Ok(running) => {
+                self.running = Some(running);
+                true
+            }
+            Err(RunError::Listen { .. }) => false,
+            Err(error) => panic!("{error}"),
+        })
+        .await;
     }
 
     /// Starts it again with another game for `count`.
@@ -176,6 +196,10 @@ impl Drop for Site {
 }
 
 fn start(config: &Config, count: fn(&mut Game)) -> Running {
+    Server::start(hosted(count), config.clone()).expect("it starts")
+}
+
+fn hosted(count: fn(&mut Game)) -> Games {
     let mut hosted = Games::new();
     let mut host = |name: &str, game: fn(&mut Game)| {
         let template = Template::new(name, game).expect("the test's game is sound");
@@ -187,7 +211,7 @@ fn start(config: &Config, count: fn(&mut Game)) -> Running {
     host("bomb", games::bomb);
     host("flood", games::flood);
     host("ticker", games::ticker);
-    Server::start(hosted, config.clone()).expect("it starts")
+    hosted
 }
 
 pub(crate) fn hello() -> Vec<u8> {
