@@ -42,7 +42,7 @@ const STEPS: &[Step] = &[
     step("wasm", "all portable crates and every game build for the browser", Normal, &["tools"], steps::portable),
     step("release", "the server with all games builds, client included", Normal, &["client"], steps::release),
     step("browser", "real pages play the games on the release server", Normal, &["tools", "release"], browser::run),
-    step("protocol", "a client made from PROTOCOL.md alone plays on the release server", Normal, &["release"], protocol::run),
+    step("protocol", "a client made from PROTOCOL.md alone plays on the release server", Normal, &["tools", "release"], protocol::run),
     step("outside", "the README's game, made outside the workspace, is played in a page", Normal, &["tools", "client"], outside::run),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
     step("deny", "licences, sources and bans of all dependencies (installs cargo-deny)", Deep, &[], steps::deny),

@@ -14,6 +14,7 @@ pub(crate) fn install(project: &Project, log: &mut Log) -> Result {
     check_node(project)?;
     install_playwright(project, log)?;
     install_browser(project, log)?;
+    install_python(project, log)?;
     setup::wasm_toolchain(project, log)?;
     Ok(())
 }
@@ -65,15 +66,29 @@ fn install_browser(project: &Project, log: &mut Log) -> Result {
     if chromium().is_some() && has_fonts {
         return Ok(());
     }
+    apt_install(project, log, &["chromium", "fonts-dejavu-core"]).ok_or(
+        "install Chromium and a font (Debian: `apt-get install chromium fonts-dejavu-core`), or \
+         name the browser in REFEREE_CHROMIUM",
+    )?
+}
+
+/// The client made from `PROTOCOL.md` runs on it.
+fn install_python(project: &Project, log: &mut Log) -> Result {
+    if command::find("python3").is_some() {
+        return Ok(());
+    }
+    apt_install(project, log, &["python3"]).ok_or("install python3")?
+}
+
+/// Nothing where Debian's packages cannot be installed.
+fn apt_install(project: &Project, log: &mut Log, packages: &[&str]) -> Option<Result> {
     if !command::can_apt_install() {
-        return Err("install Chromium and a font (Debian: `apt-get install chromium \
-                    fonts-dejavu-core`), or name the browser in REFEREE_CHROMIUM"
-            .into());
+        return None;
     }
     let mut apt = |arguments: &[&str]| {
         let mut apt = command::program("apt-get", &project.root);
         log.run(apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments))
     };
-    apt(&["update"])?;
-    apt(&["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"])
+    let install = [&["install", "-y", "--no-install-recommends"], packages].concat();
+    Some(apt(&["update"]).and_then(|()| apt(&install)))
 }
