@@ -18,6 +18,7 @@ use std::sync::Arc;
 use bevy_ecs::change_detection::Tick as Age;
 use bevy_ecs::prelude::*;
 use referee_protocol::frame::Payload;
+use referee_protocol::limits::SUBSCRIPTIONS_MAX;
 use referee_protocol::schema::TypeDef;
 use referee_protocol::words::map_references;
 use referee_protocol::{Group, Seat, Tick, WireId};
@@ -138,7 +139,8 @@ impl Replication {
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
         self.groups.values_mut().for_each(GroupState::sent);
-        self.groups.retain(|_, group| !group.is_forgettable(tick));
+        let links = &self.links;
+        self.groups.retain(|group, state| !state.is_empty() || links.knows(*group));
     }
 
     /// Components of which values had to be clamped since the last call, and how many.
@@ -229,7 +231,8 @@ impl Replication {
             let mut groups = BTreeSet::from([Group::Everyone, Group::Player(*seat)]);
             groups.extend(game.world.get::<Team>(state.entity).map(|team| Group::Team(team.0)));
             if let Some(sees) = game.world.get::<Sees>(state.entity) {
-                groups.extend(sees.0.iter().filter(|g| !matches!(g, Group::Player(_))));
+                let seen = sees.0.iter().filter(|g| !matches!(g, Group::Player(_)));
+                groups.extend(seen.take(SUBSCRIPTIONS_MAX - groups.len()));
             }
             if self.links.subscribe(*seat, groups, core.tick) {
                 // What only this player sees may have another name now.

@@ -123,6 +123,7 @@ impl Room {
         room.run_on_create(Params(params))?;
         room.replication.seed(derived_seed(&create.seed, 3));
         room.start_when_ready();
+        room.conclude(Tick(0));
         room.replication.collect(&mut room.game);
         Ok(room)
     }

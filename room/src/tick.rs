@@ -34,11 +34,16 @@ impl Room {
         if sealed {
             self.run_on_stop();
         }
+        self.conclude(at);
+        sealed
+    }
+
+    /// Does what systems and hooks asked for: new timers, rulings. This tick's actions are over.
+    pub(crate) fn conclude(&mut self, at: Tick) {
         self.arm_timers(at);
         self.apply_rulings();
         let world = &mut self.game.world;
         self.game.actions.iter().for_each(|row| (row.clear)(world));
-        sealed
     }
 
     fn begin(&mut self, at: Tick) {

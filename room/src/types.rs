@@ -106,7 +106,8 @@ pub struct Team(pub u32);
 #[derive(Component, Clone, PartialEq, Eq, Debug, Default)]
 pub struct InGroups(pub Vec<Group>);
 
-/// Groups a player sees beside everyone's, its team's and its own: on the player's entity.
+/// Groups a player sees beside everyone's, its team's and its own: on the player's entity. No more
+/// than 61 of them count.
 #[derive(Component, Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sees(pub Vec<Group>);
 

@@ -160,3 +160,37 @@ fn an_action_is_acknowledged_though_it_changed_nothing() {
     }
     assert_eq!(acknowledged, Some(1));
 }
+
+#[derive(Component, Replicate)]
+struct Ghost(u32);
+
+#[test]
+fn a_client_that_fell_behind_hears_of_what_went_meanwhile() {
+    let (template, mut room) = bare(|game: &mut Game| {
+        game.realtime(20).replicate::<Ghost>();
+        game.player(|| Sees(vec![Group::Team(7)]));
+        game.on_start(|mut commands: Commands| {
+            commands.spawn((Ghost(1), InGroups(vec![Group::Team(7)])));
+        });
+        // Something changes in each tick; in the eighth the group's last entity goes.
+        game.systems(
+            |mut players: Query<&mut Player>,
+             ghosts: Query<Entity, With<Ghost>>,
+             time: Res<Time>,
+             mut commands: Commands| {
+                players.iter_mut().for_each(|mut player| player.name = time.tick.0.to_string());
+                if time.tick.0 == 8 {
+                    ghosts.iter().for_each(|ghost| commands.entity(ghost).despawn());
+                }
+            },
+        );
+    });
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.handle(join(1, "Ann"));
+    let mut replica = Replica::default();
+    let sent: usize = (0..12).map(|_| tick(&mut room, &template, &mut replica)).sum();
+    assert_eq!((sent, replica.entities().count()), (4, 2), "a player and a ghost");
+    room.link(LinkId(1), Link::Ack(Ack { frames: 4, event: 0 }));
+    drain(&mut room, &template, &mut replica);
+    assert_eq!(replica.entities().count(), 1, "the ghost is gone");
+}

@@ -172,3 +172,14 @@ fn a_panic_ends_the_tick_and_names_the_system() {
     assert!(ended.is_err());
     assert!(room.running().is_some_and(|name| name.ends_with("explode")), "{:?}", room.running());
 }
+
+#[test]
+fn a_timer_set_at_the_start_counts_from_the_start() {
+    let (_, room) = bare(|game: &mut Game| {
+        falling(game);
+        game.on_start(|mut timers: Timers<Then>| {
+            timers.after(Duration::from_millis(500), Then(1));
+        });
+    });
+    assert_eq!(room.next_due(Tick(0)), room::Due::At(Tick(500)));
+}

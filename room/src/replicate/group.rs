@@ -85,9 +85,9 @@ impl GroupState {
             && self.touched.is_empty())
     }
 
-    /// Nothing in it that any client could need.
-    pub(super) fn is_forgettable(&self, now: Tick) -> bool {
-        self.members.is_empty() && self.removals.back().is_none_or(|last| last.tick < now)
+    /// Whether it shows nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// Whether the next block tells that an entity has another name.

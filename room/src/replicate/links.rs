@@ -227,6 +227,13 @@ impl Links {
         self.seats.get(&seat).is_some_and(|line| line.groups.contains(&group))
     }
 
+    /// Whether some client has this group or may come back to it: what went out of it is still to be
+    /// told.
+    pub(super) fn knows(&self, group: Group) -> bool {
+        self.seats.values().any(|line| line.groups.contains(&group))
+            || self.links.values().any(|link| link.groups.contains(&group))
+    }
+
     pub(super) fn watchers(&self) -> usize {
         self.links.values().filter(|link| link.role == Role::Watching).count()
     }
