@@ -139,6 +139,7 @@ impl Replication {
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
         self.groups.values_mut().for_each(GroupState::sent);
+        self.names.sent();
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(*group));
     }

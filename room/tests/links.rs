@@ -4,7 +4,8 @@ mod common;
 
 use common::{Say, Stick, bare, busy, join};
 use referee_protocol::frame::{Ack, Lane, split};
-use referee_protocol::{LinkId, Replica, SessionId};
+use referee_protocol::message::Resume;
+use referee_protocol::{Incarnation, LinkId, Replica, Seat, SessionId};
 use referee_room::entry::Entry;
 use referee_room::output::Output;
 use referee_room::prelude::*;
@@ -193,4 +194,51 @@ fn a_client_that_fell_behind_hears_of_what_went_meanwhile() {
     room.link(LinkId(1), Link::Ack(Ack { frames: 4, event: 0 }));
     drain(&mut room, &template, &mut replica);
     assert_eq!(replica.entities().count(), 1, "the ghost is gone");
+
+/// A quiet room whose one player's first connection is open; then a second takes its seat over, and
+/// says that it knows the state of a tick. Gives the state frames that it gets.
+fn take_over(template: &std::sync::Arc<Template>, room: &mut Room, tick: Tick) -> Vec<Vec<u8>> {
+    let (session, generation) = (SessionId(2), 1);
+    let resume = Some(Resume { incarnation: Incarnation(1), tick, event: 0 });
+    room.link(LinkId(2), Link::Open { session, resume });
+    room.handle(Entry::Resume { session, seat: Seat(0), generation });
+    let mut replica = Replica::default();
+    replica.set_tick(tick);
+    let mut frames = Vec::new();
+    room.tick(Tick(room.info().tick.0 + 1));
+    while let Some(output) = room.poll_output() {
+        let Output::Send { link: LinkId(2), frame } = output else { continue };
+        let frame = frame.to_vec();
+        if let Ok((Lane::State, body)) = split(&frame) {
+            replica.apply(template.schema(), body).expect("good state");
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
+fn quiet() -> (std::sync::Arc<Template>, Room) {
+    let (template, mut room) = bare(|game: &mut Game| {
+        game.turn_based();
+    });
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.handle(join(1, "Ann"));
+    // It goes on until nothing changes any more; then its client gets its frame.
+    while tick(&mut room, &template, &mut Replica::default()) == 0 {}
+    (template, room)
+}
+
+#[test]
+fn a_client_that_comes_back_gets_a_frame_though_nothing_changed() {
+    let (template, mut room) = quiet();
+    let known = room.info().tick;
+    let frames = take_over(&template, &mut room, known);
+    assert_eq!(frames, [[1, 0, 1]], "it waits for it");
+}
+
+#[test]
+fn a_client_that_knows_the_future_gets_everything() {
+    let (template, mut room) = quiet();
+    let frames = take_over(&template, &mut room, Tick(u64::MAX));
+    assert_eq!(frames[0][..2], [1, 1], "a full frame");
 }

@@ -117,6 +117,8 @@ impl Replication {
         }
         let parts = self.blocks(state, &wanted);
         let (action, input) = self.acknowledged(state);
+        // The first frame of a link is sent in any case: the client waits for it.
+        let force = force || state.frames == 0;
         if parts.is_empty() && !state.full && !force && action.is_none() && input.is_none() {
             state.in_step = true;
             return;

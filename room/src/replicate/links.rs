@@ -172,7 +172,8 @@ impl Links {
         link.role = Role::Seated(seat);
         match link.resume {
             // Its client knows the groups as they were: what changed since is enough.
-            Some(resume) if !lost && resume.tick >= line.groups_since => {
+            // A client says what it likes: what it claims to know must lie behind us.
+            Some(resume) if !lost && resume.tick >= line.groups_since && resume.tick <= now => {
                 (link.full, link.tick) = (false, resume.tick);
                 link.groups.clone_from(&line.groups);
                 line.acknowledge(resume.event);

@@ -71,6 +71,8 @@ pub(super) struct Names {
     spaces: BTreeMap<Space, SpaceNames>,
     /// For each entity its own names, and the space by whose name each group calls it.
     entities: BTreeMap<u32, Entry>,
+    /// Names that went out of use since the last send: until their end is told nobody may bear them.
+    freed: Vec<(Space, WireId)>,
 }
 
 #[derive(Default)]
@@ -147,8 +149,15 @@ impl Names {
     }
 
     fn free(&mut self, space: Space, name: WireId) {
-        if let Some(names) = self.spaces.get_mut(&space) {
-            names.used.remove(&name);
+        self.freed.push((space, name));
+    }
+
+    /// Everything up to now was sent: the names that went out of use may be drawn again.
+    pub(super) fn sent(&mut self) {
+        for (space, name) in std::mem::take(&mut self.freed) {
+            if let Some(names) = self.spaces.get_mut(&space) {
+                names.used.remove(&name);
+            }
         }
     }
 }
