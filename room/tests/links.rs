@@ -194,6 +194,7 @@ fn a_client_that_fell_behind_hears_of_what_went_meanwhile() {
     room.link(LinkId(1), Link::Ack(Ack { frames: 4, event: 0 }));
     drain(&mut room, &template, &mut replica);
     assert_eq!(replica.entities().count(), 1, "the ghost is gone");
+}
 
 /// A quiet room whose one player's first connection is open; then a second takes its seat over, and
 /// says that it knows the state of a tick. Gives the state frames that it gets.
