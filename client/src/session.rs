@@ -28,7 +28,8 @@ pub const EVENTS_WAITING_MAX: usize = 8192;
 /// The code in a WebSocket's close code, where it is one of ours.
 #[must_use]
 pub fn close_code(number: u16) -> Option<Code> {
-    Code::from_number(number.checked_sub(4000)?)
+    // 4000 to 4999 are an application's own.
+    number.checked_sub(4000).filter(|code| *code < 1000).map(Code::from_number)
 }
 
 /// Where the connection stands.

@@ -7,7 +7,7 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
         /// Why a server refused or ended a connection.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-        #[serde(into = "u16", try_from = "u16")]
+        #[serde(into = "u16", from = "u16")]
         #[repr(u16)]
         pub enum Code { $($(#[$doc])* $name = $number,)* }
 
@@ -21,16 +21,19 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// The code with this number.
+            /// The code with this number; [`Code::Unknown`] for one that this build does not know, so
+            /// that a newer server's refusal is still one.
             #[must_use]
-            pub fn from_number(number: u16) -> Option<Self> {
-                match number { $($number => Some(Self::$name),)* _ => None }
+            pub fn from_number(number: u16) -> Self {
+                match number { $($number => Self::$name,)* _ => Self::Unknown }
             }
         }
     };
 }
 
 codes! {
+    /// A code this build does not know. Never sent.
+    Unknown = 0, "unknown";
     /// The room has stopped; it comes back with the next visit.
     Stopped = 1, "stopped";
     /// The player left by its own wish.
@@ -111,11 +114,9 @@ impl From<Code> for u16 {
     }
 }
 
-impl TryFrom<u16> for Code {
-    type Error = String;
-
-    fn try_from(number: u16) -> Result<Self, String> {
-        Self::from_number(number).ok_or_else(|| format!("{number} is no refusal code"))
+impl From<u16> for Code {
+    fn from(number: u16) -> Self {
+        Self::from_number(number)
     }
 }
 
@@ -147,8 +148,9 @@ mod tests {
     #[test]
     fn numbers_are_unique_and_come_back() {
         for code in Code::ALL {
-            assert_eq!(Code::from_number(*code as u16), Some(*code));
+            assert_eq!(Code::from_number(*code as u16), *code);
         }
-        assert_eq!(Code::from_number(999), None);
+        assert_eq!(Code::from_number(999), Code::Unknown);
+        assert!(!Code::Unknown.may_retry());
     }
 }

@@ -85,7 +85,7 @@ pub fn split(frame: &[u8]) -> Result<(Lane, &[u8]), FrameError> {
 /// Where a client's input sample fell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct InputAck {
-    /// The low byte of the newest sample's number that a tick has used.
+    /// The low byte of the number of the newest sample that has arrived.
     pub sample: u8,
     /// How many ticks before it was needed that sample arrived; negative: too late by so many.
     pub margin: i8,
@@ -101,7 +101,7 @@ pub struct Prelude {
     pub tick: Tick,
     /// The low 16 bits of the number of the last action applied, when it changed.
     pub action: Option<u16>,
-    /// Where the client's input fell, when a new sample was used.
+    /// Where the client's input fell, when a new sample has arrived.
     pub input: Option<InputAck>,
 }
 

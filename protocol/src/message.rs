@@ -185,10 +185,14 @@ pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
 /// # Errors
 /// When it is no message of this direction.
 pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+    let mut rest = body;
+    let mut reader = rmp_serde::Deserializer::new(&mut rest);
     reader.set_max_depth(32);
     let message = M::deserialize(&mut reader).map_err(|e| FrameError::Control(e.to_string()))?;
-    Ok(message)
+    match rest.len() {
+        0 => Ok(message),
+        left => Err(FrameError::Trailing(left)),
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +209,7 @@ mod tests {
         let refused = ServerControl::Refused(Refusal::new(Code::Full, "no"));
         assert_eq!(encode(&refused), b"\x00\x81\xa7Refused\x82\xa4code\x17\xa7message\xa2no");
         assert_eq!(decode::<ServerControl>(&encode(&refused)[1..]), Ok(refused));
+        assert_eq!(decode::<ClientControl>(b"\xa5Leave\x00"), Err(FrameError::Trailing(1)));
     }
 
     #[test]

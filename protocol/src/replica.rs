@@ -170,10 +170,11 @@ impl Replica {
         shown.flat_map(|entity| entity.0.iter().map(|(c, words)| (*c, &words[..]))).collect()
     }
 
-    /// One component of an entity, or a resource of the room.
+    /// One component of an entity, or a resource of the room. Where several groups show it, the
+    /// narrowest one's counts: its references reach furthest.
     #[must_use]
     pub fn component(&self, id: WireId, component: u16) -> Option<&[u32]> {
-        self.groups.values().find_map(|group| group.get(&id)?.words(component))
+        self.groups.values().rev().find_map(|group| group.get(&id)?.words(component))
     }
 
     /// A hash over everything known, equal for replicas that know the same.

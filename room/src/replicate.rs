@@ -54,8 +54,6 @@ pub(crate) struct Replication {
     pending_events: Vec<PendingEvent>,
     links: Links,
     clamped: BTreeMap<u16, u32>,
-    /// Clients were told that the match has ended.
-    told_end: bool,
 }
 
 /// What an entity shows to one group.
@@ -78,7 +76,6 @@ impl Replication {
             pending_events: Vec::new(),
             links: Links::default(),
             clamped: BTreeMap::new(),
-            told_end: game.world.resource::<Core>().ended.is_some(),
         };
         replication.rebuilt(game);
         replication.since = Age::new(0);

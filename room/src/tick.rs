@@ -2,6 +2,7 @@
 
 use bevy_ecs::prelude::*;
 use bevy_ecs::system::RunSystemError;
+use referee_protocol::FieldType;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{INPUT_AHEAD_MAX_MS, INPUT_REPEAT_MS};
 use referee_protocol::{Code, Kind, Seat, Tick};
@@ -115,10 +116,7 @@ impl Room {
         let words = words.unwrap_or_default();
         let row = self.game.actions.get(usize::from(payload.kind)).cloned();
         let good = row.is_some_and(|row| {
-            let index = match row.shape.has_references() {
-                true => self.core().index.clone(),
-                false => BTreeMap::new(),
-            };
+            let index = self.index_for(&row.shape);
             let entity = |id| index.get(&id).copied().unwrap_or(Entity::PLACEHOLDER);
             let mut words = Words::new(&words, &entity);
             (row.push)(&mut self.game.world, state.entity, &row.shape, &mut words)
@@ -182,11 +180,20 @@ impl Room {
     }
 
     fn stand(&mut self, entity: Entity, row: &crate::registry::Input_, words: Option<Vec<u32>>) {
-        let nobody = |_| Entity::PLACEHOLDER;
+        let index = self.index_for(&row.shape);
+        let find = |id| index.get(&id).copied().unwrap_or(Entity::PLACEHOLDER);
         let Ok(mut entity) = self.game.world.get_entity_mut(entity) else { return };
-        let mut words = words.as_deref().map(|words| Words::new(words, &nobody));
+        let mut words = words.as_deref().map(|words| Words::new(words, &find));
         let good = (row.stand)(&mut entity, &row.shape, words.as_mut());
         self.counters.bad_payloads += u64::from(!good);
+    }
+
+    /// `NetId` to entity, for reading a value of this type: empty where it has no references.
+    fn index_for(&self, shape: &FieldType) -> BTreeMap<u32, Entity> {
+        match shape.has_references() {
+            true => self.core().index.clone(),
+            false => BTreeMap::new(),
+        }
     }
 
     fn request(&mut self, entry: RequestEntry) {

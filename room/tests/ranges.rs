@@ -9,7 +9,7 @@ use referee_room::testkit::TestRoom;
 /// A player that is somewhere else each tick, always outside its range.
 fn outside(game: &mut Game) {
     game.realtime(20).replicate::<Position>();
-    game.player(|| Position::default());
+    game.player(Position::default);
     game.systems(|mut all: Query<&mut Position>, time: Res<Time>| {
         all.iter_mut().for_each(|mut at| at.x = 1000.0 + time.tick.0 as f32);
     });

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use referee_protocol::frame::{EventsFrame, Payload, Prelude, PreludeBytes};
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
-use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick};
 
 use super::Replication;
@@ -74,20 +73,6 @@ impl Replication {
             let quiet = realtime && tick.0.saturating_sub(last.0) >= silence;
             self.send_to(link, tick, quiet, outputs);
         }
-        if let Some(result) = self.newly_ended(core) {
-            let frame: Arc<[u8]> = message::encode(&ServerControl::Ended { result }).into();
-            for (link, state) in &self.links.links {
-                if state.role != Role::Waiting {
-                    outputs.push_back(plain(*link, Arc::clone(&frame)));
-                }
-            }
-        }
-    }
-
-    fn newly_ended(&mut self, core: &Core) -> Option<String> {
-        let news =
-            core.ended.is_some() && !std::mem::replace(&mut self.told_end, core.ended.is_some());
-        core.ended.clone().filter(|_| news)
     }
 
     /// Gives one link its events and, where there is anything to tell or `force` says so, a state
