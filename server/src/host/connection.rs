@@ -4,7 +4,9 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use referee_protocol::frame::Lane;
-use referee_protocol::limits::{ACTIONS_PER_TICK_MAX, FRAMES_IN_FLIGHT_MAX, LINK_SILENCE_MAX_MS};
+use referee_protocol::limits::{
+    ACTIONS_PER_TICK_MAX, FRAMES_IN_FLIGHT_MAX, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
+};
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Code, Refusal, Seat, SessionId};
 use referee_room::output::Frame;
@@ -37,6 +39,7 @@ pub(crate) struct Connection {
     pub(crate) rate: Rate,
     wire: Box<dyn Wire>,
     heard: Instant,
+    probed: Instant,
     states: States,
     /// Entries since the tick of this number.
     queued: (u64, usize),
@@ -66,6 +69,7 @@ impl Connection {
             rate,
             wire,
             heard: now,
+            probed: now,
             states: States { sent: 0, acked: 0, moved: now },
             queued: (0, 0),
         }
@@ -135,6 +139,15 @@ impl Connection {
     /// Whether entries may come before the next tick.
     pub(crate) fn may_queue(&self, tick: u64) -> bool {
         self.queued.0 != tick || self.queued.1 < ACTIONS_PER_TICK_MAX
+    }
+
+    /// Asks for a sign of life where none has come for a while.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        let last = self.heard.max(self.probed);
+        if now.saturating_duration_since(last) >= Duration::from_millis(PING_EVERY_MS) {
+            self.probed = now;
+            self.wire.probe();
+        }
     }
 
     /// What is wrong with the client, if anything is.

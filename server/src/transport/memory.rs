@@ -18,6 +18,7 @@ struct Kept {
     frames: RefCell<Vec<Vec<u8>>>,
     refusal: RefCell<Option<Refusal>>,
     full: Cell<bool>,
+    probes: Cell<u32>,
 }
 
 impl Memory {
@@ -29,6 +30,11 @@ impl Memory {
     /// Why it was closed, if it was.
     pub(crate) fn closed(&self) -> Option<Refusal> {
         self.0.refusal.borrow().clone()
+    }
+
+    /// How often it was asked for a sign of life.
+    pub(crate) fn probes(&self) -> u32 {
+        self.0.probes.get()
     }
 
     /// From now on, it takes no more.
@@ -46,6 +52,10 @@ impl Wire for Memory {
         parts.iter().for_each(|part| frame.extend_from_slice(part));
         self.0.frames.borrow_mut().push(frame);
         Ok(Sent::Out)
+    }
+
+    fn probe(&self) {
+        self.0.probes.set(self.0.probes.get() + 1);
     }
 
     fn close(&self, refusal: &Refusal) {

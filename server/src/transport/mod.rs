@@ -19,6 +19,10 @@ pub(crate) trait Wire {
     /// kept, up to a bound.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> Result<Sent, SendError>;
 
+    /// Asks the other end for a sign of life that it gives without its program's doing: a browser's
+    /// hidden page may sleep for minutes.
+    fn probe(&self);
+
     /// Tells the client why, then ends the connection once that has left. Nothing is sent after.
     fn close(&self, refusal: &Refusal);
 

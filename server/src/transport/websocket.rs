@@ -39,6 +39,7 @@ const CLOSE_REASON_MAX_BYTES: usize = 123;
 
 const BINARY: u8 = 0x80 | 2;
 const CLOSE: u8 = 0x80 | 8;
+const PING: u8 = 0x80 | 9;
 
 /// The read half: holds what has been read of a message, so it moves with the socket.
 pub(crate) struct Reader {
@@ -334,6 +335,11 @@ impl Wire for Rc<Socket> {
         slices.push(IoSlice::new(&header));
         slices.extend_from_slice(parts);
         self.write(&slices, self.limit)
+    }
+
+    fn probe(&self) {
+        // One that does not fit, or does not leave, is missed as any other sign of life.
+        let _ = self.write(&[IoSlice::new(&header(PING, 0))], self.limit);
     }
 
     fn close(&self, refusal: &Refusal) {

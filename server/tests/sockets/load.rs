@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use referee_client_tokio::{Client, Code, Received};
 use referee_protocol::frame::Ack;
+use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use referee_protocol::message::{self, ClientControl};
 
 use crate::site::{Site, counts, end, press, soon, until};
@@ -53,10 +54,22 @@ async fn a_half_open_connection_is_noticed() {
     let site = Site::new(|_| {});
     let player = site.join("count/a").await;
     let (mut raw, _) = site.raw_in("count/a").await;
-    // Nothing more comes of it, not even an end.
+    let metrics = site.metrics();
+    // Nothing more comes of it: no pong, not even an end.
+    until(|| metrics.ends(Code::Silent) == 1).await;
     assert_eq!(end(&mut raw).await.code, Code::Silent);
     press(&player);
     counts(&player, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_sleeps_is_kept_while_its_connection_lives() {
+    let site = Site::new(|_| {});
+    let (mut raw, _) = site.raw_in("count/a").await;
+    // It reads, so its library answers pings; it says nothing itself, for longer than silence may last.
+    let patience = Duration::from_millis(LINK_SILENCE_MAX_MS + 1_500);
+    let heard = tokio::time::timeout(patience, end(&mut raw)).await;
+    assert!(heard.is_err(), "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,8 +212,10 @@ impl Live {
         }
     }
 
-    /// Lets go of clients that are silent, or do not read.
+    /// Asks clients that are quiet whether they are there; lets go of those that are silent all the
+    /// same, or do not read.
     pub(crate) fn sweep(&mut self, now: Instant) {
+        self.connections.values_mut().for_each(|connection| connection.probe(now));
         let faults: Vec<_> = self
             .connections
             .iter()

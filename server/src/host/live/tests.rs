@@ -332,13 +332,15 @@ fn a_client_whose_wire_is_full_is_let_go_and_others_play_on() {
 }
 
 #[test]
-fn silence_and_unread_state_end_a_connection() {
+fn the_quiet_are_asked_and_the_silent_let_go() {
     let site = site(Config::default());
     let mut live = live(&site);
     let (silent, wire) = come(&mut live, wish());
     live.message(silent, &Ack { frames: 1, event: 0 }.encode());
+    live.sweep(Instant::now() + Duration::from_secs(1));
+    assert_eq!(wire.probes(), 0);
     live.sweep(Instant::now() + Duration::from_secs(5));
-    assert!(wire.closed().is_none());
+    assert_eq!((wire.probes(), wire.closed()), (1, None));
     live.sweep(Instant::now() + Duration::from_secs(7));
     assert_eq!(wire.closed().unwrap().code, Code::Silent);
 }

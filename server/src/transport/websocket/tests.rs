@@ -229,6 +229,19 @@ fn a_close_is_answered_and_a_break_is_noticed() {
 }
 
 #[test]
+fn a_probe_is_answered_by_the_other_end_itself() {
+    run(async {
+        let (socket, mut client, told) = served(1 << 20).await;
+        socket.probe();
+        socket.try_send(&[IoSlice::new(b"next")]).unwrap();
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+        assert_eq!(client.next().await.unwrap().unwrap().into_data(), "next");
+        told.news.notified().await;
+        assert_eq!(*told.messages.borrow(), [b""], "a pong");
+    });
+}
+
+#[test]
 fn what_was_read_moves_with_the_socket() {
     run(async {
         let (mut server, mut client) = pair().await;
