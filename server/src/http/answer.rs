@@ -69,7 +69,7 @@ fn status(code: Code) -> StatusCode {
             StatusCode::REQUEST_TIMEOUT
         }
         Code::Left => StatusCode::GONE,
-        Code::Failed | Code::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Failed | Code::Unreadable | Code::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Stopped | Code::Busy | Code::GoingDown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
