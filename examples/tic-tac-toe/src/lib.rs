@@ -80,7 +80,7 @@ fn place(mut board: ResMut<Board>, places: Actions<Place>, marks: Query<&Mark>) 
 fn rematch(mut board: ResMut<Board>, asked: Actions<Rematch>) {
     if !asked.is_empty() && board.outcome.is_some() {
         let round = board.round + 1;
-        let turn = if round % 2 == 0 { Mark::X } else { Mark::O };
+        let turn = if round.is_multiple_of(2) { Mark::X } else { Mark::O };
         *board = Board { turn, round, ..Board::default() };
     }
 }
