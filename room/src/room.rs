@@ -40,7 +40,7 @@ pub enum Link {
 
 /// When the room wants to tick next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Due {
+pub enum NextTick {
     /// At once, as this tick.
     Now(Tick),
     /// When time has reached this tick, as this tick.
@@ -211,21 +211,21 @@ impl Room {
 
     /// When to tick next, given the time (in ticks).
     #[must_use]
-    pub fn next_due(&self, now: Tick) -> Due {
+    pub fn next_due(&self, now: Tick) -> NextTick {
         let next = Tick(self.core().tick.0 + 1);
         if self.game.rules.kind == Kind::Realtime {
-            return Due::At(next);
+            return NextTick::At(next);
         }
         if self.settling > 0 {
-            return Due::Now(next);
+            return NextTick::Now(next);
         }
         let timer = self.next_timer().map(|at| at.max(next));
         match timer {
             // A timer that is due runs in its own tick, before what has arrived since.
-            Some(at) if at <= now || at == next => Due::Now(at),
-            _ if !self.queue.is_empty() => Due::Now(next.max(now)),
-            Some(at) => Due::At(at),
-            None => Due::Never,
+            Some(at) if at <= now || at == next => NextTick::Now(at),
+            _ if !self.queue.is_empty() => NextTick::Now(next.max(now)),
+            Some(at) => NextTick::At(at),
+            None => NextTick::Never,
         }
     }
 

@@ -40,7 +40,7 @@ use crate::field::{Action, Field, Input, Quantiser};
 use crate::game::Game;
 use crate::output::{Joined, Output};
 use crate::registry::short_name;
-use crate::room::{Due, Link, Room};
+use crate::room::{Link, NextTick, Room};
 use crate::template::Template;
 use crate::types::{NetId, Player};
 
@@ -229,12 +229,12 @@ impl TestRoom {
         let end = self.now + span.as_nanos();
         loop {
             match self.room.next_due(self.ticks_at(self.now)) {
-                Due::Now(at) => self.tick(at),
-                Due::At(at) if self.time_of(at) <= end => {
+                NextTick::Now(at) => self.tick(at),
+                NextTick::At(at) if self.time_of(at) <= end => {
                     self.now = self.now.max(self.time_of(at));
                     self.tick(at);
                 }
-                Due::At(_) | Due::Never => break,
+                NextTick::At(_) | NextTick::Never => break,
             }
         }
         self.now = end;

@@ -79,7 +79,7 @@ fn it_goes_on_while_it_changes_and_is_then_quiet() {
     let ticks = room.room().info().tick.0 - before.0;
     assert!((11..=13).contains(&ticks), "{ticks} ticks for 10 steps");
     let now = room.room().info().tick;
-    assert_eq!(room.room().next_due(Tick(now.0 + 1_000_000)), room::Due::Never);
+    assert_eq!(room.room().next_due(Tick(now.0 + 1_000_000)), room::NextTick::Never);
     let hash = room.state_hash();
     room.run(Duration::from_secs(3600));
     assert_eq!(room.state_hash(), hash, "an hour of quiet costs no tick");
@@ -116,16 +116,16 @@ fn timers_are_due_in_their_order_and_survive_a_restart() {
 fn time_goes_on_while_nobody_acts() {
     let (_, mut room) = bare(falling);
     room.handle(common::join(1, "Ann"));
-    assert_eq!(room.next_due(Tick(5_000)), room::Due::Now(Tick(5_000)));
+    assert_eq!(room.next_due(Tick(5_000)), room::NextTick::Now(Tick(5_000)));
     room.tick(Tick(5_000));
     room.tick(Tick(5_001));
     room.handle(Entry::Drop { session: SessionId(1) });
     room.tick(Tick(6_000));
-    while let room::Due::Now(at) = room.next_due(Tick(6_000)) {
+    while let room::NextTick::Now(at) = room.next_due(Tick(6_000)) {
         room.tick(at);
     }
     // The held seat is the one thing due: its grace.
-    assert_eq!(room.next_due(Tick(6_100)), room::Due::At(Tick(36_000)));
+    assert_eq!(room.next_due(Tick(6_100)), room::NextTick::At(Tick(36_000)));
 }
 
 #[test]
@@ -181,5 +181,5 @@ fn a_timer_set_at_the_start_counts_from_the_start() {
             timers.after(Duration::from_millis(500), Then(1));
         });
     });
-    assert_eq!(room.next_due(Tick(0)), room::Due::At(Tick(500)));
+    assert_eq!(room.next_due(Tick(0)), room::NextTick::At(Tick(500)));
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use referee_protocol::limits::{REQUEST_MAX_BYTES, SERVER_MESSAGE_MAX_BYTES};
+use referee_protocol::limits::{REQUEST_MAX_BYTES, SEAT_GRACE_MS, SERVER_MESSAGE_MAX_BYTES};
 
 use crate::store::StoreConfig;
 
@@ -80,7 +80,8 @@ impl Default for Config {
             rooms_max: 10_000,
             new_rooms_per_second: 5,
             new_rooms_burst: 50,
-            room_grace_ms: 10_000,
+            // Longer than a dropped seat is held: whoever just closes the tab leaves a free seat behind.
+            room_grace_ms: SEAT_GRACE_MS + 5_000,
             save_every_ms: 5_000,
             connections_max: 20_000,
             connections_per_address_max: 4_000,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
-use referee_room::room::{Due, Room};
+use referee_room::room::{NextTick, Room};
 use referee_room::{Entry, Template};
 use tokio::sync::{Notify, oneshot};
 
@@ -211,11 +211,11 @@ impl Live {
             let (reached, slips) = self.clock.now(now, last);
             self.house.metrics.slips.add(slips);
             let due = match self.guarded(|room| room.next_due(reached)) {
-                None | Some(Due::Never) => return Next::Never,
-                Some(Due::At(tick)) if tick > reached => {
+                None | Some(NextTick::Never) => return Next::Never,
+                Some(NextTick::At(tick)) if tick > reached => {
                     return Next::At(self.clock.when(tick));
                 }
-                Some(Due::Now(tick) | Due::At(tick)) => tick,
+                Some(NextTick::Now(tick) | NextTick::At(tick)) => tick,
             };
             if now.saturating_duration_since(begun) > Duration::from_millis(TURN_MS) {
                 return Next::Soon;
