@@ -20,7 +20,7 @@ use referee_protocol::{Kind, Schema, TypeDef};
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
 use crate::params::{ActionQueue, Outbox, TimerQueue};
-use crate::registry::{Action_, Component_, Event_, Input_, Timer_, short_name};
+use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
 use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
 
 /// Keeps calls of [`Game::systems`] in the order written.
@@ -126,11 +126,11 @@ pub struct Game {
     pub(crate) rules: Rules,
     pub(crate) world: World,
     pub(crate) schedule: Schedule,
-    pub(crate) components: Vec<Component_>,
-    pub(crate) inputs: Vec<Input_>,
-    pub(crate) actions: Vec<Action_>,
-    pub(crate) events: Vec<Event_>,
-    pub(crate) timers: Vec<Timer_>,
+    pub(crate) components: Vec<ComponentRow>,
+    pub(crate) inputs: Vec<InputRow>,
+    pub(crate) actions: Vec<ActionRow>,
+    pub(crate) events: Vec<EventRow>,
+    pub(crate) timers: Vec<TimerRow>,
     pub(crate) hooks: Hooks,
     pub(crate) problems: Vec<String>,
     types: BTreeSet<TypeId>,
@@ -287,7 +287,7 @@ impl Game {
 
     fn register<C: Replicate + Component<Mutability = Mutable>>(
         &mut self,
-    ) -> Option<&mut Component_> {
+    ) -> Option<&mut ComponentRow> {
         let shape = self.shape_of::<C>("replicate or keep")?;
         let hooks = [C::on_add(), C::on_insert(), C::on_discard(), C::on_remove(), C::on_despawn()];
         if hooks.iter().any(Option::is_some) {
@@ -316,7 +316,7 @@ impl Game {
                 return None;
             }
         };
-        self.components.push(Component_::of::<C>(id, shape, resource));
+        self.components.push(ComponentRow::of::<C>(id, shape, resource));
         self.components.last_mut()
     }
 
@@ -326,8 +326,8 @@ impl Game {
         let Some(shape) = self.shape_of::<T>("input") else { return self };
         let id = self.world.register_component::<T>();
         let _ = self.world.try_register_required_components::<T, NetId>();
-        self.components.push(Component_::plain::<T>(id, shape.clone(), false));
-        self.inputs.push(Input_::of::<T>(shape));
+        self.components.push(ComponentRow::plain::<T>(id, shape.clone(), false));
+        self.inputs.push(InputRow::of::<T>(shape));
         self
     }
 
@@ -335,7 +335,7 @@ impl Game {
     pub fn action<T: Action>(&mut self) -> &mut Self {
         let Some(shape) = self.shape_of::<T>("action") else { return self };
         self.world.insert_resource(ActionQueue::<T>(Vec::new()));
-        self.actions.push(Action_::of::<T>(shape));
+        self.actions.push(ActionRow::of::<T>(shape));
         self
     }
 
@@ -343,7 +343,7 @@ impl Game {
     pub fn event<T: Event>(&mut self) -> &mut Self {
         let Some(shape) = self.shape_of::<T>("event") else { return self };
         self.world.insert_resource(Outbox::<T>(Vec::new()));
-        self.events.push(Event_::of::<T>(shape));
+        self.events.push(EventRow::of::<T>(shape));
         self
     }
 
@@ -353,7 +353,7 @@ impl Game {
         if self.shape_of::<T>("timer").is_some() {
             let (waiting, due, new) = Default::default();
             self.world.insert_resource(TimerQueue::<T> { waiting, due, new });
-            self.timers.push(Timer_::of::<T>());
+            self.timers.push(TimerRow::of::<T>());
         }
         self
     }

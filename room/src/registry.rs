@@ -25,7 +25,7 @@ pub(crate) type AnyQuery = Option<Box<dyn Any + Send + Sync>>;
 
 /// A registered component or resource.
 #[derive(Clone)]
-pub(crate) struct Component_ {
+pub(crate) struct ComponentRow {
     pub(crate) id: ComponentId,
     /// The type's name without its path: its identity on the wire and on disk.
     pub(crate) name: String,
@@ -46,7 +46,7 @@ pub(crate) struct Component_ {
     pub(crate) changed: fn(&mut World, &mut AnyQuery, Tick, &mut dyn FnMut(u32)),
 }
 
-impl Component_ {
+impl ComponentRow {
     pub(crate) fn of<C>(id: ComponentId, shape: FieldType, resource: bool) -> Self
     where
         C: Replicate + Component<Mutability = Mutable>,
@@ -116,7 +116,7 @@ fn changed<C: Component>(
 
 /// A registered sampled input.
 #[derive(Clone)]
-pub(crate) struct Input_ {
+pub(crate) struct InputRow {
     pub(crate) name: String,
     pub(crate) shape: FieldType,
     /// Makes a sample stand on a player's entity; no words: the default. Says whether the words were
@@ -124,7 +124,7 @@ pub(crate) struct Input_ {
     pub(crate) stand: fn(&mut EntityWorldMut<'_>, &FieldType, Option<&mut Words<'_>>) -> bool,
 }
 
-impl Input_ {
+impl InputRow {
     pub(crate) fn of<T: Input>(shape: FieldType) -> Self {
         Self {
             name: short_name::<T>(),
@@ -146,7 +146,7 @@ impl Input_ {
 
 /// A registered action.
 #[derive(Clone)]
-pub(crate) struct Action_ {
+pub(crate) struct ActionRow {
     pub(crate) name: String,
     pub(crate) shape: FieldType,
     /// Queues it for this tick. Says whether the words were a value.
@@ -154,7 +154,7 @@ pub(crate) struct Action_ {
     pub(crate) clear: fn(&mut World),
 }
 
-impl Action_ {
+impl ActionRow {
     pub(crate) fn of<T: Action>(shape: FieldType) -> Self {
         Self {
             name: short_name::<T>(),
@@ -174,18 +174,18 @@ impl Action_ {
 
 /// A registered event.
 #[derive(Clone)]
-pub(crate) struct Event_ {
+pub(crate) struct EventRow {
     pub(crate) name: String,
     pub(crate) shape: FieldType,
     /// Takes this tick's events out of the outbox: who for, and the words with `NetId`s in them.
     pub(crate) take: TakeEvents,
 }
 
-/// Empties an outbox; see [`Event_::take`].
+/// Empties an outbox; see [`EventRow::take`].
 pub(crate) type TakeEvents =
     fn(&mut World, &FieldType, &dyn Fn(&World, Entity) -> u32, &mut dyn FnMut(To, Vec<u32>));
 
-impl Event_ {
+impl EventRow {
     pub(crate) fn of<T: Event>(shape: FieldType) -> Self {
         Self {
             name: short_name::<T>(),
@@ -208,7 +208,7 @@ impl Event_ {
 
 /// A registered type of timer.
 #[derive(Clone)]
-pub(crate) struct Timer_ {
+pub(crate) struct TimerRow {
     pub(crate) name: String,
     /// Makes what is due at a tick readable through `Due`.
     pub(crate) fire: fn(&mut World, u64),
@@ -220,7 +220,7 @@ pub(crate) struct Timer_ {
     pub(crate) load: fn(&mut World, &mut Loader<'_>) -> Result<(), LoadError>,
 }
 
-impl Timer_ {
+impl TimerRow {
     pub(crate) fn of<T: Field>() -> Self {
         Self {
             name: short_name::<T>(),

@@ -27,7 +27,7 @@ use crate::core::Core;
 use crate::field::{Audience, Quantiser};
 use crate::game::Game;
 use crate::output::Output;
-use crate::registry::{AnyQuery, Component_};
+use crate::registry::{AnyQuery, ComponentRow};
 use crate::template::Template;
 use crate::types::{InGroups, NetId, Owner, Player, Sees, Team};
 use events::PendingEvent;
@@ -251,7 +251,7 @@ impl Replication {
     }
 }
 
-fn row_of(game: &Game, component: u16) -> &Component_ {
+fn row_of(game: &Game, component: u16) -> &ComponentRow {
     let row = game.components.iter().find(|row| row.sent == Some(component));
     row.expect("a component that was sent is registered")
 }
@@ -281,7 +281,7 @@ fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<u16, u32>) -> BTreeMap<G
 }
 
 /// The entity that carries the row's component for this identity, where there is one.
-fn bearer(world: &World, row: &Component_, id: u32) -> Option<Entity> {
+fn bearer(world: &World, row: &ComponentRow, id: u32) -> Option<Entity> {
     if id == ROOM {
         return world.resource_entities().get(row.id);
     }
@@ -290,7 +290,7 @@ fn bearer(world: &World, row: &Component_, id: u32) -> Option<Entity> {
 }
 
 /// The groups that see a component of an entity.
-fn audience(world: &World, row: &Component_, entity: Entity) -> Vec<Group> {
+fn audience(world: &World, row: &ComponentRow, entity: Entity) -> Vec<Group> {
     if let Some(groups) = world.get::<InGroups>(entity) {
         return groups.0.clone();
     }

@@ -179,7 +179,7 @@ impl Room {
         }
     }
 
-    fn stand(&mut self, entity: Entity, row: &crate::registry::Input_, words: Option<Vec<u32>>) {
+    fn stand(&mut self, entity: Entity, row: &crate::registry::InputRow, words: Option<Vec<u32>>) {
         let index = self.index_for(&row.shape);
         let find = |id| index.get(&id).copied().unwrap_or(Entity::PLACEHOLDER);
         let Ok(mut entity) = self.game.world.get_entity_mut(entity) else { return };

@@ -20,7 +20,7 @@ use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
-use crate::registry::Component_;
+use crate::registry::ComponentRow;
 use crate::template::Template;
 use crate::types::NetId;
 
@@ -164,7 +164,7 @@ fn load_entities(
     entities: &[(u32, Entity)],
     from: &mut Loader<'_>,
 ) -> Result<(), LoadError> {
-    let rows: Vec<Component_> =
+    let rows: Vec<ComponentRow> =
         game.components.iter().filter(|row| !row.resource).cloned().collect();
     let net_id = game.world.register_component::<NetId>();
     let mut scratch = BundleScratch::default();
@@ -182,7 +182,7 @@ fn load_entity<'a>(
     entity: Entity,
     (id, net_id): (u32, ComponentId),
     scratch: &mut BundleScratch,
-    mut rows: impl Iterator<Item = &'a Component_>,
+    mut rows: impl Iterator<Item = &'a ComponentRow>,
     from: &mut Loader<'_>,
 ) -> Result<(), LoadError> {
     let now = world.read_change_tick();

@@ -8,7 +8,7 @@ use crate::field::{Field, Saver};
 use crate::game::Game;
 use crate::params::Time;
 use crate::random::Rng;
-use crate::registry::Component_;
+use crate::registry::ComponentRow;
 use crate::template::Template;
 use crate::types::NetId;
 
@@ -123,7 +123,7 @@ fn write_entity(game: &Game, entity: EntityRef<'_>, cover: Cover, out: &mut Save
 
 fn write_component(
     world: &World,
-    row: &Component_,
+    row: &ComponentRow,
     entity: EntityRef<'_>,
     cover: Cover,
     out: &mut Saver<'_>,
