@@ -2,8 +2,11 @@
 //! may keep such a file for ever, and a new build is a new name.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use referee_protocol::hash::hash;
 
 /// The built client: `(path below server/client, content)`. Empty when it was not built.
@@ -19,6 +22,8 @@ pub struct Asset {
     pub media_type: &'static str,
     /// Its content.
     pub bytes: Bytes,
+    /// Its content compressed, where that is shorter: done once, at start-up.
+    pub gzip: Option<Bytes>,
 }
 
 /// All files a browser may load, by their hashed names.
@@ -60,6 +65,12 @@ impl Assets {
     }
 }
 
+fn gzip(bytes: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
 /// Gives files their hashed names. A file's hash covers the hashed names it refers to, so those are
 /// found first.
 struct Naming<'a> {
@@ -84,7 +95,8 @@ impl<'a> Naming<'a> {
         let (stem, kind) = file.rsplit_once('.').unwrap_or((file, "bin"));
         let hashed = format!("{stem}-{:016x}.{kind}", hash(&bytes));
         self.done.insert(path, hashed.clone());
-        self.files.insert(hashed, Asset { media_type, bytes });
+        let gzip = gzip(&bytes).filter(|gzip| gzip.len() < bytes.len());
+        self.files.insert(hashed, Asset { media_type, bytes, gzip });
     }
 
     /// A module with the names of the other files in it replaced by their hashed ones.

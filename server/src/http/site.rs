@@ -191,7 +191,11 @@ async fn rooms<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(site.rooms.public_rooms())).into_response()
 }
 
-async fn asset<R: Rooms>(State(site): State<Arc<Site<R>>>, Path(name): Path<String>) -> Response {
+async fn asset<R: Rooms>(
+    State(site): State<Arc<Site<R>>>,
+    Path(name): Path<String>,
+    request: HeaderMap,
+) -> Response {
     let Some(asset) = site.assets.get(&name) else {
         return problem(
             StatusCode::NOT_FOUND,
@@ -202,8 +206,22 @@ async fn asset<R: Rooms>(State(site): State<Arc<Site<R>>>, Path(name): Path<Stri
     let headers = [
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::VARY, "accept-encoding"),
     ];
-    (headers, asset.bytes.clone()).into_response()
+    match &asset.gzip {
+        Some(gzip) if takes_gzip(&request) => {
+            let encoding = [(header::CONTENT_ENCODING, "gzip")];
+            (headers, encoding, gzip.clone()).into_response()
+        }
+        _ => (headers, asset.bytes.clone()).into_response(),
+    }
+}
+
+/// Whether a browser takes compressed answers. One that names gzip only to refuse it (`q=0`) is not
+/// known.
+fn takes_gzip(request: &HeaderMap) -> bool {
+    let accepted = request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.split(',').any(|e| e.trim() == "gzip"))
 }
 
 async fn ready<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {

@@ -209,6 +209,31 @@ async fn the_client_is_reached_from_the_import_map_and_kept_for_ever() {
 }
 
 #[tokio::test]
+async fn assets_travel_compressed_to_browsers_that_take_it() {
+    const LONG: &[(&str, &[u8])] = &[("referee.js", &[b' '; 10_000])];
+    let fixture = Fixture::with(Config::default(), Assets::new(LONG));
+    let page = fixture.get("/mine/x").await;
+    let map = between(page.text(), "<script type=\"importmap\">", "</script>");
+    let map: Value = serde_json::from_str(map).unwrap();
+    let path = map["imports"]["referee"].as_str().unwrap();
+    let ask = |accepts: &str| {
+        let request = Request::get(path).header("host", "localhost");
+        fixture.ask(request.header("accept-encoding", accepts).body(Body::empty()).unwrap())
+    };
+    let packed = ask("br, gzip").await;
+    assert_eq!(
+        (packed.header("content-encoding"), packed.header("vary")),
+        ("gzip", "accept-encoding")
+    );
+    assert!(packed.body.len() < 200, "{} bytes", packed.body.len());
+    let mut plain = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut plain)
+        .unwrap();
+    assert_eq!(plain.len(), 10_000);
+    assert_eq!(ask("br").await.body.len(), 10_000);
+}
+
+#[tokio::test]
 async fn a_page_may_run_its_own_scripts_only() {
     let page = Fixture::new().get("/mine/x").await;
     let policy = page.header("content-security-policy");
