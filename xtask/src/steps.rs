@@ -8,6 +8,10 @@ use std::process::Command;
 /// Cases for each property test in a deep run; the usual number is 256.
 const DEEP_CASES: &str = "20000";
 
+/// How often a server is killed in a usual run, and in a deep one.
+const KILLS: u32 = 10;
+const DEEP_KILLS: u32 = 200;
+
 /// Seeds for each simulation in a deep run.
 const DEEP_SEEDS: &str = "500";
 
@@ -52,6 +56,26 @@ pub(crate) fn portable(project: &Project, log: &mut Log) -> Result {
 
 pub(crate) fn release(project: &Project, log: &mut Log) -> Result {
     play::build_server(project, log)
+}
+
+/// What a room costs, with a limit on making one.
+pub(crate) fn bench(project: &Project, log: &mut Log) -> Result {
+    log.run(cargo(project).args(["bench", "-p", "referee-room", "--bench", "rooms"]))
+}
+
+pub(crate) fn kills(project: &Project, log: &mut Log) -> Result {
+    kill(project, KILLS, log)
+}
+
+pub(crate) fn deep_kills(project: &Project, log: &mut Log) -> Result {
+    kill(project, DEEP_KILLS, log)
+}
+
+fn kill(project: &Project, kills: u32, log: &mut Log) -> Result {
+    let mut node = command::program("node", &project.root);
+    node.args(["--test", "--test-reporter=spec", "tests/kills/kills.test.mjs"]);
+    node.env("REFEREE_SERVER", play::server_binary(project));
+    log.run(node.env("REFEREE_KILLS", kills.to_string()))
 }
 
 pub(crate) fn properties(project: &Project, log: &mut Log) -> Result {

@@ -44,7 +44,10 @@ const STEPS: &[Step] = &[
     step("browser", "real pages play the games on the release server", Normal, &["tools", "release"], browser::run),
     step("protocol", "a client made from PROTOCOL.md alone plays on the release server", Normal, &["tools", "release"], protocol::run),
     step("outside", "the README's game, made outside the workspace, is played in a page", Normal, &["tools", "client"], outside::run),
+    step("kills", "a server that is killed under load starts again with every room", Normal, &["tools", "release"], steps::kills),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
+    step("deep kills", "the same, many times over", Deep, &["tools", "release"], steps::deep_kills),
+    step("bench", "a new room of 20 systems costs under 100 us", Deep, &[], steps::bench),
     step("deny", "licences, sources and bans of all dependencies (installs cargo-deny)", Deep, &[], steps::deny),
 ];
 
