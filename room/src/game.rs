@@ -19,7 +19,7 @@ use referee_protocol::{Kind, Schema, TypeDef};
 
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
-use crate::params::{ActionQueue, Outbox, TimerQueue};
+use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
 use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
 
@@ -61,7 +61,7 @@ impl Rules {
     /// Ticks that run between two rebuilds.
     pub(crate) fn snapshot_ticks(&self) -> u64 {
         self.snapshot_ticks.unwrap_or(match self.kind {
-            Kind::TurnBased => 30,
+            Kind::TurnBased => 4,
             Kind::Realtime => 600,
         })
     }
@@ -262,7 +262,7 @@ impl Game {
     }
 
     /// After how many ticks that ran the room rebuilds itself from its own snapshot (1 or more), which
-    /// is then saved. Without: 30 in a turn-based game, 600 in a realtime one. Part of the game:
+    /// is then saved. Without: 4 in a turn-based game, 600 in a realtime one. Part of the game:
     /// changing it changes what a stored match replays to.
     pub fn snapshot_ticks(&mut self, ticks: u64) -> &mut Self {
         self.rules.snapshot_ticks = Some(ticks.max(1));
@@ -351,8 +351,9 @@ impl Game {
     /// `#[derive(Replicate)]`.
     pub fn timer<T: Field>(&mut self) -> &mut Self {
         if self.shape_of::<T>("timer").is_some() {
-            let (waiting, due, new) = Default::default();
-            self.world.insert_resource(TimerQueue::<T> { waiting, due, new });
+            let (waiting, new) = Default::default();
+            self.world.insert_resource(TimerQueue::<T> { waiting, new });
+            self.world.insert_resource(DueNow::<T>(Vec::new()));
             self.timers.push(TimerRow::of::<T>());
         }
         self

@@ -131,12 +131,16 @@ impl<T: Event> Events<'_, T> {
     }
 }
 
-/// Timers of one type that run, and this tick's due ones.
+/// This tick's due timers of one type: a resource of its own, so that a system may read these and set
+/// new ones.
+#[derive(Resource)]
+pub(crate) struct DueNow<T: Field>(pub(crate) Vec<T>);
+
+/// Timers of one type that run.
 #[derive(Resource)]
 pub(crate) struct TimerQueue<T: Field> {
     /// Tick, number among all timers, value; sorted by both.
     pub(crate) waiting: VecDeque<(Tick, u64, T)>,
-    pub(crate) due: Vec<T>,
     /// New ones of this tick, with how many ticks from now.
     pub(crate) new: Vec<(u64, T)>,
 }
@@ -172,19 +176,19 @@ impl<T: Field> Timers<'_, T> {
 /// The timers of one type that are due in this tick.
 #[derive(SystemParam)]
 pub struct Due<'w, T: Field> {
-    queue: Res<'w, TimerQueue<T>>,
+    due: Res<'w, DueNow<T>>,
 }
 
 impl<T: Field> Due<'_, T> {
     /// The values, in the order in which they were due.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.queue.due.iter()
+        self.due.0.iter()
     }
 
     /// Whether none is due.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.queue.due.is_empty()
+        self.due.0.is_empty()
     }
 }
 
@@ -193,7 +197,7 @@ impl<'a, T: Field> IntoIterator for &'a Due<'_, T> {
     type IntoIter = std::slice::Iter<'a, T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.queue.due.iter()
+        self.due.0.iter()
     }
 }
 

@@ -15,7 +15,7 @@ use referee_protocol::schema::FieldType;
 use crate::field::{
     Action, Audience, Event, Field, Input, LoadError, Loader, Quantiser, Replicate, Saver, Words,
 };
-use crate::params::{ActionQueue, Outbox, TimerQueue, To};
+use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue, To};
 use crate::types::NetId;
 
 /// Receives a loaded component, to put it into a bundle.
@@ -225,16 +225,15 @@ impl TimerRow {
         Self {
             name: short_name::<T>(),
             fire: |world, now| {
-                let mut queue = world.resource_mut::<TimerQueue<T>>();
-                if queue.due.is_empty() && queue.waiting.front().is_none_or(|w| w.0.0 > now) {
+                let soon = world.resource::<TimerQueue<T>>().waiting.front();
+                let soon = soon.is_some_and(|(at, ..)| at.0 <= now);
+                if !soon && world.resource::<DueNow<T>>().0.is_empty() {
                     return;
                 }
-                queue.due.clear();
-                while queue.waiting.front().is_some_and(|(at, ..)| at.0 <= now) {
-                    if let Some((_, _, value)) = queue.waiting.pop_front() {
-                        queue.due.push(value);
-                    }
-                }
+                let mut queue = world.resource_mut::<TimerQueue<T>>();
+                let count = queue.waiting.partition_point(|(at, ..)| at.0 <= now);
+                let due = queue.waiting.drain(..count).map(|(_, _, value)| value).collect();
+                world.resource_mut::<DueNow<T>>().0 = due;
             },
             arm: |world, now, number| {
                 if world.resource::<TimerQueue<T>>().new.is_empty() {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bevy_ecs::change_detection::Tick as Age;
 use bevy_ecs::prelude::*;
 use referee_protocol::frame::Payload;
-use referee_protocol::limits::SUBSCRIPTIONS_MAX;
+use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
 use referee_protocol::schema::TypeDef;
 use referee_protocol::words::map_references;
 use referee_protocol::{Group, Seat, Tick, WireId};
@@ -54,6 +54,8 @@ pub(crate) struct Replication {
     pending_events: Vec<PendingEvent>,
     links: Links,
     clamped: BTreeMap<u16, u32>,
+    /// More entities were to be shown than a client may know.
+    unshown: bool,
 }
 
 /// What an entity shows to one group.
@@ -76,6 +78,7 @@ impl Replication {
             pending_events: Vec::new(),
             links: Links::default(),
             clamped: BTreeMap::new(),
+            unshown: false,
         };
         replication.rebuilt(game);
         replication.since = Age::new(0);
@@ -132,6 +135,8 @@ impl Replication {
     pub(crate) fn send(&mut self, game: &mut Game, outputs: &mut VecDeque<Output>) {
         let tick = game.world.resource::<Core>().tick;
         self.subscribe(game);
+        // Blocks made between ticks, for late acknowledgements, tell of the send before.
+        self.groups.values_mut().for_each(GroupState::forget_blocks);
         self.update_groups(game, tick);
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
@@ -139,6 +144,11 @@ impl Replication {
         self.names.sent();
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(*group));
+    }
+
+    /// Whether more entities were to be shown than a client may know.
+    pub(crate) fn has_unshown(&self) -> bool {
+        self.unshown
     }
 
     /// Components of which values had to be clamped since the last call, and how many.
@@ -153,7 +163,12 @@ impl Replication {
         let mut views = BTreeMap::new();
         // Names first: what an entity shows may refer to any other.
         for id in &dirty {
-            let view = view_of(game, *id, &mut self.clamped);
+            let mut view = view_of(game, *id, &mut self.clamped);
+            // What a client could not take in would lock it out for good.
+            if self.names.len() >= ENTITIES_MAX && *id != ROOM && !self.names.knows(*id) {
+                self.unshown |= !view.is_empty();
+                view.clear();
+            }
             let before = self.names.called(*id);
             if *id != ROOM {
                 self.names.show(*id, &view.keys().copied().collect(), &self.links);

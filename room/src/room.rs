@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use referee_protocol::frame::Ack;
 use referee_protocol::hash::hash;
-use referee_protocol::limits::SETTLE_TICKS_MAX;
+use referee_protocol::limits::{ENTITIES_MAX, SETTLE_TICKS_MAX};
 use referee_protocol::message::Resume;
 use referee_protocol::{Code, Kind, LinkId, Refusal, SessionId, Tick};
 use serde_json::Value;
@@ -96,9 +96,13 @@ pub struct Room {
     /// How many ticks ran at once because the one before changed something; 0 when at rest.
     pub(crate) settling: u32,
     pub(crate) running: String,
+    /// How many ticks had run at the last rebuild.
+    rebuilt: u64,
     warnings: VecDeque<String>,
     /// Components of which a value was clamped.
     clamped: BTreeSet<u16>,
+    /// More entities were shown than a client may know.
+    too_many: bool,
     scratch: Vec<u8>,
 }
 
@@ -150,6 +154,8 @@ impl Room {
         Self {
             template: Arc::clone(template),
             replication: Replication::new(template, &game),
+            // A snapshot is made at a rebuild.
+            rebuilt: game.world.resource::<Core>().ran,
             game,
             queue: Vec::new(),
             outputs: VecDeque::new(),
@@ -158,6 +164,7 @@ impl Room {
             running: String::new(),
             warnings: VecDeque::new(),
             clamped: BTreeSet::new(),
+            too_many: false,
             scratch: Vec::new(),
         }
     }
@@ -222,7 +229,7 @@ impl Room {
         let timer = self.next_timer().map(|at| at.max(next));
         match timer {
             // A timer that is due runs in its own tick, before what has arrived since.
-            Some(at) if at <= now || at == next => NextTick::Now(at),
+            Some(at) if at <= now => NextTick::Now(at),
             _ if !self.queue.is_empty() => NextTick::Now(next.max(now)),
             Some(at) => NextTick::At(at),
             None => NextTick::Never,
@@ -258,9 +265,23 @@ impl Room {
         if self.settling == 0 {
             self.replication.send(&mut self.game, &mut self.outputs);
             self.note_clamped();
+            self.note_unshown();
         }
-        if sealed || self.core().ran.is_multiple_of(self.game.rules.snapshot_ticks()) {
+        let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
+        // Not in the middle of a turn: what it has still to tell is not in the state.
+        if sealed || self.settling == 0 && ran / every > self.rebuilt / every {
             self.rebuild();
+        }
+    }
+
+    /// Warns once when the room shows more entities than a client may know.
+    fn note_unshown(&mut self) {
+        if self.replication.has_unshown() && !self.too_many {
+            self.too_many = true;
+            self.warnings.push_back(format!(
+                "more than {ENTITIES_MAX} entities are shown; the rest is sent to nobody: keep what \
+                 clients need not see out of sight, with `keep` or `InGroups`"
+            ));
         }
     }
 
@@ -298,6 +319,7 @@ impl Room {
         self.game = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.replication.rebuilt(&self.game);
+        self.rebuilt = self.core().ran;
         if self.core().lasting {
             self.outputs.push_back(Output::Save(snapshot));
         }

@@ -191,7 +191,8 @@ fn missing(name: &str) -> String {
     for (wrapper, param, call) in [
         ("ActionQueue<", "Actions", "action"),
         ("Outbox<", "Events", "event"),
-        ("TimerQueue<", "Timers or Due", "timer"),
+        ("TimerQueue<", "Timers", "timer"),
+        ("DueNow<", "Due", "timer"),
     ] {
         if let Some(of) = inner(wrapper) {
             return format!(

@@ -413,7 +413,7 @@ impl TestRoom {
         self.clients[player.0].seat
     }
 
-    /// A player's entity.
+    /// A player's entity: a handle that holds until the room runs again, which may rebuild its world.
     ///
     /// # Panics
     /// When the player has no seat.

@@ -135,7 +135,8 @@ impl Room {
         let late = tick.0 != 0 && tick < now;
         let target = if tick.0 == 0 || late { now } else { tick.min(Tick(now.0 + ahead)) };
         self.counters.late_inputs += u64::from(late);
-        let margin = if tick.0 == 0 { 0 } else { tick.0 as i64 - now.0 as i64 };
+        let early = i128::from(tick.0) - i128::from(now.0);
+        let margin = if tick.0 == 0 { 0 } else { i64::try_from(early).unwrap_or(i64::MAX) };
         self.replication.sampled(seat, sample, margin);
         let kind = usize::from(payload.kind);
         let mut core = self.core_mut();

@@ -8,6 +8,7 @@ use referee_protocol::frame::Payload;
 use referee_protocol::{Seat, SessionId};
 use referee_room::entry::Entry;
 use referee_room::field::{Field, Quantiser};
+use referee_room::output::Output;
 use referee_room::prelude::*;
 use referee_room::{Room, Template};
 
@@ -147,3 +148,51 @@ fn looking_at_a_room_does_not_change_it() {
     let _ = (room.snapshot(), room.info(), room.sessions());
     assert_eq!(room.state_hash(), hash);
 }
+
+#[test]
+fn a_room_is_rebuilt_and_saved_after_its_number_of_ticks() {
+    let (template, mut room) = bare(|game: &mut Game| {
+        busy(game);
+        game.snapshot_ticks(10);
+    });
+    room.handle(join(1, "Ann"));
+    let stick = Stick { x: Axis(1.0), ..Stick::default() };
+    let payload = payload(&template, false, 0, &stick);
+    room.handle(Entry::Input { seat: Seat(0), sample: 1, tick: Tick(0), payload });
+    let mut saved_at = vec![];
+    for tick in 1..=35 {
+        room.tick(Tick(tick));
+        let outputs = std::iter::from_fn(|| room.poll_output());
+        if outputs.into_iter().any(|output| matches!(output, Output::Save(_))) {
+            saved_at.push(tick);
+        }
+    }
+    assert_eq!(saved_at, [10, 20, 30]);
+}
+
+#[test]
+fn the_seat_that_acts_first_rotates() {
+    let (template, mut room) = bare(|game: &mut Game| {
+        game.realtime(20).max_players(3).action::<Say>().replicate::<First>();
+        game.systems(|says: Actions<Say>, mut first: ResMut<First>, all: Query<&Player>| {
+            if let Some((player, _)) = says.iter().next() {
+                first.0.push(all.get(player).map_or(9, |player| player.seat.0));
+            }
+        });
+    });
+    (1..=3).for_each(|session| room.handle(join(session, "x")));
+    room.tick(Tick(1));
+    for turn in 1..=6u64 {
+        for seat in 0..3 {
+            let payload = payload(&template, true, 0, &Say("me".into()));
+            room.handle(Entry::Action { seat: Seat(seat), number: turn, payload });
+        }
+        room.tick(Tick(turn + 1));
+    }
+    let replica = room.snapshot();
+    let expected: Vec<u8> = [2u16, 0, 1, 2, 0, 1].iter().flat_map(|s| s.to_le_bytes()).collect();
+    assert!(replica.windows(expected.len()).any(|window| window == expected));
+}
+
+#[derive(Resource, Replicate, Default)]
+struct First(#[field(max = 16)] Vec<u16>);

@@ -243,3 +243,58 @@ fn a_client_that_knows_the_future_gets_everything() {
     let frames = take_over(&template, &mut room, Tick(u64::MAX));
     assert_eq!(frames[0][..2], [1, 1], "a full frame");
 }
+
+#[derive(Component, Replicate)]
+struct Crown;
+
+#[test]
+fn a_client_that_fell_behind_hears_of_components_that_went() {
+    let (template, mut room) = bare(|game: &mut Game| {
+        game.realtime(20).replicate::<Crown>();
+        game.player(|| Crown);
+        game.systems(
+            |mut players: Query<(Entity, &mut Player)>, time: Res<Time>, mut commands: Commands| {
+                for (entity, mut player) in &mut players {
+                    player.name = time.tick.0.to_string();
+                    if time.tick.0 == 8 {
+                        commands.entity(entity).remove::<Crown>();
+                    }
+                }
+            },
+        );
+    });
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.handle(join(1, "Ann"));
+    let mut replica = Replica::default();
+    for _ in 0..12 {
+        tick(&mut room, &template, &mut replica);
+    }
+    let crown = |replica: &Replica| {
+        let (id, _) = replica.entities().next().unwrap();
+        replica.component(id, 1).is_some()
+    };
+    assert!(crown(&replica));
+    room.link(LinkId(1), Link::Ack(Ack { frames: 4, event: 0 }));
+    drain(&mut room, &template, &mut replica);
+    assert!(!crown(&replica));
+}
+
+#[test]
+fn a_client_whose_groups_changed_while_it_was_away_gets_them_whole() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.realtime(20).replicate::<Ghost>();
+        game.on_start(|mut commands: Commands| {
+            commands.spawn((Ghost(1), InGroups(vec![Group::Team(1)])));
+            commands.spawn((Ghost(2), InGroups(vec![Group::Team(2)])));
+        });
+        game.player(|| Team(1));
+        game.on_drop(|player: Player, mut commands: Commands| {
+            commands.entity(player.entity).insert(Team(2));
+        });
+    });
+    let ann = room.join("Ann");
+    assert_eq!(room.seen_on_entities(ann, "Ghost"), [json!(1)]);
+    room.drop_connection(ann);
+    room.resume(ann).unwrap();
+    assert_eq!(room.seen_on_entities(ann, "Ghost"), [json!(2)]);
+}

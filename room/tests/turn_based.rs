@@ -183,3 +183,29 @@ fn a_timer_set_at_the_start_counts_from_the_start() {
     });
     assert_eq!(room.next_due(Tick(0)), room::NextTick::At(Tick(500)));
 }
+
+#[test]
+fn a_timer_may_set_itself_again() {
+    let (_, mut room) = bare(|game: &mut Game| {
+        game.turn_based().timer::<Then>().replicate::<Pile>();
+        game.on_start(|mut timers: Timers<Then>| {
+            timers.after(Duration::from_millis(100), Then(1));
+        });
+        game.systems(|due: Due<Then>, mut timers: Timers<Then>, mut pile: ResMut<Pile>| {
+            for _ in &due {
+                pile.steps += 1;
+                timers.after(Duration::from_millis(100), Then(1));
+            }
+        });
+    });
+    let mut now = 0;
+    while now < 1000 {
+        match room.next_due(Tick(now)) {
+            room::NextTick::Now(at) => room.tick(at),
+            room::NextTick::At(at) => now = at.0,
+            room::NextTick::Never => break,
+        }
+    }
+    // Each runs once, and then a tick that changes nothing.
+    assert!((9..=10).contains(&(room.info().tick.0 / 100)), "{:?}", room.info().tick);
+}

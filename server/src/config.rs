@@ -82,7 +82,7 @@ impl Default for Config {
             new_rooms_burst: 50,
             // Longer than a dropped seat is held: whoever just closes the tab leaves a free seat behind.
             room_grace_ms: SEAT_GRACE_MS + 5_000,
-            save_every_ms: 5_000,
+            save_every_ms: 1_000,
             connections_max: 20_000,
             connections_per_address_max: 4_000,
             hellos_waiting_max: 4_096,

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -92,5 +92,26 @@ test(`${kills} kills, seed ${seed}`, async () => {
       for (const room of ROOMS) answered[room] += 1;
     }
   }
+  rmSync(data, { recursive: true });
+});
+
+test('a room that is being played is saved while it runs', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'referee-kills-'));
+  const written = () => statSync(join(data, 'rooms.redb')).mtimeMs;
+  const server = await start(data);
+  for (let n = 1; n <= 50; n++) assert.equal(await count(server.url, 'a'), n);
+  // Play on until the file has been written twice more: then what was played before is in it.
+  let reached = 50;
+  for (let writes = 0, last = written(); writes < 2; ) {
+    reached = await count(server.url, 'a');
+    if (written() !== last) [writes, last] = [writes + 1, written()];
+  }
+  server.signal('SIGKILL');
+  await server.ended;
+  const again = await start(data);
+  const now = await count(again.url, 'a');
+  assert.ok(now > 50 && now <= reached + 1, `${now} after ${reached}`);
+  again.signal('SIGTERM');
+  await again.ended;
   rmSync(data, { recursive: true });
 });

@@ -1,5 +1,6 @@
 """The client of PROTOCOL.md against a real server: REFEREE_SERVER names its program."""
 
+import multiprocessing
 import os
 import pathlib
 import re
@@ -7,9 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
+import msgpack
 from client import Client, Refused
 from websocket import Closed, WebSocket
 
@@ -35,7 +38,14 @@ class Server:
             found = re.search(r"http://[^\s/:]+:(\d+)", line)
         self.base = f"ws://127.0.0.1:{found[1]}"
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
     def stop(self):
+        if self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(STOPPED_WITHIN_S)
         self.process.stdout.close()
@@ -137,6 +147,49 @@ class AgainstServer(unittest.TestCase):
         self.assertEqual((ann.fulls[-1], ann.state.resource("Count")), (True, 1))
         ann.act("Press")
         ann.wait_resource("Count", 2)
+
+    def test_a_crash_goes_back_to_the_last_snapshot_and_no_further(self):
+        ann = self.join("counter/k", name="Ann")
+        for number in range(1, 61):
+            ann.act("Press")
+            ann.wait_resource("Count", number)
+        time.sleep(6)  # `save_every_ms` is 5,000
+        self.server.kill()
+        self.server = Server(self.data)
+        ann.url = f"{self.server.base}/counter/k"
+        ann.connect()
+        self.assertEqual((ann.welcome["resumed"], ann.welcome["seat"]), (True, 0))
+        self.assertGreaterEqual(ann.state.resource("Count"), 30)
+
+    def test_endless_fragments_keep_no_thread_busy(self):
+        ann = self.join("counter/f", name="Ann")
+        over = threading.Event()
+
+        def flood(says_hello):
+            raw = WebSocket(f"{self.server.base}/counter/f")
+            if says_hello:
+                raw.send(b"\0" + msgpack.encode({"Hello": {"versions": [1]}}))
+            try:
+                raw._socket.sendall(b"\x02\x80\0\0\0\0")
+                while not over.is_set():
+                    raw._socket.sendall(b"\x00\x80\0\0\0\0" * 4000)
+            except OSError:
+                pass
+
+        for says_hello in (True, False):
+            over.clear()
+            attack = multiprocessing.Process(target=flood, args=(says_hello,), daemon=True)
+            attack.start()
+            self.addCleanup(attack.kill)
+            for _ in range(10):
+                begun = time.monotonic()
+                count = ann.state.resource("Count")
+                ann.act("Press")
+                ann.wait_resource("Count", count + 1)
+                self.join("counter/f").leave()
+                self.assertLess(time.monotonic() - begun, 2)
+                time.sleep(0.2)
+            attack.kill()
 
     def test_tic_tac_toe_to_a_win(self):
         players = [self.join("tic-tac-toe/a", name=name) for name in ("Ann", "Bo")]

@@ -73,7 +73,8 @@ pub(crate) fn deep_kills(project: &Project, log: &mut Log) -> Result {
 
 fn kill(project: &Project, kills: u32, log: &mut Log) -> Result {
     let mut node = command::program("node", &project.root);
-    node.args(["--test", "--test-reporter=spec", "tests/kills/kills.test.mjs"]);
+    node.args(["--test", "--test-reporter=spec", "--test-timeout=600000"]);
+    node.arg("tests/kills/kills.test.mjs");
     node.env("REFEREE_SERVER", play::server_binary(project));
     log.run(node.env("REFEREE_KILLS", kills.to_string()))
 }

@@ -193,6 +193,11 @@ impl GroupState {
         }
     }
 
+    /// What was made between two sends is of no use for the next.
+    pub(super) fn forget_blocks(&mut self) {
+        self.blocks.clear();
+    }
+
     /// Everything up to now was sent.
     pub(super) fn sent(&mut self) {
         self.renamed.clear();

@@ -92,10 +92,21 @@ impl Names {
         let Some(entry) = self.entities.get(&id) else { return WireId(0) };
         let wider = || {
             let spaces = [Space::Everyone, Space::Grid, Space::of(group)];
-            spaces.into_iter().find(|space| entry.own.contains_key(space))
+            let wider = |space: &Space| *space <= Space::of(group) && entry.own.contains_key(space);
+            spaces.into_iter().find(wider)
         };
         let space = entry.called.get(&group).copied().or_else(wider);
         space.and_then(|space| entry.own.get(&space)).copied().unwrap_or(WireId(0))
+    }
+
+    /// How many entities have names.
+    pub(super) fn len(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Whether an entity has a name.
+    pub(super) fn knows(&self, id: u32) -> bool {
+        self.entities.contains_key(&id)
     }
 
     /// What each group that sees an entity calls it.

@@ -225,7 +225,7 @@ fn look(thread: &Thread, place: &Place) -> Look {
     if quiet.is_some_and(|quiet| quiet <= now) {
         return retire(thread, place, live);
     }
-    let save = live.save_due();
+    let save = live.save_due(now);
     if save.is_some_and(|save| save <= now) {
         live.save_now();
     }

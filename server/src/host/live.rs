@@ -97,7 +97,8 @@ impl Live {
         let clock = match info.hz {
             Some(hz) => Clock::realtime(hz, info.tick, now),
             None => {
-                let age = unix_ms().saturating_sub(created_unix_ms);
+                // A wall clock that was set back does not turn the room's time back.
+                let age = unix_ms().saturating_sub(created_unix_ms).max(info.tick.0);
                 Clock::turns(Duration::from_millis(age), now)
             }
         };
@@ -250,6 +251,16 @@ impl Live {
         self.tick(Tick(reached.0.max(last.0 + 1)));
     }
 
+    /// The tick that clients are told when they ask. In a turn-based room the clock's: the last one that
+    /// ran would tell when somebody else acted.
+    fn present(&mut self) -> Tick {
+        let last = self.room.info().tick;
+        match &self.clock {
+            Clock::Turns { .. } => self.clock.now(Instant::now(), last).0,
+            Clock::Realtime { .. } => last,
+        }
+    }
+
     /// Saves the room as a planned stop does: sealed, so that nothing of its last tick is lost.
     pub(crate) fn seal(&mut self) {
         if self.failed {
@@ -261,10 +272,10 @@ impl Live {
     }
 
     /// When the newest snapshot is to be saved, if there is one.
-    pub(crate) fn save_due(&self) -> Option<Instant> {
+    pub(crate) fn save_due(&self, now: Instant) -> Option<Instant> {
         self.unsaved.as_ref()?;
         let every = Duration::from_millis(self.house.config.save_every_ms);
-        Some(self.saved.map_or_else(Instant::now, |saved| saved + every))
+        Some(self.saved.map_or(now, |saved| saved + every))
     }
 
     /// Saves the newest snapshot, if the room is worth keeping. False when the store takes no more;

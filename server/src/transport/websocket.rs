@@ -130,7 +130,10 @@ impl Reader {
             match next {
                 Some(bytes) if bytes.is_empty() => {}
                 Some(bytes) => return Ok(bytes),
-                None => stream.readable().await.map_err(|_| End::Gone)?,
+                None => {
+                    stream.readable().await.map_err(|_| End::Gone)?;
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
@@ -365,7 +368,8 @@ pub(crate) async fn serve(socket: Rc<Socket>, mut reader: Reader, peer: impl Pee
                 reader.replies.clear();
             }
             match took {
-                Ok(Took::All) => {}
+                // Fragments are no messages, and a socket may always have more of them.
+                Ok(Took::All) => tokio::task::yield_now().await,
                 Ok(Took::Enough) => paused = true,
                 Ok(Took::Share) => {
                     tokio::task::yield_now().await;

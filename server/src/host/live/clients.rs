@@ -115,7 +115,7 @@ impl Live {
                 }
             }
             Said::Ping { nonce } => {
-                let tick = self.room.info().tick;
+                let tick = self.present();
                 self.tell(link, &ServerControl::Pong { nonce, tick });
             }
             Said::Leave => self.leave(link),
