@@ -19,6 +19,10 @@ pub use exact::{LoadError, Loader, Saver};
 pub use wire::{Quantiser, Words};
 
 /// A value that can be sent and saved.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no known form on the wire and on disk",
+    label = "add #[derive(Replicate)] to `{Self}` (or Input, Action, Event)"
+)]
 pub trait Field: Sized + Send + Sync + 'static {
     /// The wire type, given what the author wrote beside the field.
     ///
@@ -43,6 +47,10 @@ pub trait Field: Sized + Send + Sync + 'static {
 }
 
 /// State: a component or resource that is kept and may be sent, or a type inside one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no state that a room can keep",
+    label = "add #[derive(Replicate)] to `{Self}`"
+)]
 pub trait Replicate: Field {
     /// Who sees it.
     fn audience() -> Audience;
@@ -51,12 +59,24 @@ pub trait Replicate: Field {
 }
 
 /// A sampled input.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no input",
+    label = "add #[derive(Input, Default, Clone)] to `{Self}`"
+)]
 pub trait Input: Field + Component<Mutability = Mutable> + Default + Clone {}
 
 /// An act of a player.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no action",
+    label = "add #[derive(Action)] to `{Self}`"
+)]
 pub trait Action: Field {}
 
 /// A one-shot event for clients.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event",
+    label = "add #[derive(Event)] to `{Self}`"
+)]
 pub trait Event: Field {}
 
 /// Who sees a type.

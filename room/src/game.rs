@@ -134,6 +134,8 @@ pub struct Game {
     pub(crate) hooks: Hooks,
     pub(crate) problems: Vec<String>,
     types: BTreeSet<TypeId>,
+    /// The full names of types whose registration failed: their faults are told already.
+    pub(crate) failed: Vec<&'static str>,
     calls: usize,
     sent: u16,
 }
@@ -164,6 +166,7 @@ impl Game {
             hooks: Hooks::default(),
             problems: Vec::new(),
             types: BTreeSet::new(),
+            failed: Vec::new(),
             calls: 0,
             sent: 0,
         };
@@ -313,6 +316,7 @@ impl Game {
                     "{}: a resource needs a default to start with; add #[derive(Default)]",
                     short_name::<C>()
                 ));
+                self.failed.push(std::any::type_name::<C>());
                 return None;
             }
         };
@@ -366,7 +370,12 @@ impl Game {
             return None;
         }
         let shape = T::shape(&Hints::default()).and_then(|ty| ty.check().map(|()| ty));
-        shape.map_err(|problem| self.problems.push(format!("{name}: {problem}"))).ok()
+        shape
+            .map_err(|problem| {
+                self.failed.push(std::any::type_name::<T>());
+                self.problems.push(format!("{name}: {problem}"));
+            })
+            .ok()
     }
 
     /// Systems, in the order written, call after call. Functions, closures, tuples, `.run_if(..)` on

@@ -18,6 +18,11 @@ pub enum Hook<I: SystemInput + 'static, O: 'static> {
 }
 
 /// What can be a hook for the occasion `I` with the answer `O`. The marker keeps the two ways apart.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot be this hook",
+    label = "it takes system parameters, and may take its occasion first, by value (`|player: \
+             Player, ..|`); it answers `{O}`, or what becomes one"
+)]
 pub trait IntoHook<I: SystemInput, O, Marker> {
     /// Makes it one.
     fn into_hook(self) -> Hook<I, O>;

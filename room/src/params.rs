@@ -208,6 +208,7 @@ pub(crate) struct Rulings {
     pub(crate) end: Option<String>,
     pub(crate) public: Option<bool>,
     pub(crate) started: bool,
+    pub(crate) ended: bool,
 }
 
 /// The referee: what a game may decide about the room itself.
@@ -231,6 +232,13 @@ impl Referee<'_> {
     /// Lists the room in public, or no longer.
     pub fn list(&mut self, public: bool) {
         self.rulings.public = Some(public);
+    }
+
+    /// Whether the match has ended. Systems run on all the same: it is for the game to take no more
+    /// moves.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.rulings.ended
     }
 
     /// Whether the minimum of players was there once, so that the match has started.

@@ -8,8 +8,8 @@ pub use crate::random::{Draw, Rng, SharedRng};
 pub use crate::types::{Angle, Attributes, Axis, InGroups, NetId, Owner, Player, Sees, Team};
 pub use bevy_ecs::prelude::{
     Added, Bundle, Changed, Commands, Component, DetectChanges, DetectChangesMut, Entity, Has,
-    IntoScheduleConfigs, IntoSystem, Local, Mut, Or, Populated, Query, Ref, Res, ResMut, Resource,
-    Single, With, Without, World,
+    IntoScheduleConfigs, IntoSystem, Mut, Or, Populated, Query, Ref, Res, ResMut, Resource, Single,
+    With, Without, World,
 };
 pub use bevy_ecs::world::EntityRef;
 pub use glam::{self, Vec2, Vec3};

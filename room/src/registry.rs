@@ -181,9 +181,9 @@ pub(crate) struct EventRow {
     pub(crate) take: TakeEvents,
 }
 
-/// Empties an outbox; see [`EventRow::take`].
+/// Empties an outbox; see [`EventRow::take`]. The last number is how many values were clamped.
 pub(crate) type TakeEvents =
-    fn(&mut World, &FieldType, &dyn Fn(&World, Entity) -> u32, &mut dyn FnMut(To, Vec<u32>));
+    fn(&mut World, &FieldType, &dyn Fn(&World, Entity) -> u32, &mut dyn FnMut(To, Vec<u32>, u32));
 
 impl EventRow {
     pub(crate) fn of<T: Event>(shape: FieldType) -> Self {
@@ -198,8 +198,10 @@ impl EventRow {
                 let name = |entity| net_id(world, entity);
                 for (to, event) in events {
                     let mut words = Vec::new();
-                    event.quantise(ty, &mut Quantiser::new(&mut words, &name));
-                    found(to, words);
+                    let mut out = Quantiser::new(&mut words, &name);
+                    event.quantise(ty, &mut out);
+                    let clamped = out.clamped;
+                    found(to, words, clamped);
                 }
             },
         }

@@ -53,7 +53,8 @@ pub(crate) struct Replication {
     groups: BTreeMap<Group, GroupState>,
     pending_events: Vec<PendingEvent>,
     links: Links,
-    clamped: BTreeMap<u16, u32>,
+    /// Types of which values were clamped, and how many.
+    clamped: BTreeMap<String, u32>,
     /// More entities were to be shown than a client may know.
     unshown: bool,
 }
@@ -151,8 +152,8 @@ impl Replication {
         self.unshown
     }
 
-    /// Components of which values had to be clamped since the last call, and how many.
-    pub(crate) fn take_clamped(&mut self) -> BTreeMap<u16, u32> {
+    /// Types of which values had to be clamped since the last call, and how many.
+    pub(crate) fn take_clamped(&mut self) -> BTreeMap<String, u32> {
         std::mem::take(&mut self.clamped)
     }
 
@@ -272,7 +273,7 @@ fn row_of(game: &Game, component: u16) -> &ComponentRow {
 }
 
 /// What an entity shows, by group, with `NetId`s where references stand.
-fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<u16, u32>) -> BTreeMap<Group, Shown> {
+fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) -> BTreeMap<Group, Shown> {
     let mut view: BTreeMap<Group, Shown> = BTreeMap::new();
     let world = &game.world;
     let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
@@ -286,7 +287,7 @@ fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<u16, u32>) -> BTreeMap<G
         let mut out = Quantiser::new(&mut words, &net_id);
         (row.quantise)(world.entity(entity), &row.shape, &mut out);
         if out.clamped > 0 {
-            *clamped.entry(component).or_default() += out.clamped;
+            *clamped.entry(row.name.clone()).or_default() += out.clamped;
         }
         for group in groups {
             view.entry(group).or_default().push((component, words.clone()));

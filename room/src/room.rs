@@ -99,8 +99,10 @@ pub struct Room {
     /// How many ticks had run at the last rebuild.
     rebuilt: u64,
     warnings: VecDeque<String>,
-    /// Components of which a value was clamped.
-    clamped: BTreeSet<u16>,
+    /// Types that were warned of.
+    warned: BTreeSet<String>,
+    /// How many archetypes of the world were looked at.
+    archetypes: usize,
     /// More entities were shown than a client may know.
     too_many: bool,
     scratch: Vec<u8>,
@@ -163,7 +165,8 @@ impl Room {
             settling: 0,
             running: String::new(),
             warnings: VecDeque::new(),
-            clamped: BTreeSet::new(),
+            warned: BTreeSet::new(),
+            archetypes: 0,
             too_many: false,
             scratch: Vec::new(),
         }
@@ -255,6 +258,7 @@ impl Room {
         let before = watch.then(|| self.content_hash());
         let dropped = crate::errors::dropped_commands();
         let sealed = self.step(at);
+        self.note_unregistered();
         self.counters.dropped_commands += crate::errors::dropped_commands() - dropped;
         let events = self.replication.collect(&mut self.game);
         let changed = before.is_some_and(|before| events || before != self.content_hash());
@@ -285,17 +289,50 @@ impl Room {
         }
     }
 
-    /// Counts values that lay outside their declared range, and names each type once.
+    /// Counts values that did not fit what their type declares, and names each type once.
     fn note_clamped(&mut self) {
-        for (component, count) in self.replication.take_clamped() {
+        for (name, count) in self.replication.take_clamped() {
             self.counters.clamped_values += u64::from(count);
-            if self.clamped.insert(component) {
-                let name = &self.template.schema().components[usize::from(component)].name;
-                self.warnings.push_back(format!(
-                    "{name}: a value lies outside its declared range, or is not finite, and is \
-                     clamped for clients; widen the range or clamp it in the game"
-                ));
-            }
+            self.warn_once(&name, || {
+                format!(
+                    "{name}: a value does not fit what its type declares (a range, a maximum, a finite \
+                     number), and is clamped or cut for clients; widen the type or mend the value"
+                )
+            });
+        }
+    }
+
+    /// Names components and resources that somebody put into the world and nobody registered.
+    fn note_unregistered(&mut self) {
+        let archetypes = self.game.world.archetypes();
+        if archetypes.len() == self.archetypes {
+            return;
+        }
+        let known = |id| self.game.components.iter().any(|row| row.id == id);
+        let ids = archetypes.iter().skip(self.archetypes).flat_map(|a| a.components());
+        let mut foreign: Vec<String> = ids
+            .filter(|id| !known(**id))
+            .filter_map(|id| self.game.world.components().get_name(*id))
+            .map(|name| name.to_string())
+            .filter(|name| !name.starts_with("bevy_ecs::") && !name.starts_with("referee_room::"))
+            .collect();
+        self.archetypes = archetypes.len();
+        foreign.sort();
+        foreign.dedup();
+        for name in foreign {
+            let short = name.rsplit("::").next().unwrap_or(&name).to_owned();
+            self.warn_once(&name, || {
+                format!(
+                    "{short}: it is in the world but not registered: it is sent to nobody, and lost when \
+                     the room is rebuilt or restored; add .replicate::<{short}>() or .keep::<{short}>()"
+                )
+            });
+        }
+    }
+
+    fn warn_once(&mut self, name: &str, warning: impl FnOnce() -> String) {
+        if self.warned.insert(name.to_owned()) {
+            self.warnings.push_back(warning());
         }
     }
 
@@ -320,6 +357,7 @@ impl Room {
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.replication.rebuilt(&self.game);
         self.rebuilt = self.core().ran;
+        self.archetypes = 0;
         if self.core().lasting {
             self.outputs.push_back(Output::Save(snapshot));
         }

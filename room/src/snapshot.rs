@@ -34,7 +34,8 @@ pub enum RestoreError {
     Newer(u16),
     /// The game's types have changed since.
     #[error(
-        "the game's types have changed since this room was saved ({0}): run the build that saved it"
+        "the game's types have changed since this room was saved ({0}): run the build that saved it, or \
+         play under another match id"
     )]
     Changed(String),
     /// It is damaged.

@@ -1,7 +1,9 @@
 //! A game, checked once at start-up. What is the same in each of its rooms is worked out here: the
 //! schema, and the total order of its systems.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
@@ -42,13 +44,20 @@ impl Template {
         name: &str,
         function: impl Fn(&mut Game) + Send + Sync + 'static,
     ) -> Result<Arc<Self>, GameError> {
-        let mut game = blank(&function);
-        let mut problems = std::mem::take(&mut game.problems);
-        let order = check_order(&mut game).unwrap_or_else(|problem| {
-            problems.push(problem);
-            Vec::new()
-        });
-        initialize_hooks(&mut game);
+        let registered = catch_unwind(AssertUnwindSafe(|| {
+            let mut game = blank(&function);
+            let mut problems = std::mem::take(&mut game.problems);
+            let order = check_order(&mut game).unwrap_or_else(|problem| {
+                problems.push(problem);
+                Vec::new()
+            });
+            initialize_hooks(&mut game);
+            (game, problems, order)
+        }));
+        let (mut game, mut problems, order) = registered.map_err(|panic| GameError {
+            game: name.to_owned(),
+            problems: vec![format!("it panics while it registers: {}", panic_text(&*panic))],
+        })?;
         problems.extend(unregistered(&mut game));
         problems.extend(same_names(&game));
         let schema = game.schema();
@@ -105,6 +114,12 @@ impl Template {
         initialize_hooks(&mut game);
         game
     }
+}
+
+/// What a panic said. bevy panics where a system's parameters contradict each other.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
 }
 
 fn blank(function: &dyn Fn(&mut Game)) -> Game {
@@ -171,7 +186,8 @@ fn unregistered(game: &mut Game) -> Vec<String> {
         let known = game.components.iter().any(|row| row.id == id);
         let there = world.resource_entities().get(id).is_some();
         let ours = name.starts_with("referee_room::") && (there || !name.contains('<'));
-        if known || ours || name.starts_with("bevy_ecs::") {
+        let told = game.failed.iter().any(|failed| name.contains(failed));
+        if known || ours || told || name.starts_with("bevy_ecs::") {
             continue;
         }
         found.push(missing(&name));

@@ -215,7 +215,10 @@ impl TestRoom {
         let ty = &types[kind].ty;
         let mut words = Vec::new();
         let name = |entity| self.wire_name(seat, entity).0;
-        value.quantise(ty, &mut Quantiser::new(&mut words, &name));
+        let mut out = Quantiser::new(&mut words, &name);
+        value.quantise(ty, &mut out);
+        let clamped = out.clamped;
+        assert_eq!(clamped, 0, "{}: a value does not fit what it declares", types[kind].name);
         (seat, Payload::from_words(kind as u16, ty, &words))
     }
 
@@ -434,24 +437,38 @@ impl TestRoom {
     }
 
     /// A resource as a client sees it, as JSON; none when it sees none.
+    ///
+    /// # Panics
+    /// When the game sends nothing of this name.
     #[must_use]
     pub fn seen(&self, player: TestPlayer, resource: &str) -> Option<Value> {
         let schema = self.template.schema();
-        let number = schema.components.iter().position(|def| def.name == resource)?;
+        let number = self.number(resource);
         let words = self.replica(player).component(WireId::ROOM, number as u16)?;
         Some(json_of(&schema.components[number].ty, words))
     }
 
     /// A component on every entity on which a client sees it, as JSON.
+    ///
+    /// # Panics
+    /// When the game sends nothing of this name.
     #[must_use]
     pub fn seen_on_entities(&self, player: TestPlayer, component: &str) -> Vec<Value> {
         let schema = self.template.schema();
-        let Some(number) = schema.components.iter().position(|def| def.name == component) else {
-            return Vec::new();
-        };
+        let number = self.number(component);
         let replica = self.replica(player);
         let words = replica.entities().filter_map(|(id, _)| replica.component(id, number as u16));
         words.map(|words| json_of(&schema.components[number].ty, words)).collect()
+    }
+
+    /// A component's number on the wire. A name that is not sent at all is a mistake of the test: else a
+    /// test that something is hidden would pass by a slip of the pen.
+    fn number(&self, name: &str) -> usize {
+        let components = &self.template.schema().components;
+        components.iter().position(|def| def.name == name).unwrap_or_else(|| {
+            let names: Vec<&str> = components.iter().map(|def| def.name.as_str()).collect();
+            panic!("the game sends no {name}; it sends {}", names.join(", "))
+        })
     }
 
     /// Everything a client knows.

@@ -271,6 +271,7 @@ impl Room {
         let mut rulings = self.game.world.resource_mut::<Rulings>();
         let (kicks, end) = (std::mem::take(&mut rulings.kicks), rulings.end.take());
         let public = rulings.public.take();
+        rulings.ended |= end.is_some();
         for (entity, reason) in kicks {
             self.kick(entity, Code::Kicked, reason);
         }

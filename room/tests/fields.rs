@@ -168,5 +168,6 @@ fn what_a_client_sends_arrives_quantised_and_its_references_lead_home() {
 fn what_is_only_kept_reaches_no_client() {
     let mut room = TestRoom::new(game);
     let ann = room.join("Ann");
-    assert_eq!(room.seen(ann, "Hidden"), None);
+    let names = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.seen(ann, "Hidden")));
+    assert!(names.is_err(), "it is not even known by name");
 }

@@ -27,7 +27,19 @@ fn a_room_goes_on_counts_and_names_the_type_once() {
 }
 
 #[test]
-#[should_panic(expected = "Position: a value lies outside its declared range")]
+#[should_panic(expected = "Position: a value does not fit what its type declares")]
 fn the_test_kit_makes_it_an_error() {
     TestRoom::new(outside).join("Ann");
+}
+
+#[derive(Component)]
+struct Stranger;
+
+#[test]
+#[should_panic(expected = "Stranger: it is in the world but not registered")]
+fn the_test_kit_finds_what_nobody_registered() {
+    TestRoom::new(|game: &mut Game| {
+        game.turn_based().player(|| Stranger);
+    })
+    .join("Ann");
 }

@@ -134,3 +134,34 @@ fn several_problems_are_told_at_once() {
     });
     assert_eq!(text.matches("; ").count(), 2, "{text}");
 }
+
+#[test]
+fn a_fault_is_told_once() {
+    #[derive(Resource, Replicate, Default)]
+    struct Energy(#[field(range = 0..=100)] u32);
+    let text = problem(|game| {
+        game.replicate::<Energy>();
+        game.systems(|mut energy: ResMut<Energy>| energy.0 += 1);
+    });
+    assert!(text.starts_with("Energy: an integer knows min and max"), "{text}");
+    assert!(!text.contains("; Energy"), "{text}");
+}
+
+#[test]
+fn parameters_that_contradict_each_other_are_a_problem_like_any_other() {
+    let text = problem(|game| {
+        game.replicate::<Score>();
+        game.systems(|a: ResMut<Score>, b: Res<Score>| drop((a, b)));
+    });
+    assert!(text.starts_with("it panics while it registers: "), "{text}");
+}
+
+#[test]
+fn a_list_of_texts_says_where_their_maximum_goes() {
+    #[derive(Resource, Replicate, Default)]
+    struct Names(#[field(max = 4)] Vec<String>);
+    let text = problem(|game| {
+        let _ = game.replicate::<Names>();
+    });
+    assert!(text.contains("what the list holds") && text.contains("of(..)"), "{text}");
+}

@@ -79,7 +79,9 @@ impl<T: Field> Field for Option<T> {
 impl<T: Field> Field for Vec<T> {
     fn shape(hints: &Hints) -> Result<FieldType, String> {
         let max = max_of(hints, "a list")?;
-        Ok(FieldType::List { of: Box::new(T::shape(&hints.inner())?), max })
+        let of = T::shape(&hints.inner());
+        let of = of.map_err(|e| format!("what the list holds: {e}, written as of(..)"))?;
+        Ok(FieldType::List { of: Box::new(of), max })
     }
 
     fn quantise(&self, ty: &FieldType, out: &mut Quantiser<'_>) {

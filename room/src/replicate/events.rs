@@ -41,8 +41,11 @@ impl Replication {
             |world: &World, entity| world.get::<NetId>(entity).map_or(0, |id: &NetId| id.0);
         for (kind, row) in game.events.iter().enumerate() {
             let mut found = Vec::new();
-            (row.take)(&mut game.world, &row.shape, &net_id, &mut |to, words| {
-                found.push((to, words))
+            (row.take)(&mut game.world, &row.shape, &net_id, &mut |to, words, clamped| {
+                if clamped > 0 {
+                    *self.clamped.entry(row.name.clone()).or_default() += clamped;
+                }
+                found.push((to, words));
             });
             for (to, words) in found {
                 let target = match to {

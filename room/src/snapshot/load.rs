@@ -105,11 +105,13 @@ fn load_room(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
     let (seats, hz, public) = (u16::load(from)?, u16::load(from)?, bool::load(from)?);
     let (started, lasting) = (bool::load(from)?, bool::load(from)?);
     let ended = Option::<String>::load(from)?;
+    let has_ended = ended.is_some();
     let mut core = game.world.resource_mut::<Core>();
     core.setup = Setup { seats, hz: hz.max(1), public };
     (core.started, core.lasting, core.ended) = (started, lasting, ended);
     game.world.resource_mut::<Time>().hz = hz.max(1);
-    game.world.resource_mut::<Rulings>().started = started;
+    let mut rulings = game.world.resource_mut::<Rulings>();
+    (rulings.started, rulings.ended) = (started, has_ended);
     Ok(())
 }
 

@@ -228,6 +228,9 @@ impl Live {
 
     fn tick(&mut self, at: Tick) {
         self.guarded(|room| room.tick(at));
+        while let Some(warning) = self.guarded(Room::take_warning).flatten() {
+            tracing::warn!(room = %self.key, "{warning}");
+        }
         self.house.metrics.ticks.up();
         self.ticks += 1;
         self.inbox = 0;
