@@ -166,7 +166,7 @@ fn a_room_restored_in_the_middle_of_a_turn_goes_on() {
     let (template, mut room) = bare(|game: &mut Game| {
         game.turn_based().snapshot_ticks(10).replicate::<Left>().action::<Go>();
         game.systems(|mut left: ResMut<Left>, go: Actions<Go>| {
-            if go.len() > 0 {
+            if !go.is_empty() {
                 left.0 = 40;
             } else if left.0 > 0 {
                 left.0 -= 1;
