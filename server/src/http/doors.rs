@@ -48,7 +48,11 @@ impl Doors {
     /// Whether the page that sends this may: one of this server, or of an origin it was told.
     /// Programs send no Origin and may.
     pub(super) fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return check_site(headers) };
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return check_site(headers) };
+        if origins.next().is_some() {
+            return Err(Refusal::new(Code::Origin, "the request has two Origins; send one"));
+        }
         let text = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
         let own = host(uri, headers).is_some_and(|host| same_place(&text, &host));
         if own || self.origins.contains(&text) {
@@ -99,10 +103,13 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
 }
 
 /// A request that changes something can come from a foreign page without an Origin, as a picture
-/// for example; browsers say so. Following a link is the visitor's own act.
+/// or a frame for example; browsers say so. Following a link, which shows in the address bar, is
+/// the visitor's own act. Another port or name of the same site is somebody else, too.
 fn check_site(headers: &HeaderMap) -> Result<(), Refusal> {
     let says = |name: &str, value: &str| headers.get(name).is_some_and(|found| found == value);
-    if says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate") {
+    let is_foreign = says("sec-fetch-site", "cross-site") || says("sec-fetch-site", "same-site");
+    let is_visit = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+    if is_foreign && !is_visit {
         return Err(Refusal::new(
             Code::Origin,
             "pages of other sites may not send this; start the server with --origin if they should",
@@ -235,13 +242,34 @@ mod tests {
 
     #[test]
     fn a_foreign_page_without_an_origin_is_one_still() {
-        let site = |site: &str, mode: &str| {
-            let headers = headers(&[("sec-fetch-site", site), ("sec-fetch-mode", mode)]);
-            doors().check_origin(&Uri::from_static("/"), &headers).is_ok()
+        let allowed = |site: &str, mode: &str, dest: &str| {
+            let pairs =
+                [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            doors().check_origin(&Uri::from_static("/"), &headers(&pairs)).is_ok()
         };
-        assert!(!site("cross-site", "no-cors"));
-        assert!(site("cross-site", "navigate"), "a link that was followed");
-        assert!(site("same-origin", "cors"));
+        for site in ["cross-site", "same-site"] {
+            assert!(!allowed(site, "no-cors", "image"), "{site}");
+            assert!(!allowed(site, "no-cors", "document"), "{site}");
+            assert!(!allowed(site, "navigate", "iframe"), "{site}");
+            assert!(!allowed(site, "navigate", "object"), "{site}");
+            assert!(allowed(site, "navigate", "document"), "{site}: a link that was followed");
+        }
+        assert!(allowed("same-origin", "cors", "empty"));
+        assert!(allowed("none", "navigate", "document"), "typed by the visitor");
+        let bare = headers(&[("sec-fetch-site", "cross-site")]);
+        assert!(doors().check_origin(&Uri::from_static("/"), &bare).is_err(), "says too little");
+        let program = doors().check_origin(&Uri::from_static("/"), &HeaderMap::new());
+        assert_eq!(program, Ok(()), "no browser");
+    }
+
+    #[test]
+    fn two_origins_are_none() {
+        let own = ("origin", "http://localhost:7777");
+        let evil = ("origin", "https://evil.com");
+        for pair in [[own, evil], [evil, own], [own, own]] {
+            let headers = headers(&[("host", "localhost:7777"), pair[0], pair[1]]);
+            assert!(doors().check_origin(&Uri::from_static("/"), &headers).is_err(), "{pair:?}");
+        }
     }
 
     #[test]
