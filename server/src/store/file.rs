@@ -1,16 +1,19 @@
 //! Opening the database file: making it when there is none, refusing it when it cannot be used,
 //! and never writing over what could not be read.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 use redb::{Database, DatabaseError, ReadableDatabase, TableError};
 
 use super::StoreError;
+use super::draft::Draft;
 use super::format::{DAYS, FORMAT, META, META_FORMAT, META_NUMBERS, META_TOKEN_KEY, ROOMS};
 
 const FILE: &str = "rooms.redb";
@@ -19,6 +22,7 @@ const NEW_FILE: &str = "rooms.redb.new";
 const LOCK: &str = "lock";
 /// What every redb file begins with.
 const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
+const CONTRADICTION: &str = "its pages contradict each other";
 
 /// A data folder that only this process uses.
 pub(super) struct Folder {
@@ -106,17 +110,50 @@ pub(super) fn initialise(database: &Database) -> Result<(), redb::Error> {
 
 /// Opens the file, which must be whole.
 pub(super) fn open(file: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    rehearse(file, cache_bytes)?;
+    let dir = || file.parent().unwrap_or(file).to_owned();
+    let refuse = |why: String| StoreError::Folder { dir: dir(), why };
+    match quietly(|| Database::builder().set_cache_size(cache_bytes).open(file)) {
+        Some(Ok(database)) => Ok(database),
+        Some(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::Locked { dir: dir() }),
+        Some(Err(error)) => Err(refuse(error.to_string())),
+        None => Err(refuse("its database changed while it was opened".to_owned())),
+    }
+}
+
+/// Opens the file, repairs it if need be and reads what is ours in it, all in memory: opening
+/// writes, and a file that is refused must stay as it is.
+fn rehearse(file: &Path, cache_bytes: usize) -> Result<(), StoreError> {
     let damaged = |why: String| StoreError::Damaged { file: file.to_owned(), why };
     check_head(file).map_err(damaged)?;
-    let open = || Database::builder().set_cache_size(cache_bytes).open(file);
-    match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
-            Err(StoreError::Locked { dir: file.parent().unwrap_or(file).to_owned() })
-        }
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(_) => Err(damaged("its pages contradict each other".to_owned())),
+    let draft = Draft::of(file).map_err(|error| damaged(error.to_string()))?;
+    let rehearsal = || {
+        let opened = Database::builder().set_cache_size(cache_bytes).create_with_backend(draft);
+        let database = opened.map_err(|error| damaged(error.to_string()))?;
+        read_meta(&database, file).map(drop)
+    };
+    quietly(rehearsal).unwrap_or_else(|| Err(damaged(CONTRADICTION.to_owned())))
+}
+
+/// Does what panics when a file contradicts itself; none if it did. That is an answer here and no
+/// bug, so nothing is printed.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
     }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.try_with(Cell::get).unwrap_or(false) {
+                tell(info);
+            }
+        }));
+    });
+    let before = QUIET.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
+    QUIET.set(before);
+    outcome
 }
 
 /// Looks at the first bytes without opening the file for writing.
@@ -154,13 +191,13 @@ pub(super) fn read_meta(database: &Database, file: &Path) -> Result<Meta, StoreE
         transaction.open_table(DAYS)?;
         Ok(Some((format, Meta { token_key, numbers: u64::from_le_bytes(numbers) })))
     };
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(Some((format, _)))) if format > FORMAT => {
+    match quietly(read) {
+        Some(Ok(Some((format, _)))) if format > FORMAT => {
             Err(StoreError::Newer { file: file.to_owned(), found: format, known: FORMAT })
         }
-        Ok(Ok(Some((_, meta)))) => Ok(meta),
-        Ok(Ok(None)) => Err(damaged("it is a database of something else".to_owned())),
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(_) => Err(damaged("its pages contradict each other".to_owned())),
+        Some(Ok(Some((_, meta)))) => Ok(meta),
+        Some(Ok(None)) => Err(damaged("it is a database of something else".to_owned())),
+        Some(Err(error)) => Err(damaged(error.to_string())),
+        None => Err(damaged(CONTRADICTION.to_owned())),
     }
 }

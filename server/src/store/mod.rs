@@ -5,6 +5,7 @@
 //! goes to disk in one transaction. When that fails, the rooms wait in memory and the thread tries
 //! again, [`Store::healthy`] says so, and loads go on as far as the file can be read.
 
+mod draft;
 mod error;
 mod file;
 mod format;
