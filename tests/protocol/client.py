@@ -221,7 +221,9 @@ class Client:
         self.may_resume = self.may_resume and in_same_life
         self.held = []
         applied = welcome["last_action"]
-        self.actions = self.actions[applied - self.applied:] if welcome["resumed"] else []
+        # After a crash the room may know less than before: then nothing more is applied.
+        more = max(0, applied - self.applied)
+        self.actions = self.actions[more:] if welcome["resumed"] else []
         self.applied = applied
         if "ended" in welcome:
             self.result = json.loads(welcome["ended"])

@@ -246,6 +246,28 @@ class Frames(unittest.TestCase):
         client.input("N", 0xAA, tick=4)
         self.assertEqual(client.socket.sent, ["040701", "0408000102", "0305ac02010400aa00"])
 
+    def test_actions_are_numbered_anew_after_each_welcome(self):
+        client = self.client
+        client.known = None
+
+        def again(last_action):
+            client.may_resume, client.frames, client.socket.sent = True, 0, []
+            client._welcomed({"version": 1, "resumed": True, "incarnation": 1, "last_event": 0,
+                              "last_action": last_action})
+            client.may_resume = True
+            client._frame(Bytes(bytes.fromhex("010001")))
+            return client.socket.sent
+
+        client.applied = 5
+        for value in (1, 2, 3):
+            client.act("N", value)
+        self.assertEqual(client.socket.sent, ["0406000100", "0407000200", "0408000300"])
+        self.assertEqual(again(6), ["0407000200", "0408000300"], "one was applied")
+        self.assertEqual(again(2), ["0403000200", "0404000300"], "the room fell behind")
+        client.act("U")
+        self.assertEqual(client.socket.sent[-1], "040501")
+        self.assertEqual(again(4), ["040501"], "two were applied")
+
     def test_events_wait_for_their_state(self):
         client = self.client
         client.received_event = 2
