@@ -68,6 +68,28 @@ scene('two play to a win while a third watches, and then play again', async (sce
   for (const page of everyone) await untilShown(page, 0, '');
 });
 
+scene('who watches can take a seat that became free', async (scene) => {
+  const path = `/tic-tac-toe/${freshMatch()}`;
+  const first = await scene.visit(path);
+  await untilOpen(first);
+  const second = await scene.visit(path);
+  const marks = await players(first, second);
+  const watcher = await scene.visit(path);
+  await untilSaid(watcher, 'turn');
+  const take = watcher.getByRole('button', { name: 'Take the free seat' });
+  assert.equal(await take.isVisible(), false, 'no seat is free');
+
+  await marks.O.evaluate(() => window.room.leave());
+  await untilSaid(watcher, 'A seat is free');
+  assert.match(await watcher.textContent('#detail'), /take the free seat/);
+  await scene.screenshot(watcher, 'tic-tac-toe-free-seat');
+  await take.click();
+  await until(watcher, () => window.room?.me?.Mark === 'O');
+  await untilSaid(marks.X, 'Your turn');
+  await place({ X: marks.X, O: watcher }, 'X', 4, [marks.X, watcher]);
+  assert.equal(await take.isVisible(), false, 'it is taken');
+});
+
 scene('a page that is reloaded keeps its seat', async (scene) => {
   const path = `/tic-tac-toe/${freshMatch()}`;
   const first = await scene.visit(path);
