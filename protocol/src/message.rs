@@ -76,7 +76,7 @@ pub enum ServerControl {
     Pong {
         /// The ping's number.
         nonce: u32,
-        /// The room's tick at the answer.
+        /// The tick that time has reached; in a turn-based room its clock, whatever ran last.
         tick: Tick,
     },
     /// The match has ended.
