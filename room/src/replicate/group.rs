@@ -321,3 +321,33 @@ fn write_records(block: &mut BlockWriter<'_>, records: &[(&WireId, &Member)], ti
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use referee_protocol::Kind;
+
+    #[test]
+    fn a_client_older_than_the_removals_kept_gets_the_whole_group() {
+        let schema = Schema {
+            kind: Kind::Realtime,
+            components: vec![],
+            inputs: vec![],
+            actions: vec![],
+            events: vec![],
+        };
+        let mut group = GroupState::default();
+        let past = REMOVALS_KEPT_MAX as u32 + 10;
+        for id in 1..=past {
+            let tick = Tick(u64::from(id));
+            group.show(id, WireId(id), None, vec![], tick);
+            group.sent();
+            group.leave(id, None, tick);
+            group.sent();
+        }
+        let whole = group.block(&schema, Group::Team(1), Baseline::Nothing);
+        assert_eq!(group.block(&schema, Group::Team(1), Baseline::At(Tick(5))), whole);
+        let late = Baseline::At(Tick(u64::from(past) - 3));
+        assert_ne!(group.block(&schema, Group::Team(1), late), whole);
+    }
+}

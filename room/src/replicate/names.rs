@@ -186,3 +186,22 @@ fn naming_space(group: Group, shown_to: &BTreeSet<Group>, links: &Links) -> Spac
     let team = shown_to.iter().find(|g| matches!(g, Group::Team(_)) && links.sees(seat, **g));
     Space::of(*team.unwrap_or(&group))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_space_draws_from_a_stream_of_its_own() {
+        let mut names = Names::new([5; 32]);
+        let teams = BTreeSet::from([Group::Team(1), Group::Team(2)]);
+        (1..50).for_each(|id| names.show(id, &teams, &Links::default()));
+        let random = |id, team| names.of(id, Group::Team(team)).0 >> 12;
+        let same = (1..50).filter(|id| random(*id, 1) == random(*id, 2)).count();
+        assert!(same < 5, "{same} of 49 are the same");
+        // What one team sees does not depend on what the other has seen.
+        let mut alone = Names::new([5; 32]);
+        alone.show(1, &BTreeSet::from([Group::Team(2)]), &Links::default());
+        assert_eq!(alone.of(1, Group::Team(2)), names.of(1, Group::Team(2)));
+    }
+}
