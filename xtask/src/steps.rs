@@ -13,7 +13,7 @@ const KILLS: u32 = 10;
 const DEEP_KILLS: u32 = 200;
 
 /// Seeds for each simulation in a deep run.
-const DEEP_SEEDS: &str = "500";
+const DEEP_SEEDS: &str = "200";
 
 /// The cargo-deny that `deny.toml` was written for.
 const CARGO_DENY: &str = "0.20.2";
