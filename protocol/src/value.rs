@@ -375,7 +375,9 @@ mod tests {
         fn words_to_value_and_back(ty in any_type(), seed: u64) {
             let mut words = vec![];
             random_words(&ty, &mut generator(seed), &mut words);
-            prop_assume!(finite(&ty, &words) && !nested_options(&ty));
+            if !finite(&ty, &words) || nested_options(&ty) {
+                return Ok(()); // told apart by words alone
+            }
             let mut rest = &words[..];
             let value = Value::from_words(&ty, &mut rest).unwrap();
             prop_assert!(rest.is_empty());

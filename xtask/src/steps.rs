@@ -37,7 +37,7 @@ pub(crate) fn docs(project: &Project, log: &mut Log) -> Result {
 }
 
 pub(crate) fn tests(project: &Project, log: &mut Log) -> Result {
-    log.run(&mut test_runner(project))
+    log.run(&mut test_runner(project, "default"))
 }
 
 pub(crate) fn doctests(project: &Project, log: &mut Log) -> Result {
@@ -80,7 +80,7 @@ fn kill(project: &Project, kills: u32, log: &mut Log) -> Result {
 }
 
 pub(crate) fn properties(project: &Project, log: &mut Log) -> Result {
-    let mut tests = test_runner(project);
+    let mut tests = test_runner(project, "deep");
     log.run(tests.env("PROPTEST_CASES", DEEP_CASES).env("REFEREE_SEEDS", DEEP_SEEDS))
 }
 
@@ -94,11 +94,11 @@ pub(crate) fn deny(project: &Project, log: &mut Log) -> Result {
 }
 
 /// nextest where there is one: it runs the tests of all crates at once, and ends one that hangs.
-fn test_runner(project: &Project) -> Command {
+fn test_runner(project: &Project, profile: &str) -> Command {
     let has_nextest = command::answer(cargo(project).args(["nextest", "--version"])).is_some();
     let mut tests = cargo(project);
     if has_nextest {
-        tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        tests.args(["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile]);
     } else {
         tests.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]);
     }
