@@ -190,10 +190,10 @@ impl Replication {
         tick: Tick,
     ) {
         let after = self.names.called(id);
-        let same_as = |group: &Group| renames::wider(*group, &after, &self.links);
-        for (group, state) in &mut self.groups {
-            if !view.contains_key(group) {
-                state.leave(id, same_as(group), tick);
+        for group in before.keys().filter(|group| !view.contains_key(group)) {
+            let stays = renames::wider(*group, &after, &self.links);
+            if let Some(state) = self.groups.get_mut(group) {
+                state.leave(id, stays, tick);
             }
         }
         let mut refers = false;

@@ -191,32 +191,28 @@ impl Room {
         self.game.world.try_despawn(entity).ok();
     }
 
+    /// When a seat expires: a held one after its grace, an idle one after the idle limit.
+    fn expiry(&self, seat: &SeatState) -> Option<Tick> {
+        let rules = &self.game.rules;
+        let (since, span) = match seat.connected {
+            false => (seat.dropped, (!rules.keep_seats).then_some(rules.grace)?),
+            true => (seat.active, rules.idle?),
+        };
+        Some(Tick(since.0.saturating_add(self.span(span))))
+    }
+
     /// When the next held or idle seat expires.
     pub(crate) fn next_expiry(&self) -> Option<Tick> {
-        let rules = &self.game.rules;
-        let grace = (!rules.keep_seats).then(|| self.span(rules.grace));
-        let idle = rules.idle.map(|idle| self.span(idle));
-        let expiry = |seat: &SeatState| match seat.connected {
-            false => grace.map(|grace| Tick(seat.dropped.0.saturating_add(grace))),
-            true => idle.map(|idle| Tick(seat.active.0.saturating_add(idle))),
-        };
-        self.core().seats.values().filter_map(expiry).min()
+        self.core().seats.values().filter_map(|seat| self.expiry(seat)).min()
     }
 
     /// Frees seats whose grace or idle limit has passed.
     pub(crate) fn expire_seats(&mut self) {
         let now = self.core().tick;
-        while self.next_expiry().is_some_and(|at| at <= now) {
-            let rules = &self.game.rules;
-            let (grace, idle) = (self.span(rules.grace), rules.idle.map(|idle| self.span(idle)));
-            let kept = rules.keep_seats;
-            let past = |seat: &&SeatState| match seat.connected {
-                false => !kept && seat.dropped.0.saturating_add(grace) <= now.0,
-                true => idle.is_some_and(|idle| seat.active.0.saturating_add(idle) <= now.0),
-            };
-            let Some(entity) = self.core().seats.values().find(past).map(|seat| seat.entity) else {
-                return;
-            };
+        let past = |seat: &&SeatState| self.expiry(seat).is_some_and(|at| at <= now);
+        let expired: Vec<Entity> =
+            self.core().seats.values().filter(past).map(|seat| seat.entity).collect();
+        for entity in expired {
             self.kick(entity, Code::Idle, "nothing was done in this seat for too long".into());
         }
     }
