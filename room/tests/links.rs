@@ -298,3 +298,39 @@ fn a_client_whose_groups_changed_while_it_was_away_gets_them_whole() {
     room.resume(ann).unwrap();
     assert_eq!(room.seen_on_entities(ann, "Ghost"), [json!(2)]);
 }
+
+#[derive(Event)]
+struct Tale(#[field(max = 4000)] String);
+
+#[test]
+fn a_client_that_missed_more_events_than_are_kept_is_told_and_gets_everything_anew() {
+    let (template, mut room) = bare(|game: &mut Game| {
+        game.realtime(20).event::<Tale>();
+        game.systems(|mut tales: Events<Tale>| tales.all(Tale("x".repeat(4000))));
+    });
+    let mut replica = Replica::default();
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.handle(join(1, "Ann"));
+    tick(&mut room, &template, &mut replica);
+    room.link(LinkId(1), Link::Close);
+    room.handle(Entry::Drop { session: SessionId(1) });
+    for _ in 0..100 {
+        tick(&mut room, &template, &mut replica);
+    }
+    let (session, known) = (SessionId(2), room.info().tick);
+    let resume = Some(Resume { incarnation: Incarnation(1), tick: known, event: 1 });
+    room.link(LinkId(2), Link::Open { session, resume });
+    room.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
+    room.tick(Tick(known.0 + 1));
+    let outputs: Vec<Output> = std::iter::from_fn(|| room.poll_output()).collect();
+    let told = outputs.iter().any(|output| {
+        let Output::Joined { outcome, .. } = output else { return false };
+        matches!(outcome, referee_room::output::Joined::Seated { events_lost: true, .. })
+    });
+    let full = outputs.iter().any(|output| {
+        let Output::Send { link: LinkId(2), frame } = output else { return false };
+        let bytes = frame.to_vec();
+        bytes[0] == Lane::State as u8 && bytes[1] & 1 == 1
+    });
+    assert!(told && full, "told {told}, full {full}");
+}
