@@ -15,6 +15,7 @@
 //! Times are milliseconds on any clock that never goes back.
 
 mod actions;
+pub mod bot;
 mod config;
 mod error;
 mod events;

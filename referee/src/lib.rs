@@ -29,6 +29,7 @@ mod host;
 
 #[cfg(feature = "host")]
 pub use host::{Error, Hosted, Result, Server, run};
+pub use referee_client::bot;
 pub use referee_room::{self as room, testkit};
 
 /// Everything a game author needs, in one line: `use referee::prelude::*;`.

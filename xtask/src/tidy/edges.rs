@@ -13,7 +13,27 @@ const EDGES: &[(&str, &[&str])] = &[
     ("referee-client-wasm", &["referee-client", "referee-protocol"]),
     ("referee-client-tokio", &["referee-client", "referee-protocol"]),
     ("referee-server", &["referee-protocol", "referee-room"]),
-    ("referee", &["referee-room", "referee-protocol", "referee-macros", "referee-server"]),
+    (
+        "referee",
+        &["referee-room", "referee-protocol", "referee-macros", "referee-client", "referee-server"],
+    ),
+    (
+        "referee-loadtest",
+        &[
+            "referee-protocol",
+            "referee-client",
+            "referee-client-tokio",
+            "referee-server",
+            "referee",
+            "counter",
+            "tic-tac-toe",
+            "arena",
+        ],
+    ),
+    (
+        "referee-bench",
+        &["referee-protocol", "referee-client", "referee-client-tokio", "referee-loadtest"],
+    ),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];

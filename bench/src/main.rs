@@ -1,0 +1,3 @@
+//! What the host costs, beside a floor that does nothing but the system calls.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Bots for the example games.
+
+fn main() {}
