@@ -72,7 +72,9 @@ struct State {
     /// taken to be the same.
     said_input: Option<bool>,
     dialed: u64,
+    /// Whether it ever was in, and is now.
     was_in: bool,
+    is_in: bool,
     settled: bool,
     checks: (u64, u64),
     over: bool,
@@ -256,17 +258,20 @@ impl Player {
         let mut tally = thread.tally.borrow_mut();
         while let Some(event) = self.mind.poll_event() {
             let Event::Status { status, reason } = event else { continue };
-            match status {
-                Status::Open => self.opened(state, &mut tally),
-                Status::Connecting => failed(reason, &mut tally),
-                Status::Reconnecting => dropped(reason, &thread.shared, &mut tally),
-                Status::Closed => {
-                    let count =
-                        if state.was_in { dropped } else { |r, _: &_, t: &mut _| failed(r, t) };
-                    count(reason, &thread.shared, &mut tally);
-                    state.over = true;
-                    settle(state, &thread.shared);
+            if status == Status::Open {
+                self.opened(state, &mut tally);
+                continue;
+            }
+            if let Some(reason) = reason {
+                // An attempt that fails is no second loss.
+                match std::mem::replace(&mut state.is_in, false) {
+                    true => dropped(&reason, &thread.shared, &mut tally),
+                    false => refused(reason, &thread.shared, &mut tally),
                 }
+            }
+            if status == Status::Closed {
+                state.over = true;
+                settle(state, &thread.shared);
             }
         }
         let checks = self.mind.checks();
@@ -279,7 +284,7 @@ impl Player {
     fn opened(&mut self, state: &mut State, tally: &mut Tally) {
         let now = self.thread.wheel.now();
         let first = !state.was_in;
-        state.was_in = true;
+        (state.was_in, state.is_in) = (true, true);
         if first {
             self.thread.shared.joined.fetch_add(1, Ordering::Relaxed);
             tally.connect.record(now.saturating_sub(state.dialed));
@@ -307,24 +312,21 @@ fn settle(state: &mut State, shared: &Shared) {
     }
 }
 
-/// Whether the reason is that what came could not be read: a wrong state, of a kind.
-fn is_unreadable(reason: &Reason) -> bool {
-    reason.message.starts_with(UNREADABLE)
+fn refused(reason: Reason, shared: &Shared, tally: &mut Tally) {
+    *tally.refusals.entry(name_of(reason.code)).or_default() += 1;
+    note_unreadable(&reason, shared, tally);
+    tally.why = Some(reason.to_string());
 }
 
-fn failed(reason: Option<Reason>, tally: &mut Tally) {
-    if let Some(reason) = reason {
-        *tally.refusals.entry(name_of(reason.code)).or_default() += 1;
-        tally.wrong += u64::from(is_unreadable(&reason));
-        tally.why = Some(reason.to_string());
-    }
-}
-
-fn dropped(reason: Option<Reason>, shared: &Shared, tally: &mut Tally) {
-    let Some(reason) = reason else { return };
+fn dropped(reason: &Reason, shared: &Shared, tally: &mut Tally) {
     *tally.drops.entry(name_of(reason.code)).or_default() += 1;
     shared.drops.fetch_add(1, Ordering::Relaxed);
-    if is_unreadable(&reason) {
+    note_unreadable(reason, shared, tally);
+}
+
+/// What could not be read is a wrong state, of a kind.
+fn note_unreadable(reason: &Reason, shared: &Shared, tally: &mut Tally) {
+    if reason.message.starts_with(UNREADABLE) {
         tally.wrong += 1;
         shared.wrong.fetch_add(1, Ordering::Relaxed);
     }
