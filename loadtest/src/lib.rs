@@ -28,6 +28,7 @@ mod run;
 mod schedule;
 mod server;
 mod shared;
+mod sockets;
 mod table;
 mod tally;
 mod wheel;

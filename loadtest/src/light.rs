@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use referee_client::bot::Say;
-use referee_client::{Config, Event, Jitter, Output, Reason, Retry, Status};
+use referee_client::{Config, Event, Jitter, LinkId, Output, Reason, Retry, Status};
 use referee_protocol::frame::{
     Ack, ActionFrame, EventsFrame, FrameError, InputFrame, Lane, Payload, split,
 };
@@ -64,6 +64,8 @@ pub(crate) struct Light {
     config: Config,
     schema: Option<Rc<KnownSchema>>,
     stage: Stage,
+    /// The present connection, or the last one.
+    link: LinkId,
     status: Status,
     retry: Retry,
     acked: Ack,
@@ -88,6 +90,7 @@ impl Light {
             config,
             schema,
             stage: Stage::Waiting { until: 0 },
+            link: LinkId(0),
             status: Status::Connecting,
             acked: Ack::default(),
             got: Ack::default(),
@@ -143,7 +146,8 @@ impl Light {
         match self.stage {
             Stage::Waiting { until } if until <= now => {
                 self.stage = Stage::Dialing { until: now + LINK_SILENCE_MAX_MS };
-                self.outputs.push_back(Output::Connect);
+                self.link = LinkId(self.link.0 + 1);
+                self.outputs.push_back(Output::Connect { link: self.link });
             }
             Stage::Dialing { until } if until <= now => self.give_up(now, "did not answer"),
             Stage::Waiting { .. } | Stage::Dialing { .. } | Stage::Closed => {}
@@ -160,8 +164,8 @@ impl Light {
         }
     }
 
-    pub(crate) fn handle_open(&mut self, now: u64) {
-        if !matches!(self.stage, Stage::Dialing { .. }) {
+    pub(crate) fn handle_open(&mut self, now: u64, link: LinkId) {
+        if link != self.link || !matches!(self.stage, Stage::Dialing { .. }) {
             return;
         }
         let hello = Hello {
@@ -180,20 +184,23 @@ impl Light {
         self.send(message::encode(&ClientControl::Hello(hello)));
     }
 
-    pub(crate) fn handle_close(&mut self, now: u64, code: Option<Code>, text: &str) {
-        if !matches!(self.stage, Stage::Waiting { .. } | Stage::Closed) {
+    pub(crate) fn handle_close(&mut self, now: u64, link: LinkId, code: Option<Code>, text: &str) {
+        if link == self.link && !matches!(self.stage, Stage::Waiting { .. } | Stage::Closed) {
             let text = if text.is_empty() { "the connection was lost" } else { text };
             self.lost(now, Reason { code, message: text.into() }, 0);
         }
     }
 
-    pub(crate) fn handle_frame(&mut self, now: u64, frame: &[u8]) {
-        if matches!(self.stage, Stage::Waiting { .. } | Stage::Dialing { .. } | Stage::Closed) {
+    pub(crate) fn handle_frame(&mut self, now: u64, link: LinkId, frame: &[u8]) {
+        let gone = link != self.link;
+        if gone
+            || matches!(self.stage, Stage::Waiting { .. } | Stage::Dialing { .. } | Stage::Closed)
+        {
             return;
         }
         self.unanswered = None;
         if let Err(error) = self.receive(now, frame) {
-            self.outputs.push_back(Output::Disconnect { code: Code::BadMessage });
+            self.disconnect(Code::BadMessage);
             let message = format!("{UNREADABLE}: {error}");
             self.lost(now, Reason { code: None, message }, 0);
         }
@@ -331,7 +338,7 @@ impl Light {
     fn resend(&mut self) {
         for (payload, number) in self.actions.payloads.iter().zip(self.actions.applied + 1..) {
             let frame = ActionFrame { number, payload: payload.clone() }.encode();
-            self.outputs.push_back(Output::Send(frame));
+            self.outputs.push_back(Output::Send { link: self.link, frame });
         }
     }
 
@@ -339,19 +346,19 @@ impl Light {
     pub(crate) fn leave(&mut self) {
         if !matches!(self.stage, Stage::Waiting { .. } | Stage::Dialing { .. } | Stage::Closed) {
             self.send(message::encode(&ClientControl::Leave));
-            self.outputs.push_back(Output::Disconnect { code: Code::Left });
+            self.disconnect(Code::Left);
         }
         self.close(Reason { code: Some(Code::Left), message: "the player left".into() });
     }
 
     fn refused(&mut self, now: u64, refusal: Refusal) {
-        self.outputs.push_back(Output::Disconnect { code: refusal.code });
+        self.disconnect(refusal.code);
         let after = refusal.retry_after_ms.map_or(0, u64::from);
         self.lost(now, Reason { code: Some(refusal.code), message: refusal.message }, after);
     }
 
     fn give_up(&mut self, now: u64, what: &str) {
-        self.outputs.push_back(Output::Disconnect { code: Code::Silent });
+        self.disconnect(Code::Silent);
         let message = format!("the server {what}");
         self.lost(now, Reason { code: Some(Code::Silent), message }, 0);
     }
@@ -366,7 +373,7 @@ impl Light {
             self.retry.reset();
         }
         let wait = self.retry.wait_ms().max(after_ms.min(referee_client::RETRY_AFTER_MAX_MS));
-        self.outputs.retain(|output| !matches!(output, Output::Send(_)));
+        self.outputs.retain(|output| !matches!(output, Output::Send { .. }));
         self.stage = Stage::Waiting { until: now + wait };
         let was_in = self.status != Status::Connecting;
         let status = if was_in { Status::Reconnecting } else { Status::Connecting };
@@ -384,7 +391,11 @@ impl Light {
     }
 
     fn send(&mut self, frame: Vec<u8>) {
-        self.outputs.push_back(Output::Send(frame));
+        self.outputs.push_back(Output::Send { link: self.link, frame });
+    }
+
+    fn disconnect(&mut self, code: Code) {
+        self.outputs.push_back(Output::Disconnect { link: self.link, code });
     }
 }
 

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use referee_client::bot::{Bot, Say};
-use referee_client::{Event, Output, Reason, Session, Status, close_code};
-use referee_client_tokio::{RawError, RawSocket, Received};
+use referee_client::{Event, LinkId, Output, Reason, Session, Status, close_code};
+use referee_client_tokio::{RawSocket, Received};
+use referee_protocol::Code;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use tokio::time::timeout;
 
@@ -18,13 +19,14 @@ use crate::light::{KnownSchema, Light, UNREADABLE};
 use crate::meter::{Greeted, Meter};
 use crate::schedule::Schedule;
 use crate::shared::{Phase, Shared};
+use crate::sockets::{Happened, Sockets};
 use crate::tally::{Tally, name_of};
 use crate::wheel::Wheel;
 
 /// How often a bot plays in a turn-based room, a second, unless the plan says otherwise.
 const UNTIMED_HZ: f64 = 2.0;
 /// How long a connection may take what is sent, or to be opened.
-const PATIENCE: Duration = Duration::from_millis(LINK_SILENCE_MAX_MS);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(LINK_SILENCE_MAX_MS);
 /// How long a connection that ends may carry its last frames.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,9 @@ pub(crate) struct Player {
 struct State {
     meter: Meter,
     schedule: Option<Schedule>,
-    socket: Option<Box<RawSocket>>,
+    sockets: Sockets,
+    /// The connection on which the last frame left: it is measured.
+    spoken: Option<LinkId>,
     /// What the bot said last: an input, or an action. What it would have said while it was away is
     /// taken to be the same.
     said_input: Option<bool>,
@@ -83,7 +87,7 @@ struct State {
 /// What woke the task.
 enum Wake {
     Bell,
-    Received(Result<Received, RawError>),
+    Happened(Happened),
 }
 
 impl Player {
@@ -102,18 +106,12 @@ impl Player {
                 break;
             }
             thread.wheel.set(self.place, self.next_due(&state));
-            let wake = match &mut state.socket {
-                None => {
-                    thread.wheel.rung(self.place).await;
-                    Wake::Bell
-                }
-                Some(socket) => tokio::select! {
-                    received = socket.receive() => Wake::Received(received),
-                    () = thread.wheel.rung(self.place) => Wake::Bell,
-                },
+            let wake = tokio::select! {
+                happened = state.sockets.next() => Wake::Happened(happened),
+                () = thread.wheel.rung(self.place) => Wake::Bell,
             };
-            if let Wake::Received(received) = wake {
-                self.take(&mut state, received);
+            if let Wake::Happened(happened) = wake {
+                self.take(&mut state, happened);
             }
         }
         state.meter.end(thread.wheel.now(), &mut thread.tally.borrow_mut());
@@ -191,20 +189,26 @@ impl Player {
     async fn obey(&mut self, state: &mut State) {
         while let Some(output) = self.mind.poll_output() {
             match output {
-                Output::Connect => self.dial(state).await,
-                Output::Send(frame) => {
-                    let Some(socket) = &mut state.socket else { continue };
+                Output::Connect { link } => {
+                    if !state.was_in {
+                        state.dialed = self.thread.wheel.now();
+                    }
+                    state.sockets.dial(link, self.door.clone().dial());
+                }
+                Output::Send { link, frame } => {
+                    let Some(socket) = state.sockets.open(link) else { continue };
+                    state.spoken = Some(link);
                     state.meter.sent(&frame, &mut self.thread.tally.borrow_mut());
                     let broken = match timeout(PATIENCE, socket.send(&frame)).await {
                         Ok(Ok(())) => continue,
                         Ok(Err(error)) => error.to_string(),
                         Err(_) => "the server took no data for too long".into(),
                     };
-                    state.socket = None;
-                    self.mind.handle_close(self.now_ms(), None, &broken);
+                    state.sockets.take(link);
+                    self.mind.handle_close(self.now_ms(), link, None, &broken);
                 }
-                Output::Disconnect { code } => {
-                    if let Some(socket) = state.socket.take() {
+                Output::Disconnect { link, code } => {
+                    if let Some(socket) = state.sockets.take(link) {
                         tokio::task::spawn_local(close(socket, code));
                     }
                 }
@@ -213,43 +217,39 @@ impl Player {
         }
     }
 
-    async fn dial(&mut self, state: &mut State) {
-        state.socket = None;
-        let begun = self.thread.wheel.now();
-        let dialed = timeout(PATIENCE, self.door.dial()).await;
+    fn take(&mut self, state: &mut State, happened: Happened) {
         let now = self.now_ms();
-        match dialed {
-            Ok(Ok(socket)) => {
-                state.dialed = begun;
-                state.socket = Some(Box::new(socket));
-                self.mind.handle_open(now);
+        match happened {
+            Happened::Dialed(link, Some(Ok(socket))) => {
+                state.sockets.opened(link, socket);
+                self.mind.handle_open(now, link);
             }
-            Ok(Err(error)) => self.mind.handle_close(now, error.code(), &error.to_string()),
-            Err(_) => self.mind.handle_close(now, None, "the server did not answer"),
+            Happened::Dialed(link, None) => {
+                state.sockets.take(link);
+                self.mind.handle_close(now, link, None, "the server did not answer");
+            }
+            Happened::Received(link, Ok(Received::Frame(frame))) => self.heard(state, link, &frame),
+            Happened::Received(link, Ok(Received::Closed { code, reason })) => {
+                state.sockets.take(link);
+                self.mind.handle_close(now, link, code.and_then(close_code), &reason);
+            }
+            Happened::Dialed(link, Some(Err(error))) | Happened::Received(link, Err(error)) => {
+                state.sockets.take(link);
+                self.mind.handle_close(now, link, error.code(), &error.to_string());
+            }
         }
     }
 
-    fn take(&mut self, state: &mut State, received: Result<Received, RawError>) {
+    fn heard(&mut self, state: &mut State, link: LinkId, frame: &[u8]) {
         let now = self.thread.wheel.now();
-        let now_ms = now / 1_000;
-        match received {
-            Ok(Received::Frame(frame)) => {
-                let mut tally = self.thread.tally.borrow_mut();
-                if let Some(greeted) = state.meter.received(now, &frame, &mut tally) {
-                    tally.resumes += u64::from(greeted == Greeted::Resumed);
-                    tally.seats_lost += u64::from(greeted == Greeted::Reseated);
-                }
-                self.mind.handle_frame(now_ms, &frame);
-            }
-            Ok(Received::Closed { code, reason }) => {
-                state.socket = None;
-                self.mind.handle_close(now_ms, code.and_then(close_code), &reason);
-            }
-            Err(error) => {
-                state.socket = None;
-                self.mind.handle_close(now_ms, error.code(), &error.to_string());
+        if state.spoken == Some(link) {
+            let mut tally = self.thread.tally.borrow_mut();
+            if let Some(greeted) = state.meter.received(now, frame, &mut tally) {
+                tally.resumes += u64::from(greeted == Greeted::Resumed);
+                tally.seats_lost += u64::from(greeted == Greeted::Reseated);
             }
         }
+        self.mind.handle_frame(now / 1_000, link, frame);
     }
 
     /// Counts what happened to the session.
@@ -334,7 +334,7 @@ fn note_unreadable(reason: &Reason, shared: &Shared, tally: &mut Tally) {
 
 /// Says goodbye, and lets the last frames arrive: a socket dropped at once might reset the connection
 /// under them.
-async fn close(mut socket: Box<RawSocket>, code: referee_protocol::Code) {
+async fn close(mut socket: Box<RawSocket>, code: Code) {
     let ending = async {
         if socket.close(code.close_code(), code.name()).await.is_ok() {
             while let Ok(Received::Frame(_)) = socket.receive().await {}
@@ -412,24 +412,24 @@ impl Mind {
         }
     }
 
-    fn handle_open(&mut self, now: u64) {
+    fn handle_open(&mut self, now: u64, link: LinkId) {
         match self {
-            Self::Full(session) => session.handle_open(now),
-            Self::Light(light) => light.handle_open(now),
+            Self::Full(session) => session.handle_open(now, link),
+            Self::Light(light) => light.handle_open(now, link),
         }
     }
 
-    fn handle_frame(&mut self, now: u64, frame: &[u8]) {
+    fn handle_frame(&mut self, now: u64, link: LinkId, frame: &[u8]) {
         match self {
-            Self::Full(session) => session.handle_frame(now, frame),
-            Self::Light(light) => light.handle_frame(now, frame),
+            Self::Full(session) => session.handle_frame(now, link, frame),
+            Self::Light(light) => light.handle_frame(now, link, frame),
         }
     }
 
-    fn handle_close(&mut self, now: u64, code: Option<referee_protocol::Code>, text: &str) {
+    fn handle_close(&mut self, now: u64, link: LinkId, code: Option<Code>, text: &str) {
         match self {
-            Self::Full(session) => session.handle_close(now, code, text),
-            Self::Light(light) => light.handle_close(now, code, text),
+            Self::Full(session) => session.handle_close(now, link, code, text),
+            Self::Light(light) => light.handle_close(now, link, code, text),
         }
     }
 }
