@@ -37,15 +37,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Names a game and makes its bots; each bot has another seed, and the same seed makes the same
-    /// bot.
+    /// Names a game and makes its bots. Each bot has another seed; the same seed makes the same bot.
     pub fn game<B: Bot + 'static>(
         &mut self,
         name: &str,
         bot: impl Fn(u64) -> B + Send + Sync + 'static,
-    ) -> &mut Self {
+    ) {
         self.games.insert(name.to_owned(), Arc::new(move |seed| Box::new(bot(seed))));
-        self
     }
 }
 
