@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::door::Door;
 use crate::light::{KnownSchema, Light, UNREADABLE};
+use crate::machine;
 use crate::meter::{Greeted, Meter};
 use crate::schedule::Schedule;
 use crate::shared::{Phase, Shared};
@@ -37,7 +38,33 @@ pub(crate) struct Thread {
     pub(crate) phase: Cell<Phase>,
     /// The game's schema, once one of them knows it.
     pub(crate) schema: RefCell<Option<Rc<KnownSchema>>>,
+    /// The thread's CPU time when measuring began, in nanoseconds.
+    pub(crate) cpu_ns: Cell<u64>,
     pub(crate) shared: Arc<Shared>,
+}
+
+impl Thread {
+    /// Goes on to the run's phase, if that is a new one; says which it is. Bots look as well: where
+    /// they leave no time for anything else, that is what is to be measured.
+    pub(crate) fn look(&self) -> Phase {
+        let phase = self.shared.phase();
+        let before = self.phase.replace(phase);
+        if phase == before {
+            return phase;
+        }
+        let mut tally = self.tally.borrow_mut();
+        tally.measuring = phase == Phase::Measuring;
+        if phase == Phase::Measuring {
+            tally.from = Some(self.wheel.now());
+            self.cpu_ns.set(machine::thread_cpu_ns());
+        } else if before == Phase::Measuring {
+            tally.cpu_ns = machine::thread_cpu_ns().saturating_sub(self.cpu_ns.get());
+        }
+        if phase >= Phase::Draining {
+            self.wheel.ring_all();
+        }
+        phase
+    }
 }
 
 /// How a bot stands to what it is sent.
@@ -145,9 +172,10 @@ impl Player {
     /// Does what is due: plays, and what the session wants done in time.
     fn handle_due(&mut self, state: &mut State) {
         let thread = Rc::clone(&self.thread);
+        let phase = thread.look();
         let now = thread.wheel.now();
         let mut tally = thread.tally.borrow_mut();
-        if thread.phase.get() < Phase::Draining {
+        if phase < Phase::Draining {
             self.keep_schedule(state, now, &mut tally);
         }
         let now_ms = now / 1_000;

@@ -12,7 +12,7 @@ use crate::live::Line;
 use crate::load::LoadError;
 use crate::machine;
 use crate::plan::Plan;
-use crate::report::{Generator, Report, Told, Traffic};
+use crate::report::{Generator, Report, Spread, Told, Traffic};
 use crate::server::{Watch, authority};
 use crate::shared::{Phase, Shared};
 use crate::tally::Tally;
@@ -169,7 +169,7 @@ fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report
         states_checked: tally.checked,
         wrong: tally.wrong,
         generator: Generator {
-            lag_ms: tally.lag.spread(),
+            lag_ms: lag(tally),
             lag_limit_ms: plan.lag_limit.as_secs_f64() * 1_000.0,
             threads: 0,
             cpu_percent: tally.cpu_ns as f64 / 1e7 / seconds,
@@ -177,6 +177,12 @@ fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report
         },
         ..Report::default()
     }
+}
+
+/// How late the generator was: in its bots' work, or in looking what is due, whichever is worse.
+fn lag(tally: &Tally) -> Spread {
+    let (work, turns) = (tally.lag.spread(), tally.turns.spread());
+    if turns.p99 > work.p99 { turns } else { work }
 }
 
 fn told(plan: &Plan) -> Told {

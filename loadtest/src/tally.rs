@@ -65,6 +65,8 @@ pub(crate) struct Tally {
     pub(crate) jitter: Times,
     /// Measured: scheduled instant to the work being done.
     pub(crate) lag: Times,
+    /// Measured: how late the alarm clock was.
+    pub(crate) turns: Times,
     pub(crate) connect: Times,
     /// Measured: states that came, and ticks of which none did.
     pub(crate) states: u64,
@@ -123,6 +125,7 @@ impl Tally {
         self.latency.merge(&other.latency);
         self.jitter.merge(&other.jitter);
         self.lag.merge(&other.lag);
+        self.turns.merge(&other.turns);
         self.connect.merge(&other.connect);
         let sums = [
             (&mut self.states, other.states),

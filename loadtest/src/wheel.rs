@@ -72,8 +72,8 @@ impl Wheel {
         self.alarms.iter().for_each(|alarm| alarm.bell.notify_one());
     }
 
-    /// Waits for the next alarm, not for long, and rings all that are due.
-    pub(crate) async fn turn(&self) {
+    /// Waits for the next alarm, not for long, and rings all that are due. Says how late it is.
+    pub(crate) async fn turn(&self) -> u64 {
         let next = self.queue.borrow().peek().map_or(NEVER, |Reverse((at, _))| *at);
         let until = next.min(self.now() + TURN.as_micros() as u64);
         self.sleeping_until.set(until);
@@ -83,7 +83,9 @@ impl Wheel {
             () = sleep_until(at.into()) => {}
             _ = timeout(longest, self.sooner.notified()) => {}
         }
-        self.ring_due(self.now());
+        let now = self.now();
+        self.ring_due(now);
+        now.saturating_sub(until)
     }
 
     fn ring_due(&self, now: u64) {

@@ -12,7 +12,6 @@ use tokio::task::LocalSet;
 
 use crate::door::Door;
 use crate::light::Light;
-use crate::machine;
 use crate::plan::{Check, Plan};
 use crate::player::{Mind, Player, Thread};
 use crate::shared::{Phase, Shared};
@@ -44,6 +43,7 @@ pub(crate) fn work(job: Job) -> std::io::Result<Tally> {
         tally: RefCell::default(),
         phase: Cell::default(),
         schema: RefCell::default(),
+        cpu_ns: Cell::default(),
         shared: Arc::clone(&job.shared),
     });
     let bots = LocalSet::new();
@@ -111,38 +111,15 @@ impl Mind {
 
 /// Keeps time, and the phase, until everybody leaves.
 async fn turn(thread: &Thread) {
-    let mut cpu = machine::thread_cpu_ns();
     let mut told = Instant::now();
-    loop {
-        thread.wheel.turn().await;
+    while thread.look() < Phase::Leaving {
+        let late = thread.wheel.turn().await;
+        if thread.tally.borrow().measuring {
+            thread.tally.borrow_mut().turns.record(late);
+        }
         if told.elapsed() >= TOLD_EVERY {
             told = Instant::now();
             tell(thread);
-        }
-        let phase = thread.shared.phase();
-        if phase == thread.phase.get() {
-            continue;
-        }
-        {
-            let mut tally = thread.tally.borrow_mut();
-            tally.measuring = phase == Phase::Measuring;
-            match phase {
-                Phase::Measuring => {
-                    tally.from = Some(thread.wheel.now());
-                    cpu = machine::thread_cpu_ns();
-                }
-                _ if thread.phase.get() == Phase::Measuring => {
-                    tally.cpu_ns = machine::thread_cpu_ns().saturating_sub(cpu);
-                }
-                _ => {}
-            }
-        }
-        thread.phase.set(phase);
-        if phase >= Phase::Draining {
-            thread.wheel.ring_all();
-        }
-        if phase == Phase::Leaving {
-            return;
         }
     }
 }

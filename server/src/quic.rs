@@ -211,11 +211,8 @@ mod tests {
 
     #[test]
     fn above_the_rate_clients_are_asked_to_show_where_they_are() {
-        let config = Config {
-            quic_handshakes_per_second: 2,
-            quic_handshakes_burst: 3,
-            ..Config::default()
-        };
+        let config =
+            Config { quic_handshakes_per_second: 2, quic_handshakes_burst: 3, ..Config::default() };
         let start = Instant::now();
         let mut gate = Gate::new(&config, start);
         assert_eq!((0..9).filter(|_| gate.take(start)).count(), 3);

@@ -86,7 +86,11 @@ pub fn run(games: Games, config: Config) -> Result<(), RunError> {
     let host = shown_host(&config);
     let scheme = if config.is_secure() { "https" } else { "http" };
     let running = Server::start(games, config)?;
-    println!("Referee hosts {}: open {scheme}://{host}:{}", names.join(", "), running.address().port());
+    println!(
+        "Referee hosts {}: open {scheme}://{host}:{}",
+        names.join(", "),
+        running.address().port()
+    );
     signals.wait();
     tracing::info!("asked to stop");
     running.stop()

