@@ -1,14 +1,15 @@
-//! `--assert`: what must hold of a report, as `p99=50ms,drops=0`.
+//! `--assert`: what must hold of a report, as `p99=50ms,drops=0,resumes>=30`.
 
 use std::str::FromStr;
 
 use crate::report::Report;
 
-/// One thing that must hold: a number of the report is at most this.
+/// One thing that must hold: a number of the report is at most this, or at least.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Assertion {
     what: What,
-    most: Most,
+    bound: Bound,
+    at_least: bool,
 }
 
 /// A number of the report.
@@ -49,7 +50,7 @@ const NAMES: [(&str, What); 14] = [
 ];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Most {
+enum Bound {
     Count(u64),
     Ms(f64),
     Ticks(f64),
@@ -57,7 +58,7 @@ enum Most {
 
 /// Why something that must hold cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{text:?} {problem}; write it like p99=50ms, p99=2ticks or drops=0")]
+#[error("{text:?} {problem}; write it like p99=50ms, p99=2ticks, drops=0 or resumes>=30")]
 pub struct AssertionError {
     text: String,
     problem: String,
@@ -77,30 +78,35 @@ impl FromStr for Assertion {
 
     fn from_str(text: &str) -> Result<Self, AssertionError> {
         let error = |problem: String| AssertionError { text: text.to_owned(), problem };
-        let Some((name, most)) = text.trim().split_once('=') else {
+        let Some((name, bound)) = text.trim().split_once('=') else {
             return Err(error("has no =".into()));
+        };
+        let (name, at_least) = match name.strip_suffix('>') {
+            Some(name) => (name, true),
+            None => (name, false),
         };
         let Some((_, what)) = NAMES.iter().find(|(known, _)| *known == name.trim()) else {
             let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
             return Err(error(format!("names none of {}", names.join(", "))));
         };
-        let most = most.trim();
-        let parsed = if what.is_time() { time(most) } else { most.parse().ok().map(Most::Count) };
+        let bound = bound.trim();
+        let parsed =
+            if what.is_time() { time(bound) } else { bound.parse().ok().map(Bound::Count) };
         let needs = if what.is_time() { "a time in us, ms, s or ticks" } else { "a whole number" };
-        let most = parsed.ok_or_else(|| error(format!("needs {needs} behind the =")))?;
-        Ok(Self { what: *what, most })
+        let bound = parsed.ok_or_else(|| error(format!("needs {needs} behind the =")))?;
+        Ok(Self { what: *what, bound, at_least })
     }
 }
 
-fn time(text: &str) -> Option<Most> {
+fn time(text: &str) -> Option<Bound> {
     let at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(at);
     let number: f64 = number.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
     match unit {
-        "us" => Some(Most::Ms(number / 1_000.0)),
-        "ms" => Some(Most::Ms(number)),
-        "s" => Some(Most::Ms(number * 1_000.0)),
-        "tick" | "ticks" => Some(Most::Ticks(number)),
+        "us" => Some(Bound::Ms(number / 1_000.0)),
+        "ms" => Some(Bound::Ms(number)),
+        "s" => Some(Bound::Ms(number * 1_000.0)),
+        "tick" | "ticks" => Some(Bound::Ticks(number)),
         _ => None,
     }
 }
@@ -155,22 +161,35 @@ impl Assertion {
         if !self.what.is_measured(report) {
             return Err(format!("{name}: nothing was measured"));
         }
-        match (self.most, report.tick_ms) {
-            (Most::Count(most), _) if value > most as f64 => {
-                Err(format!("{name}: {value}; at most {most} was asked for"))
-            }
-            (Most::Ms(most), _) if value > most => {
-                Err(format!("{name}: {value:.3} ms; at most {most} ms was asked for"))
-            }
-            (Most::Ticks(_), None) => {
-                Err(format!("{name}: a turn-based room has no ticks to count in; use ms"))
-            }
-            (Most::Ticks(most), Some(tick)) if value > most * tick => Err(format!(
-                "{name}: {value:.3} ms, {:.2} ticks; at most {most} ticks ({:.1} ms) was asked for",
-                value / tick,
-                most * tick
-            )),
-            _ => Ok(()),
+        let Some(bound) = self.bound.number(report.tick_ms) else {
+            return Err(format!("{name}: a turn-based room has no ticks to count in; use ms"));
+        };
+        let (holds, word) = match self.at_least {
+            true => (value >= bound, "least"),
+            false => (value <= bound, "most"),
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(match (self.bound, report.tick_ms) {
+            (Bound::Count(_), _) => format!("{name}: {value}; at {word} {bound} was asked for"),
+            (Bound::Ticks(ticks), Some(tick)) => format!(
+                "{name}: {value:.3} ms, {:.2} ticks; at {word} {ticks} ticks ({bound:.1} ms) was asked \
+                 for",
+                value / tick
+            ),
+            _ => format!("{name}: {value:.3} ms; at {word} {bound} ms was asked for"),
+        })
+    }
+}
+
+impl Bound {
+    /// As the report has its numbers: counts, or milliseconds.
+    fn number(self, tick_ms: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Count(count) => Some(count as f64),
+            Self::Ms(ms) => Some(ms),
+            Self::Ticks(ticks) => Some(ticks * tick_ms?),
         }
     }
 }
@@ -205,13 +224,13 @@ mod tests {
 
     #[test]
     fn what_holds_holds() {
-        let text = "p50=20ms, p99=2ticks,p99=0.06s,p99=60000us,drops=1,wrong=0,missing=0";
+        let text = "p50=20ms, p99=2ticks,p99=0.06s,p99=60000us,drops=1,drops>=1,wrong=0,p50>=20ms";
         assert_eq!(judge(&all(text), &report()), Verdict::default());
     }
 
     #[test]
     fn what_does_not_hold_has_a_line_each() {
-        let verdict = judge(&all("p50=19.9ms,p99=1ticks,drops=0,jitter=1ms"), &report());
+        let verdict = judge(&all("p50=19.9ms,p99=1ticks,drops=0,jitter=1ms,resumes>=2"), &report());
         assert_eq!(
             verdict.failed,
             [
@@ -219,6 +238,7 @@ mod tests {
                 "p99: 60.000 ms, 1.20 ticks; at most 1 ticks (50.0 ms) was asked for",
                 "drops: 1; at most 0 was asked for",
                 "jitter: nothing was measured",
+                "resumes: 0; at least 2 was asked for",
             ]
         );
     }

@@ -30,7 +30,7 @@ const INVALID: u8 = 3;
     A check for CI:                 --game arena --players 30 --assert p99=2ticks,drops=0,wrong=0\n\n\
     --assert takes p50, p90, p99, p999, max (input to state), jitter, connect, lag (their p99) with a \
     time in us, ms, s or ticks, and drops, wrong, resumes, seats_lost, unanswered, missing with a \
-    number: each may be at most that.\n\n\
+    number: each may be at most that, or with >= must be at least that.\n\n\
     Exit code: 0 all holds; 1 an assertion does not hold; 2 there is no report; 3 the run is invalid: \
     the generator was the bottleneck, and its times say nothing.")]
 struct Cli {

@@ -19,7 +19,7 @@ pub(crate) struct Line {
     lines: bool,
     bots: usize,
     duration: Duration,
-    shown: Option<Instant>,
+    shown: Option<(Phase, Instant)>,
 }
 
 impl Line {
@@ -35,10 +35,10 @@ impl Line {
 
     pub(crate) fn show(&mut self, phase: Phase, passed: Duration, shared: &Shared) {
         let every = if self.lines { LINE_EVERY } else { DRAW_EVERY };
-        if self.shown.is_some_and(|shown| shown.elapsed() < every) {
+        if self.shown.is_some_and(|(of, shown)| of == phase && shown.elapsed() < every) {
             return;
         }
-        self.shown = Some(Instant::now());
+        self.shown = Some((phase, Instant::now()));
         let text = text(phase, passed, self.duration, self.bots, shared);
         if self.lines {
             eprintln!("{text}");

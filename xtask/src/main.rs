@@ -6,6 +6,7 @@
 mod browser;
 mod command;
 mod imports;
+mod load;
 mod log;
 mod outside;
 mod play;
