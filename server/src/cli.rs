@@ -50,6 +50,9 @@ pub struct Serve {
     /// The folder that keeps the rooms
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
+    /// For tests: clients that ask are sent the hash of what they should see after each state
+    #[arg(long)]
+    test_mode: bool,
     /// What to log to stderr: a level, or target=level,..; RUST_LOG says the same [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -83,6 +86,7 @@ impl Serve {
             origins: self.origin.clone(),
             trust_proxy: self.trust_proxy,
             data: self.data.clone(),
+            test_mode: self.test_mode,
             ..Config::default()
         }
     }
