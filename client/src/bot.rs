@@ -1,7 +1,7 @@
 //! A player that is a program: what a game's bots implement, and what a load test drives.
 
-use crate::Session;
-use referee_protocol::Value;
+pub use crate::Session;
+pub use referee_protocol::Value;
 
 /// What a bot does.
 #[derive(Clone, PartialEq, Debug)]

@@ -13,11 +13,29 @@
 //!
 //! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].
 
+mod assertion;
+mod cli;
+mod door;
+mod light;
+mod live;
 mod load;
+mod machine;
+mod meter;
 mod plan;
+mod player;
 mod report;
+mod run;
+mod schedule;
+mod server;
+mod shared;
+mod table;
+mod tally;
+mod wheel;
+mod worker;
 
+pub use assertion::{Assertion, AssertionError, Verdict, judge};
 pub use load::{Load, LoadError, run, run_plan};
 pub use plan::{Check, LAG_LIMIT, MakeBot, Plan, Progress, Stop, Transport};
 pub use referee_client::bot::{Bot, Say};
 pub use report::{Generator, Report, Server, Spread, Told, Traffic};
+pub use table::table;

@@ -54,7 +54,7 @@ impl Load {
 pub fn run<R>(setup: impl FnOnce(&mut Load) -> R) -> ExitCode {
     let mut load = Load::default();
     setup(&mut load);
-    ExitCode::SUCCESS
+    crate::cli::main(&load.games)
 }
 
 /// Runs a plan and blocks until it is done. On a tokio runtime call it by `spawn_blocking`.
@@ -62,6 +62,5 @@ pub fn run<R>(setup: impl FnOnce(&mut Load) -> R) -> ExitCode {
 /// # Errors
 /// When the plan cannot be run, or no bot gets in.
 pub fn run_plan(plan: Plan) -> Result<Report, LoadError> {
-    let _ = plan;
-    Ok(Report::default())
+    crate::run::run(plan)
 }

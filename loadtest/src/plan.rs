@@ -207,7 +207,7 @@ impl Plan {
             Transport::Ws => false,
             Transport::Quic => true,
             // Both kinds in each room.
-            Transport::Mix => (bot + bot / self.rooms).is_multiple_of(2),
+            Transport::Mix => (bot % self.rooms + bot / self.rooms).is_multiple_of(2),
         }
     }
 

@@ -1,0 +1,4 @@
+//! Runs against a server in this process.
+
+mod runs;
+mod site;
