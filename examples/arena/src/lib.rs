@@ -3,8 +3,10 @@
 
 use referee::prelude::*;
 
+mod bot;
 mod map;
 
+pub use bot::{Ace, bot};
 pub use map::{Map, SIZE_MAX};
 
 /// The page, played at `/arena/{match}`.
