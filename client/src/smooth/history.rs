@@ -263,6 +263,11 @@ impl Track {
         Some((older, newer))
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
     fn last(&self) -> &Sample {
         self.samples.back().expect("a track has a sample from its making on")
     }
