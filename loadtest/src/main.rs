@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     referee_loadtest::run(|load| {
+        load.game("arena", arena::bot);
+        load.game("arena", arena::bot);
         load.game("counter", counter::bot);
         load.game("tic-tac-toe", tic_tac_toe::bot);
     })

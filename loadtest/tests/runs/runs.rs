@@ -41,6 +41,25 @@ fn tic_tac_toes_bots_play_one_round_after_another_over_both() {
     assert!(report.states_checked > 4 * 9, "{report:#?}");
 }
 
+fn the_arenas_bots_play(transport: Transport) {
+    let site = Site::new();
+    let plan = Plan { transport, hz: None, ..eight(&site.url(), "arena") };
+    let report = run_plan(plan).unwrap();
+    is_good(&report);
+    assert!(report.tick_ms.is_some() && report.jitter_ms.count > 0, "{report:#?}");
+    assert!(report.states_checked > 10, "{report:#?}");
+}
+
+#[test]
+fn the_arenas_bots_play_over_websocket_without_drops_or_wrong_states() {
+    the_arenas_bots_play(Transport::Ws);
+}
+
+#[test]
+fn the_arenas_bots_play_over_quic_without_drops_or_wrong_states() {
+    the_arenas_bots_play(Transport::Quic);
+}
+
 fn bots_come_back(transport: Transport) {
     let mut site = Site::new();
     for game in ["counter", "tic-tac-toe"] {

@@ -25,7 +25,12 @@ fn hosted() -> Games {
         let hosted = Hosted { template, title: None, description: None, page: None };
         (game_name(name).unwrap(), hosted)
     };
-    [host("counter", counter::counter), host("tic-tac-toe", tic_tac_toe::tic_tac_toe)].into()
+    [
+        host("arena", arena::arena),
+        host("counter", counter::counter),
+        host("tic-tac-toe", tic_tac_toe::tic_tac_toe),
+    ]
+    .into()
 }
 
 fn folder() -> PathBuf {
@@ -78,6 +83,7 @@ impl Drop for Site {
 /// Eight bots of a game, for a second. A lag of ten seconds is no fault here: tests share a machine.
 pub(crate) fn eight(url: &str, game: &str) -> Plan {
     let plan = match game {
+        "arena" => Plan::new(game, arena::bot),
         "counter" => Plan::new(game, counter::bot),
         "tic-tac-toe" => Plan::new(game, tic_tac_toe::bot),
         other => panic!("no bots for {other}"),
