@@ -269,22 +269,24 @@ impl Socket {
         if is_full { Err(SendError::Full { waiting, limit }) } else { Ok(Sent::Held) }
     }
 
-    /// Gives the network what waits, as far as it takes it.
-    fn flush(&self) {
+    /// Gives the network what waits, as far as it takes it. Says whether that was the last of it.
+    fn flush(&self) -> bool {
         let mut out = self.out.borrow_mut();
+        let waited = !out.waiting.is_empty();
         while !out.waiting.is_empty() && !out.broken {
             match self.stream.try_write(&out.waiting) {
                 Ok(n) => {
                     out.waiting.advance(n);
                     out.moved = Some(Instant::now());
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(_) => out.broken = true,
             }
         }
         out.moved = None;
         // The buffer of a client that once fell behind is not kept.
         out.waiting = BytesMut::new();
+        waited && !out.broken
     }
 
     fn has_waiting(&self) -> bool {
@@ -389,7 +391,11 @@ pub(crate) async fn serve(socket: Rc<Socket>, mut reader: Reader, peer: impl Pee
             break;
         }
         tokio::select! {
-            _ = socket.ready(!paused) => socket.flush(),
+            _ = socket.ready(!paused) => {
+                if socket.flush() {
+                    peer.written();
+                }
+            }
             () = socket.wake.notified() => {}
             () = peer.ready(), if paused => paused = false,
         }
