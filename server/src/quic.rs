@@ -126,6 +126,7 @@ fn admit(incoming: Incoming, gate: &mut Gate, hosts: &Hosts, slots: &Arc<Slots>)
     if !incoming.remote_address_validated() && !gate.take(Instant::now()) {
         // It is one that may be asked to come again, since it has not been asked before.
         let _ = incoming.retry();
+        hosts.metrics().quic_retries.up();
         return;
     }
     let address = incoming.remote_address().ip().to_canonical();
@@ -211,11 +212,8 @@ mod tests {
 
     #[test]
     fn above_the_rate_clients_are_asked_to_show_where_they_are() {
-        let config = Config {
-            quic_handshakes_per_second: 2,
-            quic_handshakes_burst: 3,
-            ..Config::default()
-        };
+        let config =
+            Config { quic_handshakes_per_second: 2, quic_handshakes_burst: 3, ..Config::default() };
         let start = Instant::now();
         let mut gate = Gate::new(&config, start);
         assert_eq!((0..9).filter(|_| gate.take(start)).count(), 3);

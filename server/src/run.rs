@@ -25,7 +25,7 @@ use crate::token::Tokens;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// Programs of this process that may wait to be let in.
-const DIALS_MAX: usize = 256;
+const DIALS_MAX: usize = 1024;
 /// Bytes that wait in a connection within this process, each way.
 const MEMORY_BYTES: usize = 64 * 1024;
 /// Ports that are tried when any will do, to find one that is free for TCP and UDP.
@@ -86,7 +86,11 @@ pub fn run(games: Games, config: Config) -> Result<(), RunError> {
     let host = shown_host(&config);
     let scheme = if config.is_secure() { "https" } else { "http" };
     let running = Server::start(games, config)?;
-    println!("Referee hosts {}: open {scheme}://{host}:{}", names.join(", "), running.address().port());
+    println!(
+        "Referee hosts {}: open {scheme}://{host}:{}",
+        names.join(", "),
+        running.address().port()
+    );
     signals.wait();
     tracing::info!("asked to stop");
     running.stop()

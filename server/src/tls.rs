@@ -133,9 +133,8 @@ impl Identity {
             what,
         };
         let no_cert = |why| refuse("--tls-cert", cert, "one certificate or more", why);
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert)
-            .map_err(|error| no_cert(plain(&error)))?
-            .collect();
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(cert).map_err(|error| no_cert(plain(&error)))?.collect();
         let chain = chain.map_err(|error| no_cert(plain(&error)))?;
         if chain.is_empty() {
             return Err(no_cert("no certificate is in it".to_owned()));

@@ -413,7 +413,9 @@ enum Took {
 
 fn take(socket: &Socket, reader: &mut Reader, peer: &impl Peer) -> Result<Took, End> {
     for _ in 0..SHARE {
-        let Some(message) = reader.next(&mut socket.stream.borrow_mut())? else { return Ok(Took::All) };
+        let Some(message) = reader.next(&mut socket.stream.borrow_mut())? else {
+            return Ok(Took::All);
+        };
         if !peer.message(&message) {
             return Ok(Took::Enough);
         }
