@@ -34,8 +34,13 @@ pub const ENTITIES_MAX: usize = 65_536;
 /// Most groups one client may subscribe to.
 pub const SUBSCRIPTIONS_MAX: usize = 64;
 
-/// State frames a link may have in flight before ticks are skipped for it.
+/// State frames a link may have in flight before ticks are skipped for it, whatever its round trip.
 pub const FRAMES_IN_FLIGHT_MAX: u32 = 4;
+/// State that may be in flight beyond one round trip, in milliseconds: what a client may delay its
+/// acknowledgement by, and as much again for the network's own moods.
+pub const IN_FLIGHT_BEYOND_RTT_MS: u64 = 2 * ACK_EVERY_MS;
+/// State frames a link may have in flight over the longest path: 600 ms of round trip at 60 Hz.
+pub const FRAMES_IN_FLIGHT_LIMIT: u32 = 48;
 /// A client acknowledges at least every this many state frames.
 pub const ACK_EVERY_FRAMES: u32 = 4;
 /// A client acknowledges at least this often while it receives state, in milliseconds.
@@ -91,3 +96,4 @@ const _: () = assert!(PING_EVERY_MS * 2 < LINK_SILENCE_MAX_MS);
 const _: () = assert!(LINK_SILENCE_MAX_MS < SEAT_GRACE_MS);
 const _: () = assert!(SEATS_DEFAULT <= SEATS_MAX);
 const _: () = assert!(ACK_EVERY_FRAMES <= FRAMES_IN_FLIGHT_MAX);
+const _: () = assert!(FRAMES_IN_FLIGHT_MAX <= FRAMES_IN_FLIGHT_LIMIT);

@@ -26,16 +26,18 @@ impl Replication {
         game: &Game,
         outputs: &mut VecDeque<Output>,
     ) {
-        match event {
-            Link::Open { session, resume } => self.links.open(link, session, resume),
-            Link::Check => self.links.check(link),
-            Link::Close => self.links.close(link),
-            Link::Ack(ack) => {
-                if self.links.acknowledge(link, ack) {
-                    let tick = game.world.resource::<Core>().tick;
-                    self.send_to(link, tick, false, outputs);
-                }
-            }
+        let may_catch_up = match event {
+            Link::Open { session, resume } => return self.links.open(link, session, resume),
+            Link::Check => return self.links.check(link),
+            Link::Close => return self.links.close(link),
+            Link::Ack(ack) => self.links.acknowledge(link, ack),
+            Link::Held => self.links.hold(link, true),
+            Link::Written => self.links.hold(link, false),
+            Link::Window(frames) => self.links.resize(link, frames),
+        };
+        if may_catch_up {
+            let tick = game.world.resource::<Core>().tick;
+            self.send_to(link, tick, true, outputs);
         }
     }
 
@@ -98,8 +100,12 @@ impl Replication {
     ) {
         let wanted = self.wanted(state.role);
         if !state.has_room() {
-            // Never behind an older state: it gets the newest when its acknowledgements allow.
+            // Never behind an older state: it gets the newest as soon as it may.
             state.in_step &= !self.has_news(&wanted) && wanted == state.groups;
+            if !state.in_step || force || self.has_answer(state) {
+                state.owed = true;
+                self.skips += 1;
+            }
             return;
         }
         let parts = self.blocks(state, &wanted);
@@ -115,6 +121,7 @@ impl Replication {
         outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
         state.frames += 1;
         (state.tick, state.in_step, state.full) = (tick, true, false);
+        state.owed = false;
         state.groups = wanted;
         if state.check {
             let hash = view_hash(&self.groups, &state.groups);
@@ -156,6 +163,12 @@ impl Replication {
             blocks.extend(shown.and_then(|shown| shown.block(schema, *group, baseline)));
         }
         blocks
+    }
+
+    /// Whether a seat's client is still to be told of its last action.
+    fn has_answer(&self, state: &LinkState) -> bool {
+        let Role::Seated(seat) = state.role else { return false };
+        self.links.seats.get(&seat).is_some_and(|line| line.last_action != state.action)
     }
 
     /// What the prelude tells a seat's client about its acts.

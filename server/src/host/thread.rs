@@ -293,6 +293,10 @@ impl Peer for Line {
         }
     }
 
+    fn written(&self) {
+        self.place.with(|live| live.written(self.link));
+    }
+
     fn fault(&self, refusal: &Refusal) {
         self.place.with(|live| live.end(self.link, refusal));
     }

@@ -87,6 +87,9 @@ pub(crate) trait Peer {
     /// Ends when more may be taken.
     fn ready(&self) -> impl Future<Output = ()>;
 
+    /// All that waited in the server for this client has left.
+    fn written(&self);
+
     /// The client broke a rule of the transport. The peer closes the connection.
     fn fault(&self, refusal: &Refusal);
 

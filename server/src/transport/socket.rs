@@ -225,8 +225,9 @@ impl Socket {
         if is_full { Err(SendError::Full { waiting, limit }) } else { Ok(Sent::Held) }
     }
 
-    /// Gives the network what waits, as far as it takes it.
-    fn flush(&self) {
+    /// Gives the network what waits, as far as it takes it. Says whether that was the last of it.
+    fn flush(&self) -> bool {
+        let waited = self.has_waiting();
         let mut out = self.out.borrow_mut();
         let mut stream = self.stream.borrow_mut();
         while !(out.waiting.is_empty() && !stream.has_kept() || out.broken) {
@@ -239,13 +240,14 @@ impl Socket {
                     out.waiting.advance(n);
                     out.moved = Some(Instant::now());
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(_) => out.broken = true,
             }
         }
         out.moved = None;
         // The buffer of a client that once fell behind is not kept.
         out.waiting = BytesMut::new();
+        waited && !out.broken
     }
 
     fn has_waiting(&self) -> bool {
@@ -376,7 +378,11 @@ pub(crate) async fn serve(socket: Rc<Socket>, mut reader: Reader, peer: impl Pee
             break;
         }
         tokio::select! {
-            () = socket.ready(!paused) => socket.flush(),
+            () = socket.ready(!paused) => {
+                if socket.flush() {
+                    peer.written();
+                }
+            }
             () = socket.wake.notified() => {}
             () = peer.ready(), if paused => paused = false,
             mark = socket.look() => {

@@ -16,7 +16,7 @@ use crate::host::connection::{Connection, Standing, slow};
 use crate::http::RoomRequest;
 use crate::session::{self, Rate, Said, Wish};
 use crate::token::Claim;
-use crate::transport::{SendError, Wire};
+use crate::transport::{SendError, Sent, Wire};
 
 impl Live {
     /// A client comes.
@@ -158,6 +158,12 @@ impl Live {
         self.hand_out();
     }
 
+    /// All that waited for a client has left: it gets the newest state without a tick.
+    pub(crate) fn written(&mut self, link: LinkId) {
+        self.guarded(|room| room.link(link, Link::Written));
+        self.hand_out();
+    }
+
     pub(super) fn leave(&mut self, link: LinkId) {
         let Some(connection) = self.remove(link) else { return };
         if let Standing::In(_) = connection.standing {
@@ -211,8 +217,15 @@ impl Live {
         self.after(link, sent);
     }
 
-    pub(super) fn after(&mut self, link: LinkId, sent: Result<(), SendError>) {
-        let Err(error) = sent else { return };
+    pub(super) fn after(&mut self, link: LinkId, sent: Result<Sent, SendError>) {
+        let error = match sent {
+            Ok(Sent::Out) => return,
+            Ok(Sent::Held) => {
+                self.guarded(|room| room.link(link, Link::Held));
+                return;
+            }
+            Err(error) => error,
+        };
         match slow(&error) {
             Some(refusal) => self.end(link, &refusal),
             None => self.gone(link),

@@ -26,6 +26,7 @@ struct Told {
     messages: RefCell<Vec<Vec<u8>>>,
     fault: RefCell<Option<Refusal>>,
     gone: Cell<bool>,
+    written: Cell<u32>,
     paused: Cell<bool>,
     news: Notify,
 }
@@ -46,6 +47,10 @@ impl Peer for Tester {
         while self.told.paused.get() {
             self.told.news.notified().await;
         }
+    }
+
+    fn written(&self) {
+        self.told.written.set(self.told.written.get() + 1);
     }
 
     fn fault(&self, refusal: &Refusal) {
@@ -154,7 +159,7 @@ fn a_client_that_does_not_read_fills_its_bound_and_no_more() {
 #[test]
 fn what_waited_leaves_once_the_client_reads() {
     run(async {
-        let (socket, mut client, _) = served(64 << 20).await;
+        let (socket, mut client, told) = served(64 << 20).await;
         let body = vec![1; 1 << 20];
         for _ in 0..16 {
             socket.try_send(&[IoSlice::new(&body)]).unwrap();
@@ -164,6 +169,7 @@ fn what_waited_leaves_once_the_client_reads() {
         }
         assert_eq!(socket.stalled_since(), None);
         assert!(!socket.has_waiting());
+        assert_eq!(told.written.get(), 1, "its peer hears of it once");
     });
 }
 
