@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use proptest::prelude::*;
 use referee_client::protocol::Value;
 use referee_client::protocol::code::Code;
 use referee_client::protocol::frame::{Lane, split};
@@ -10,7 +11,8 @@ use referee_client::protocol::limits::{
     LINK_QUIET_MS, LINK_SECOND_EVERY_MS, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
 };
 use referee_client::protocol::message::{self, ClientControl};
-use referee_client::{LinkId, Output, Status};
+use referee_client::{Config, LinkId, Output, Status};
+use std::collections::BTreeMap;
 
 /// A realtime room that has been silent until the session asked for a second connection. Returns
 /// the first and the second.
@@ -215,4 +217,79 @@ fn a_turn_based_room_may_be_silent() {
         assert!(!outputs.iter().any(|output| matches!(output, Output::Connect { .. })));
     }
     assert_eq!(rig.now - heard, LINK_SILENCE_MAX_MS - PING_EVERY_MS, "after the first ping");
+}
+
+/// What a driver holds: the connections, and whether each is open and has said Hello.
+#[derive(Default)]
+struct Driver(BTreeMap<u32, (bool, bool)>);
+
+impl Driver {
+    /// Does what the session asks for, and checks that it may be asked for.
+    fn obey(&mut self, rig: &mut Rig) {
+        for output in rig.outputs() {
+            match output {
+                Output::Connect { link } => {
+                    assert_eq!(self.0.insert(link.0, (false, false)), None, "a new number");
+                    assert!(self.0.len() <= 2, "at most two connections");
+                }
+                Output::Disconnect { link, .. } => {
+                    assert!(self.0.remove(&link.0).is_some(), "it was not closed before");
+                }
+                Output::Send { link, frame } => {
+                    let (is_open, greeted) = self.0.get_mut(&link.0).expect("there is one");
+                    assert!(*is_open, "only what is open carries frames");
+                    let is_hello = frame.get(3..8) == Some(b"Hello");
+                    assert_ne!(is_hello, *greeted, "Hello comes first, and once");
+                    *greeted = true;
+                }
+                Output::StoreToken(_) => {}
+            }
+        }
+    }
+
+    fn nth(&self, nth: usize) -> Option<u32> {
+        self.0.keys().nth(nth).copied()
+    }
+}
+
+proptest! {
+    /// Whatever the network does, a driver is never asked for what it cannot do.
+    #[test]
+    fn a_driver_holds_two_connections_and_each_says_hello_once(
+        script in prop::collection::vec((0u8..7, 0usize..2), 1..60),
+    ) {
+        let config: Config = config();
+        let (mut rig, mut driver) = (Rig::new(config), Driver::default());
+        for (what, nth) in script {
+            let link = driver.nth(nth);
+            match (what, link) {
+                (0 | 1, _) if rig.session.poll_timeout().is_some() => rig.step(),
+                (2, Some(link)) => {
+                    let opened = driver.0.get_mut(&link).expect("it is there");
+                    if !opened.0 {
+                        opened.0 = true;
+                        rig.session.handle_open(rig.now, LinkId(link));
+                    }
+                }
+                (3, Some(link)) => {
+                    driver.0.remove(&link);
+                    rig.session.handle_close(rig.now, LinkId(link), None, "");
+                }
+                (4, Some(link)) if driver.0[&link].1 => {
+                    rig.session.handle_frame(rig.now, LinkId(link), &[]);
+                }
+                (5, Some(link)) if driver.0[&link].1 && rig.session.status() != Status::Open => {
+                    rig.link = LinkId(link);
+                    rig.welcome(welcome());
+                    if rig.session.schema().is_none() {
+                        rig.schema();
+                    }
+                    rig.frame(&full(1, &count(1)));
+                }
+                (6, _) => rig.now += 700,
+                _ => {}
+            }
+            driver.obey(&mut rig);
+        }
+    }
 }
