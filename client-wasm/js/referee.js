@@ -91,6 +91,8 @@ class Callbacks {
     return () => void this.#set.delete(entry);
   }
 
+  get isEmpty() { return this.#set.size === 0; }
+
   call(...args) {
     for (const { callback } of [...this.#set]) attempt(callback, ...args);
   }
@@ -105,6 +107,22 @@ function attempt(callback, ...args) {
   }
 }
 
+/** What is seen at the shown moment of a match: it reads like the room. */
+class Frame {
+  #core;
+
+  constructor(core) {
+    this.#core = core;
+  }
+
+  get me() { return this.#core.shownMe(); }
+  get tick() { return this.#core.shownTick(); }
+
+  get(resource) { return this.#core.shownGet(resource); }
+  entities(...components) { return this.#core.shownEntities(components); }
+  entity(id) { return this.#core.shownEntity(id); }
+}
+
 /** A match as one player sees it. `referee.d.ts` describes it. */
 class Room {
   #core;
@@ -117,12 +135,16 @@ class Room {
   #entered = false;
   #changes = new Callbacks();
   #statuses = new Callbacks();
+  #frames = new Callbacks();
+  #frame;
+  #drawing = false;
   #events = new Map();
   #game;
   #match;
 
   constructor(core, address, seat, settle) {
     this.#core = core;
+    this.#frame = new Frame(core);
     this.#address = address;
     this.#seat = seat;
     this.#settle = settle;
@@ -142,6 +164,7 @@ class Room {
   get me() { return this.#core.me(); }
   get ping() { return this.#core.ping() ?? null; }
   get tick() { return this.#core.tick(); }
+  get metrics() { return this.#core.metrics(); }
   get schema() { return this.#core.schema(); }
   get result() { return JSON.parse(this.#core.result() ?? "null"); }
 
@@ -152,6 +175,12 @@ class Room {
   onChange(callback) {
     const stop = this.#changes.add(callback);
     if (this.#core.hasState()) attempt(callback);
+    return stop;
+  }
+
+  onFrame(callback) {
+    const stop = this.#frames.add(callback);
+    if (!this.#drawing) this.#draw();
     return stop;
   }
 
@@ -174,6 +203,17 @@ class Room {
 
   leave() {
     this.#step((core) => core.leave());
+  }
+
+  /** Asks for the next picture for as long as someone wants it. */
+  #draw() {
+    this.#drawing = !this.#frames.isEmpty;
+    if (!this.#drawing) return;
+    // The picture's own time: it is even, the moment of the call is not.
+    requestAnimationFrame((time) => {
+      if (!this.#frames.isEmpty && this.#core.show(time)) this.#frames.call(this.#frame);
+      this.#draw();
+    });
   }
 
   /** Does something with the session, then what the session wants, then tells what happened. */

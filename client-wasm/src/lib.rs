@@ -8,7 +8,8 @@ mod values;
 use js_sys::Uint8Array;
 use referee_client::protocol::{GameName, MatchId, Schema, TypeDef, Value};
 use referee_client::{
-    ClientError, Config, EntityView, Event, LinkId, Output, Session, Status, close_code,
+    ClientError, Config, EntityView, Event, LinkId, Output, Session, ShownEntity, Status,
+    close_code,
 };
 use values::{FromJsError, from_js, object, to_js};
 use wasm_bindgen::prelude::*;
@@ -268,6 +269,75 @@ impl Core {
     pub fn me(&self) -> JsValue {
         self.session.me().map_or(JsValue::NULL, entity)
     }
+
+    /// Moves the shown moment to what is due now. Says whether there is something to show.
+    pub fn show(&mut self, now: f64) -> bool {
+        self.session.show(now).is_some()
+    }
+
+    /// As [`Self::tick`], at the shown moment.
+    #[wasm_bindgen(js_name = shownTick)]
+    #[must_use]
+    pub fn shown_tick(&self) -> f64 {
+        self.session.shown().map_or(0.0, |shown| shown.tick())
+    }
+
+    /// As [`Self::get`], at the shown moment.
+    #[wasm_bindgen(js_name = shownGet)]
+    #[must_use]
+    pub fn shown_get(&self, resource: &str) -> JsValue {
+        let value = self.session.shown().and_then(|shown| shown.resource(resource));
+        value.map_or(JsValue::UNDEFINED, |value| {
+            self.typed(|schema| &schema.components, resource, &value)
+        })
+    }
+
+    /// As [`Self::entities`], at the shown moment.
+    #[wasm_bindgen(js_name = shownEntities)]
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "JavaScript hands its arrays over")]
+    pub fn shown_entities(&self, components: Vec<String>) -> Vec<JsValue> {
+        let fits = |entity: &ShownEntity<'_>| components.iter().all(|name| entity.has(name));
+        let shown = self.session.shown();
+        let entities = shown.into_iter().flat_map(|shown| shown.entities());
+        entities.filter(fits).map(shown_entity).collect()
+    }
+
+    /// As [`Self::entity`], at the shown moment.
+    #[wasm_bindgen(js_name = shownEntity)]
+    #[must_use]
+    pub fn shown_entity(&self, id: u32) -> JsValue {
+        let entity = self.session.shown().and_then(|shown| shown.entity(id));
+        entity.map_or(JsValue::UNDEFINED, shown_entity)
+    }
+
+    /// As [`Self::me`], at the shown moment.
+    #[wasm_bindgen(js_name = shownMe)]
+    #[must_use]
+    pub fn shown_me(&self) -> JsValue {
+        let entity = self.session.shown().and_then(|shown| shown.me());
+        entity.map_or(JsValue::NULL, shown_entity)
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub fn metrics(&self) -> JsValue {
+        let metrics = self.session.metrics();
+        let maybe = |value: Option<f64>| value.map_or(JsValue::NULL, JsValue::from);
+        object([
+            ("ping", maybe(metrics.round_trip_ms)),
+            ("pingMin", maybe(metrics.round_trip_min_ms)),
+            ("states", (metrics.states as f64).into()),
+            ("jitter", metrics.jitter_ms.into()),
+            ("delay", metrics.delay_ms.into()),
+            ("inputMargin", maybe(metrics.input_margin.map(f64::from))),
+            ("inputMarginSmooth", maybe(metrics.input_margin_smooth)),
+            ("inputs", (metrics.inputs as f64).into()),
+            ("inputsLate", (metrics.inputs_late as f64).into()),
+            ("inputsEarly", (metrics.inputs_early as f64).into()),
+            ("inputLead", metrics.input_lead_ms.into()),
+        ])
+    }
 }
 
 impl Core {
@@ -289,7 +359,14 @@ fn read(kind: &str, name: &str, value: &JsValue) -> Result<Value, JsValue> {
 }
 
 fn entity(view: EntityView<'_>) -> JsValue {
-    let id = ("id", JsValue::from(view.id()));
-    let components = view.components().map(|(def, value)| (&def.name[..], to_js(&def.ty, &value)));
-    object([id].into_iter().chain(components))
+    with_components(view.id(), view.components())
+}
+
+fn shown_entity(view: ShownEntity<'_>) -> JsValue {
+    with_components(view.id(), view.components())
+}
+
+fn with_components<'a>(id: u32, components: impl Iterator<Item = (&'a TypeDef, Value)>) -> JsValue {
+    let components = components.map(|(def, value)| (&def.name[..], to_js(&def.ty, &value)));
+    object([("id", JsValue::from(id))].into_iter().chain(components))
 }

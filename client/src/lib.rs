@@ -14,22 +14,31 @@
 //!    [`Output::Disconnect`] is ignored.
 //!
 //! Times are milliseconds on any clock that never goes back.
+//!
+//! A driver that draws calls [`Session::show`] for each picture and reads what it gives: what is seen
+//! at a moment a little behind the newest state, with motions between states made even.
 
 mod actions;
 pub mod bot;
+mod clock;
 mod config;
 mod error;
 mod events;
 mod inputs;
 mod link;
+mod metrics;
 mod output;
 mod references;
 mod retry;
 mod session;
+mod smooth;
 
 pub use config::Config;
 pub use error::{ClientError, Reason};
+pub use metrics::Metrics;
 pub use output::{Dropped, Event, Kind, LinkId, Output, Status};
 pub use referee_protocol as protocol;
 pub use retry::{RETRY_AFTER_MAX_MS, RETRY_MAX_MS};
-pub use session::{EVENTS_WAITING_MAX, EntityView, Session, UNREADABLE_LINKS_MAX, close_code};
+pub use session::{
+    EVENTS_WAITING_MAX, EntityView, Session, Shown, ShownEntity, UNREADABLE_LINKS_MAX, close_code,
+};

@@ -3,16 +3,20 @@
 mod read;
 mod receive;
 mod second;
+mod show;
 mod timing;
 mod wish;
 
 use crate::actions::Actions;
+use crate::clock::RoomClock;
 use crate::config::Config;
 use crate::error::Reason;
 use crate::inputs::Inputs;
 use crate::link::Link;
+use crate::metrics::Metrics;
 use crate::output::{Event, LinkId, Output, Status};
 use crate::retry::{Jitter, Retry};
+use crate::smooth::Smooth;
 use referee_protocol::hash::hash;
 use referee_protocol::limits::VERSIONS;
 use referee_protocol::message::{self, ClientControl, Hello, Resume};
@@ -22,6 +26,7 @@ use std::collections::VecDeque;
 use second::Second;
 
 pub use read::EntityView;
+pub use show::{Shown, ShownEntity};
 pub use timing::UNREADABLE_LINKS_MAX;
 
 /// Most events that wait for `poll_event`. States that follow each other count as one. When there
@@ -92,7 +97,12 @@ pub struct Session {
     awaited_schema: u64,
     actions: Actions,
     inputs: Inputs,
-    ping_ms: Option<f64>,
+    /// Ticks a second of a realtime room.
+    hz: Option<u16>,
+    clock: Option<RoomClock>,
+    /// Kept once someone looks.
+    smooth: Option<Box<Smooth>>,
+    metrics: Metrics,
     ended: Option<String>,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
@@ -124,7 +134,10 @@ impl Session {
             awaited_schema: 0,
             actions: Actions::default(),
             inputs: Inputs::default(),
-            ping_ms: None,
+            hz: None,
+            clock: None,
+            smooth: None,
+            metrics: Metrics::default(),
             ended: None,
             outputs: VecDeque::new(),
             events: VecDeque::new(),

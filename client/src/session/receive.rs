@@ -1,6 +1,6 @@
 //! What the server sends, lane by lane.
 
-use super::{Connection, KnownSchema, Session};
+use super::{Connection, KnownSchema, Session, show};
 use crate::error::Reason;
 use crate::events::EventQueue;
 use crate::link::Stage;
@@ -45,9 +45,7 @@ impl Session {
             ServerControl::Refused(refusal) => self.refused(now, refusal),
             ServerControl::Pong { nonce, .. } => {
                 if let Some(trip) = self.link().and_then(|link| link.pong(now, nonce)) {
-                    let trip = trip as f64;
-                    self.ping_ms =
-                        Some(self.ping_ms.map_or(trip, |ping| ping + (trip - ping) / 8.0));
+                    self.metrics.round_trip(trip as f64);
                 }
             }
             ServerControl::Ended { result } => self.end(result),
@@ -88,6 +86,7 @@ impl Session {
             }
             _ => 0,
         };
+        self.time_begins(&welcome);
         self.incarnation = welcome.incarnation;
         let schema_known = self.schema.as_ref().is_some_and(|known| known.hash == welcome.schema);
         if !schema_known {
@@ -155,6 +154,7 @@ impl Session {
         {
             return Err(FrameError::Block("the first state is not full"));
         }
+        let skipped = show::is_after_a_skip(body, self.replica.tick());
         let prelude = self.replica.apply(&known.schema, body)?;
         if let Some(low) = prelude.action
             && !self.actions.acknowledge(low)
@@ -166,6 +166,7 @@ impl Session {
             link.stage = Stage::Open(now);
             self.set_status(Status::Open, None);
         }
+        self.state_is_new(now, &prelude, skipped);
         self.push_event(Event::State { tick: prelude.tick });
         self.deliver_events(now);
         self.flush_actions();
