@@ -1,4 +1,5 @@
 //! A scripted server and a fake clock.
+#![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "what helps tests fails like a test")]
 
 use referee_client::protocol::block::{BlockKind, BlockWriter};
@@ -75,6 +76,11 @@ pub(crate) fn count(n: u32) -> World {
 /// A state frame that holds `world` in full, in everyone's group.
 pub(crate) fn full(tick: u64, world: &World) -> Vec<u8> {
     state(Prelude { full: true, tick: Tick(tick), ..Prelude::default() }, Tick(0), world)
+}
+
+/// A state frame with what changed since the one of tick `before`.
+pub(crate) fn after(tick: u64, before: u64, world: &World) -> Vec<u8> {
+    state(Prelude { tick: Tick(tick), ..Prelude::default() }, Tick(before), world)
 }
 
 /// A state frame; `after` is the tick of the one before.
