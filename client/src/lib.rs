@@ -19,6 +19,7 @@
 //! at a moment a little behind the newest state, with motions between states made even.
 
 mod actions;
+mod aim;
 pub mod bot;
 mod clock;
 mod config;

@@ -8,6 +8,7 @@ mod timing;
 mod wish;
 
 use crate::actions::Actions;
+use crate::aim::Aim;
 use crate::clock::RoomClock;
 use crate::config::Config;
 use crate::error::Reason;
@@ -100,6 +101,7 @@ pub struct Session {
     /// Ticks a second of a realtime room.
     hz: Option<u16>,
     clock: Option<RoomClock>,
+    aim: Aim,
     /// Kept once someone looks.
     smooth: Option<Box<Smooth>>,
     metrics: Metrics,
@@ -138,6 +140,7 @@ impl Session {
             inputs: Inputs::default(),
             hz: None,
             clock: None,
+            aim: Aim::default(),
             smooth: None,
             metrics: Metrics::default(),
             ended: None,

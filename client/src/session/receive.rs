@@ -46,6 +46,7 @@ impl Session {
             ServerControl::Pong { nonce, .. } => {
                 if let Some(trip) = self.link().and_then(|link| link.pong(now, nonce)) {
                     self.metrics.round_trip(trip as f64);
+                    self.aim_inputs();
                 }
             }
             ServerControl::Ended { result } => self.end(result),
