@@ -6,6 +6,7 @@
 
 mod door;
 mod games;
+mod kills;
 mod over_memory;
 mod over_quic;
 mod over_websocket;

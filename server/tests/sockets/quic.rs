@@ -2,7 +2,9 @@
 
 use referee_client_tokio::{Code, Options, RawSocket, Received, Status, Trust};
 
-use crate::site::{Site, Transport, counts, press, soon, until};
+use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
+
+use crate::site::{Site, Transport, counts, end, hello, hello_to, press, soon, until};
 
 fn site() -> Site {
     Site::over(Transport::Quic, |_| {})
@@ -100,4 +102,28 @@ async fn those_who_wait_for_hello_are_bounded() {
     let url = site.url("count/a");
     let third = soon(RawSocket::connect_with(&url, &[], &trust)).await;
     assert!(third.is_err(), "{third:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_message_that_is_no_good_hello_is_refused_with_a_code() {
+    for transport in [Transport::Quic, Transport::Memory] {
+        let site = Site::over(transport, |_| {});
+        let code = async |message: Vec<u8>| {
+            let mut raw = site.raw("count/a").await;
+            soon(raw.send(&message)).await.unwrap();
+            end(&mut raw).await.code
+        };
+        assert_eq!(code(b"\x00garbage".to_vec()).await, Code::BadMessage, "{transport:?}");
+        assert_eq!(code(vec![0; CLIENT_MESSAGE_MAX_BYTES + 1]).await, Code::TooLarge);
+        assert_eq!(code(hello()).await, Code::BadMessage, "it names no room");
+        assert_eq!(code(hello_to("chess/a")).await, Code::UnknownGame);
+        assert_eq!(code(hello_to("count/a.b")).await, Code::BadMatchId);
+        // In a room the same; the others there do not notice.
+        let player = site.join("count/a").await;
+        let (mut raw, _) = site.raw_in("count/a").await;
+        soon(raw.send(&[77; 9])).await.unwrap();
+        assert_eq!(end(&mut raw).await.code, Code::BadMessage);
+        press(&player);
+        counts(&player, 1).await;
+    }
 }
