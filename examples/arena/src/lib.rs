@@ -18,8 +18,8 @@ const SHOT_SPEED: f32 = 720.0;
 const SHOT_LIFE: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(250); // between two shots
 const RESPAWN: Duration = Duration::from_secs(2);
-const ROUND: Duration = Duration::from_secs(180);
-const CHEER: Duration = Duration::from_secs(8); // between a round and the next
+const ROUND_SECONDS: u16 = 180;
+const CHEER_SECONDS: u16 = 8; // between a round and the next
 const HEALTH: u8 = 100;
 const DAMAGE: u8 = 20;
 const POINTS_TO_WIN: u16 = 25;
@@ -74,8 +74,8 @@ pub struct Pickup;
 /// How the round stands.
 #[derive(Resource, Replicate, Default)]
 pub struct Round {
-    /// The tick at which it ends or, when it is won, the next one begins.
-    pub ends: u64,
+    /// Seconds until it ends or, when it is won, the next one begins.
+    pub seconds: u16,
     /// Who won it.
     pub winner: Option<Entity>,
 }
@@ -176,21 +176,21 @@ fn judge(
     mut round: ResMut<Round>,
     mut ships: Query<(Entity, &mut Ship, &mut Ready)>,
 ) {
-    let (now, over) = (time.tick.0, round.ends <= time.tick.0);
+    if !time.tick.0.is_multiple_of(time.ticks(Duration::from_secs(1))) {
+        return;
+    }
+    round.seconds = round.seconds.saturating_sub(1);
+    let over = round.seconds == 0;
     let best =
-        ships.iter().max_by_key(|(_, ship, _)| ship.points).map(|(e, ship, _)| (e, ship.points));
-    let won = best.filter(|(_, points)| *points >= POINTS_TO_WIN || over && *points > 0);
-    match (round.winner, won) {
-        (None, Some((winner, _))) => {
-            *round = Round { ends: now + time.ticks(CHEER), winner: Some(winner) };
+        ships.iter().map(|(entity, ship, _)| (ship.points, entity)).max_by_key(|best| best.0);
+    let won = best.filter(|(points, _)| *points >= POINTS_TO_WIN || over && *points > 0);
+    if let (Some((_, winner)), None) = (won, round.winner) {
+        *round = Round { seconds: CHEER_SECONDS, winner: Some(winner) };
+    } else if over {
+        *round = Round { seconds: ROUND_SECONDS, winner: None };
+        for (_, mut ship, mut ready) in &mut ships {
+            // Everyone comes back at once, somewhere else.
+            (ship.points, ship.health, ready.0) = (0, 0, time.tick.0);
         }
-        _ if over => {
-            *round = Round { ends: now + time.ticks(ROUND), winner: None };
-            for (_, mut ship, mut ready) in &mut ships {
-                // Everyone comes back somewhere else.
-                (ship.points, ship.health, ready.0) = (0, 0, now);
-            }
-        }
-        _ => {}
     }
 }

@@ -23,8 +23,10 @@ pub struct Map {
 pub(crate) fn create(
     params: Params,
     mut setup: ResMut<Setup>,
-    (mut map, mut rng, mut commands): (ResMut<Map>, ResMut<Rng>, Commands),
+    (mut map, mut round): (ResMut<Map>, ResMut<crate::Round>),
+    (mut rng, mut commands): (ResMut<Rng>, Commands),
 ) -> Result<(), String> {
+    round.seconds = crate::ROUND_SECONDS;
     setup.seats = params.whole("players", 2..=1024)?.unwrap_or(32);
     setup.hz = params.whole("hz", 10..=60)?.unwrap_or(30);
     let roomy = (300.0 + 170.0 * f32::from(setup.seats).sqrt()).min(SIZE_MAX);
