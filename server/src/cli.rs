@@ -50,6 +50,9 @@ pub struct Serve {
     /// The folder that keeps the rooms
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
+    /// New rooms one address may make per second, over some seconds; more for load tests
+    #[arg(long, value_name = "ROOMS", default_value_t = Config::default().new_rooms_per_second)]
+    new_rooms_per_second: u32,
     /// What to log to stderr: a level, or target=level,..; RUST_LOG says the same [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -83,6 +86,7 @@ impl Serve {
             origins: self.origin.clone(),
             trust_proxy: self.trust_proxy,
             data: self.data.clone(),
+            new_rooms_per_second: self.new_rooms_per_second,
             ..Config::default()
         }
     }
@@ -134,6 +138,9 @@ mod tests {
         assert_eq!(config.hosts, ["a.b", "c.d"]);
         assert_eq!(config.data, PathBuf::from("elsewhere"));
         assert_eq!(parse("").unwrap().config().address().to_string(), "127.0.0.1:7777");
+        let rate = |arguments| parse(arguments).unwrap().config().new_rooms_per_second;
+        assert_eq!(rate("--new-rooms-per-second 900"), 900);
+        assert_eq!(rate(""), Config::default().new_rooms_per_second);
     }
 
     #[test]
