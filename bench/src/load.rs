@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use referee_client_tokio::RawSocket;
+use referee_client_tokio::{RawSocket, Trust};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, yield_now};
@@ -28,6 +28,8 @@ pub(crate) enum Target {
     Floor { port: u16, frame_bytes: usize, input_bytes: usize },
     /// Referee over a WebSocket at this port.
     WebSocket { port: u16 },
+    /// Referee over QUIC at this port, with the certificate of this pin.
+    Quic { port: u16, pin: Option<[u8; 32]> },
 }
 
 /// A load that is on; dropped, its clients go.
@@ -128,14 +130,27 @@ impl Line {
                 Ok(Self::Floor { stream, frame_bytes, input: vec![0; input_bytes], part: 0 })
             }
             Target::WebSocket { port } => {
-                let match_id = format!("bench-{room}");
-                let url = format!("ws://127.0.0.1:{port}/{GAME}/{match_id}");
-                let socket = RawSocket::connect(&url, &[]).await;
-                let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
-                let ticket = Ticket { match_id, params: scenario.params(), seed: number as u64 };
-                Ok(Self::Referee(Box::new(Light::enter(socket, ticket).await?)))
+                let url = format!("ws://127.0.0.1:{port}/{GAME}/{}", match_id(room));
+                Self::referee(number, scenario, &url, &Trust::default()).await
+            }
+            Target::Quic { port, pin } => {
+                let url = format!("quic://127.0.0.1:{port}/{GAME}/{}", match_id(room));
+                Self::referee(number, scenario, &url, &Trust { pin }).await
             }
         }
+    }
+
+    async fn referee(
+        number: usize,
+        scenario: &Scenario,
+        url: &str,
+        trust: &Trust,
+    ) -> Result<Self, String> {
+        let socket = RawSocket::connect_with(url, &[], trust).await;
+        let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
+        let match_id = match_id(scenario.room_of(number));
+        let ticket = Ticket { match_id, params: scenario.params(), seed: number as u64 };
+        Ok(Self::Referee(Box::new(Light::enter(socket, ticket).await?)))
     }
 
     /// The lengths of the states that came. Loses nothing when it is dropped while it waits.
@@ -164,6 +179,10 @@ impl Line {
             Self::Referee(light) => light.send().await,
         }
     }
+}
+
+fn match_id(room: usize) -> String {
+    format!("bench-{room}")
 }
 
 /// How many frames are complete, and how many bytes of the next one are here.

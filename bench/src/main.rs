@@ -66,6 +66,9 @@ const QUICK: Times = Times {
     counting: Duration::from_secs(1),
 };
 
+/// In this order: the floor takes its lengths over from what stands before it.
+const HOSTS: [Host; 3] = [Host::WebSocket, Host::Floor, Host::Quic];
+
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,8 +89,7 @@ fn run(arguments: Arguments) -> Result<()> {
         times: if arguments.quick { QUICK } else { THOROUGH },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let hosts = [Host::WebSocket, Host::Floor];
-    let ledger = runtime.block_on(LocalSet::new().run_until(ledger::run(&bench, &hosts)))?;
+    let ledger = runtime.block_on(LocalSet::new().run_until(ledger::run(&bench, &HOSTS)))?;
     print!("{}\n{}", ledger.table(), ledger.lengths());
     if let Some(file) = arguments.json {
         std::fs::write(&file, format!("{:#}\n", ledger.json()))

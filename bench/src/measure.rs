@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use referee_client_tokio::transports;
 use tokio::time::sleep;
 
 use crate::Result;
@@ -103,7 +104,7 @@ impl Bench {
         lengths: Lengths,
     ) -> Result<Window> {
         let process = self.start(host, scenario, lengths, None)?;
-        let load = Load::start(scenario, &target(host, &process, lengths)).await?;
+        let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
         sleep(self.times.warm_up).await;
         load.tally.take();
         let before = process.usage()?;
@@ -129,7 +130,7 @@ impl Bench {
         fs::write(&file, [])?;
         let counting = Counting { library: &self.library, file: &file };
         let process = self.start(host, scenario, lengths, Some(counting))?;
-        let load = Load::start(scenario, &target(host, &process, lengths)).await?;
+        let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
         sleep(self.times.warm_up).await;
         load.tally.take();
         let before = read_counts(&file)?;
@@ -145,7 +146,7 @@ impl Bench {
     async fn syscalls(&self, host: Host, scenario: &Scenario, lengths: Lengths) -> Result<f64> {
         let file = self.folder.join("syscalls");
         let process = self.start(host, scenario, lengths, None)?;
-        let load = Load::start(scenario, &target(host, &process, lengths)).await?;
+        let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
         sleep(self.times.warm_up).await;
         let counter = Counter::start(process.pid(), &file).await?;
         load.tally.take();
@@ -173,14 +174,19 @@ impl Bench {
     }
 }
 
-fn target(host: Host, process: &Process, lengths: Lengths) -> Target {
+async fn target(host: Host, process: &Process, lengths: Lengths) -> Result<Target> {
     let port = process.port;
-    match host {
+    Ok(match host {
         Host::Floor => {
             Target::Floor { port, frame_bytes: lengths.frame, input_bytes: lengths.input }
         }
-        Host::WebSocket | Host::Quic => Target::WebSocket { port },
-    }
+        Host::WebSocket => Target::WebSocket { port },
+        Host::Quic => {
+            let transports = transports(&format!("http://127.0.0.1:{port}")).await?;
+            let quic = transports.quic.ok_or("the server does not speak QUIC")?;
+            Target::Quic { port: quic.port, pin: quic.pin }
+        }
+    })
 }
 
 /// Why a window tells nothing: the load was late, or the host did not keep up.
