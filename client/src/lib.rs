@@ -30,5 +30,5 @@ pub use config::Config;
 pub use error::{ClientError, Reason};
 pub use output::{Dropped, Event, Kind, Output, Status};
 pub use referee_protocol as protocol;
-pub use retry::{RETRY_AFTER_MAX_MS, RETRY_MAX_MS};
+pub use retry::{Jitter, RETRY_AFTER_MAX_MS, RETRY_MAX_MS, Retry};
 pub use session::{EVENTS_WAITING_MAX, EntityView, Session, UNREADABLE_LINKS_MAX, close_code};

@@ -86,6 +86,8 @@ pub struct Session {
     inputs: Inputs,
     ping_ms: Option<f64>,
     ended: Option<String>,
+    /// States whose hash was compared with the server's, and those that differed.
+    checks: (u64, u64),
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
 }
@@ -115,6 +117,7 @@ impl Session {
             inputs: Inputs::default(),
             ping_ms: None,
             ended: None,
+            checks: (0, 0),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -145,6 +148,7 @@ impl Session {
             resume: self.known,
             params: self.config.params.clone(),
             watch: self.config.watch,
+            check: self.config.check,
         };
         self.connection = Connection::Up(Box::new(Link::new(now, self.known.is_none())));
         self.send(message::encode(&ClientControl::Hello(hello)));

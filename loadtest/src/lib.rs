@@ -1,1 +1,23 @@
 //! Load for Referee servers: thousands of bots that play, and an honest report of what they saw.
+//!
+//! An author loads a game of their own with a `main` of one line:
+//!
+//! ```no_run
+//! # use referee_client::{Session, bot::{Bot, Say}};
+//! # struct Mine; impl Bot for Mine { fn play(&mut self, _: &Session) -> Option<Say> { None } }
+//! # fn my_bot(_seed: u64) -> Mine { Mine }
+//! fn main() -> std::process::ExitCode {
+//!     referee_loadtest::run(|load| load.game("my-game", |seed| my_bot(seed)))
+//! }
+//! ```
+//!
+//! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].
+
+mod load;
+mod plan;
+mod report;
+
+pub use load::{Load, LoadError, run, run_plan};
+pub use plan::{Check, LAG_LIMIT, MakeBot, Plan, Progress, Stop, Transport};
+pub use referee_client::bot::{Bot, Say};
+pub use report::{Generator, Report, Server, Spread, Told, Traffic};

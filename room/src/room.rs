@@ -34,6 +34,8 @@ pub enum Link {
     },
     /// The client acknowledged frames and events.
     Ack(Ack),
+    /// After each state from now on the client is told the hash of what it should see then.
+    Check,
     /// The connection is gone.
     Close,
 }

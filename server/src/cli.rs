@@ -53,6 +53,9 @@ pub struct Serve {
     /// New rooms one address may make per second, over some seconds; more for load tests
     #[arg(long, value_name = "ROOMS", default_value_t = Config::default().new_rooms_per_second)]
     new_rooms_per_second: u32,
+    /// For tests: clients that ask are sent the hash of what they should see after each state
+    #[arg(long)]
+    test_mode: bool,
     /// What to log to stderr: a level, or target=level,..; RUST_LOG says the same [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -87,6 +90,7 @@ impl Serve {
             trust_proxy: self.trust_proxy,
             data: self.data.clone(),
             new_rooms_per_second: self.new_rooms_per_second,
+            test_mode: self.test_mode,
             ..Config::default()
         }
     }

@@ -50,6 +50,10 @@ impl Session {
                 }
             }
             ServerControl::Ended { result } => self.end(result),
+            ServerControl::Check { hash } => {
+                self.checks.0 += 1;
+                self.checks.1 += u64::from(hash != self.replica.hash());
+            }
         }
         Ok(())
     }
