@@ -118,11 +118,17 @@ async fn send(socket: &mut RawSocket, frame: &[u8]) -> Result<(), String> {
     socket.send(frame).await.map_err(|error| format!("cannot send: {error}"))
 }
 
+/// The next frame. One without bytes is a sign of life, and nothing to look at.
 async fn frame(socket: &mut RawSocket) -> Result<Vec<u8>, String> {
-    match socket.receive().await {
-        Ok(Received::Frame(frame)) => Ok(frame),
-        Ok(Received::Closed { code, reason }) => Err(format!("closed, code {code:?}: {reason}")),
-        Err(error) => Err(format!("cannot receive: {error}")),
+    loop {
+        match socket.receive().await {
+            Ok(Received::Frame(frame)) if frame.is_empty() => {}
+            Ok(Received::Frame(frame)) => return Ok(frame),
+            Ok(Received::Closed { code, reason }) => {
+                return Err(format!("closed, code {code:?}: {reason}"));
+            }
+            Err(error) => return Err(format!("cannot receive: {error}")),
+        }
     }
 }
 
