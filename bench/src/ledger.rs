@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Result;
 use crate::measure::{Bench, Counts, Lengths, Window};
-use crate::scenario::{Host, SCENARIOS, Scenario};
+use crate::scenario::{Host, Scenario};
 use crate::tally::median;
 
 /// All that was measured.
@@ -27,13 +27,13 @@ struct Entry {
 /// Takes all measurements. The hosts take turns, so that a change of the machine's mood meets all.
 pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
     let mut entries = Vec::new();
-    for scenario in SCENARIOS {
+    for scenario in bench.scenarios {
         let mut lengths = Lengths { frame: 0, input: 0 };
         let mut windows: Vec<Vec<Window>> = vec![Vec::new(); hosts.len()];
         for round in 0..bench.times.rounds {
             for (at, &host) in hosts.iter().enumerate() {
                 eprintln!("{} {}: round {}", scenario.name, host.name(), round + 1);
-                let window = bench.window(host, &scenario, lengths).await?;
+                let window = patiently(|| bench.window(host, &scenario, lengths)).await?;
                 // The floor comes after, and sends what Referee sent.
                 if host == Host::WebSocket {
                     lengths = Lengths::of(&window.seen);
@@ -43,12 +43,26 @@ pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
         }
         for (&host, windows) in hosts.iter().zip(windows) {
             eprintln!("{} {}: counting", scenario.name, host.name());
-            let counts = bench.counts(host, &scenario, lengths).await?;
+            let counts = patiently(|| bench.counts(host, &scenario, lengths)).await?;
             entries.push(Entry { scenario, host, windows, counts, lengths });
         }
     }
     Ok(Ledger { entries })
 }
+
+/// A measurement that cannot be taken, because a busy machine let clients time out, is tried again.
+async fn patiently<T, F: Future<Output = Result<T>>>(measure: impl Fn() -> F) -> Result<T> {
+    for _ in 1..ATTEMPTS {
+        match measure().await {
+            Ok(figures) => return Ok(figures),
+            Err(error) => eprintln!("tried again: {error}"),
+        }
+    }
+    measure().await
+}
+
+/// How often a measurement is tried.
+const ATTEMPTS: usize = 3;
 
 impl Entry {
     fn cpu_us(&self) -> Vec<f64> {

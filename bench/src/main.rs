@@ -22,7 +22,7 @@ use clap::Parser;
 use tokio::task::LocalSet;
 
 use measure::{Bench, Times};
-use scenario::Host;
+use scenario::{Host, SCENARIOS, SMALL};
 
 /// What goes wrong here is shown to a person and never handled: a line of text is enough.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -45,17 +45,17 @@ struct Arguments {
     /// Write the figures as one flat object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Short windows, one round: says whether it works, not what things cost
+    /// Fewer clients, short windows, one round: says whether it works, not what things cost
     #[arg(long)]
     quick: bool,
 }
 
 /// For figures that can be trusted.
 const THOROUGH: Times = Times {
-    rounds: 5,
-    warm_up: Duration::from_secs(3),
-    window: Duration::from_secs(8),
-    counting: Duration::from_secs(4),
+    rounds: 3,
+    warm_up: Duration::from_secs(2),
+    window: Duration::from_secs(6),
+    counting: Duration::from_secs(3),
 };
 
 /// For a look at whether everything works.
@@ -87,6 +87,7 @@ fn run(arguments: Arguments) -> Result<()> {
         library: arguments.counts,
         folder: arguments.folder,
         times: if arguments.quick { QUICK } else { THOROUGH },
+        scenarios: if arguments.quick { SMALL } else { SCENARIOS },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ledger = runtime.block_on(LocalSet::new().run_until(ledger::run(&bench, &HOSTS)))?;

@@ -37,6 +37,7 @@ pub(crate) struct Bench {
     /// A folder of our own.
     pub(crate) folder: PathBuf,
     pub(crate) times: Times,
+    pub(crate) scenarios: [Scenario; 2],
 }
 
 /// How long things take.

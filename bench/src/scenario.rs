@@ -22,6 +22,12 @@ pub(crate) const SCENARIOS: [Scenario; 2] = [
     Scenario { name: "250x4", rooms: 250, players: 4, hz: 20, inputs_hz: 10 },
 ];
 
+/// The same in small, for a look at whether everything works on a machine that has other work.
+pub(crate) const SMALL: [Scenario; 2] = [
+    Scenario { name: "1x40", rooms: 1, players: 40, hz: 20, inputs_hz: 20 },
+    Scenario { name: "25x4", rooms: 25, players: 4, hz: 20, inputs_hz: 10 },
+];
+
 impl Scenario {
     pub(crate) fn clients(&self) -> usize {
         self.rooms * self.players

@@ -26,7 +26,7 @@ struct Host {
     /// Write the figures as one flat object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Short windows, one round: says whether it works, not what things cost
+    /// Fewer clients, short windows, one round: says whether it works, not what things cost
     #[arg(long)]
     quick: bool,
 }
