@@ -1,6 +1,7 @@
 //! A loaded room with its clients: entries in, outputs out, panics caught. Knows no socket and
 //! waits for nothing; [`super::actor`] gives it its time.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -56,7 +57,7 @@ pub(crate) struct Live {
     created_unix_ms: u64,
     connections: BTreeMap<LinkId, Connection>,
     sessions: BTreeMap<SessionId, LinkId>,
-    last_link: u64,
+    links: Rc<Cell<u64>>,
     requests: BTreeMap<u64, Answer>,
     last_request: u64,
     /// Ticks run since the room was loaded.
@@ -87,11 +88,14 @@ pub(crate) struct Parts {
     pub(crate) incarnation: Incarnation,
     pub(crate) created_unix_ms: u64,
     pub(crate) ticked: Rc<Notify>,
+    /// The number of the last link, so that none is given to two lives of a room.
+    pub(crate) links: Rc<Cell<u64>>,
 }
 
 impl Live {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { house, key, template, room, incarnation, created_unix_ms, ticked } = parts;
+        let Parts { house, key, template, room, incarnation, created_unix_ms, ticked, links } =
+            parts;
         let now = Instant::now();
         let info = room.info();
         let clock = match info.hz {
@@ -113,7 +117,7 @@ impl Live {
             created_unix_ms,
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            last_link: 0,
+            links,
             requests: BTreeMap::new(),
             last_request: 0,
             ticks: 0,

@@ -8,14 +8,18 @@
 //! | `actor` | a room's life: loading, turns, grace, the end |
 //! | `live` | a loaded room with its clients |
 //! | `connection` | what a room knows of one connection |
+//! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
+//! | `wheel` | when to look whether a client is still there |
 
 mod actor;
 mod clock;
 mod connection;
 mod door;
+mod flight;
 mod live;
 mod thread;
+mod wheel;
 
 use std::any::Any;
 use std::convert::Infallible;

@@ -18,6 +18,7 @@ struct Kept {
     frames: RefCell<Vec<Vec<u8>>>,
     refusal: RefCell<Option<Refusal>>,
     full: Cell<bool>,
+    slow: Cell<bool>,
     probes: Cell<u32>,
 }
 
@@ -37,6 +38,11 @@ impl Memory {
         self.0.probes.get()
     }
 
+    /// Whether what is sent from now on waits for the network.
+    pub(crate) fn slow(&self, slow: bool) {
+        self.0.slow.set(slow);
+    }
+
     /// From now on, it takes no more.
     pub(crate) fn fill(&self) {
         self.0.full.set(true);
@@ -51,7 +57,7 @@ impl Wire for Memory {
         let mut frame = vec![];
         parts.iter().for_each(|part| frame.extend_from_slice(part));
         self.0.frames.borrow_mut().push(frame);
-        Ok(Sent::Out)
+        Ok(if self.0.slow.get() { Sent::Held } else { Sent::Out })
     }
 
     fn probe(&self) {

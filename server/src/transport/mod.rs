@@ -11,6 +11,7 @@ use referee_protocol::Refusal;
 
 #[cfg(test)]
 pub(crate) mod memory;
+pub(crate) mod tcp;
 pub(crate) mod websocket;
 
 /// The write half of a connection.

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Peer, SendError, Sent, Wire};
+use super::{Peer, SendError, Sent, Wire, tcp};
 
 #[cfg(test)]
 mod tests;
@@ -231,6 +231,10 @@ struct Out {
 impl Socket {
     /// At most `limit` bytes wait in it.
     pub(crate) fn new(stream: TcpStream, limit: usize) -> Rc<Self> {
+        // A socket that is broken is found so when it is read.
+        if let Err(error) = tcp::prepare(&stream) {
+            tracing::debug!(%error, "a socket could not be set up");
+        }
         Rc::new(Self { stream, out: RefCell::default(), wake: Notify::new(), limit })
     }
 
