@@ -1,6 +1,6 @@
 //! The task between a session, its socket and its timer.
 
-use crate::raw::{RawSocket, Received};
+use crate::raw::{RawError, RawSocket, Received};
 use referee_client::{Output, Session, Status, close_code};
 use referee_protocol::Code;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
@@ -53,28 +53,30 @@ impl Shared {
     }
 }
 
-type Dial = Pin<Box<dyn Future<Output = Result<Box<RawSocket>, crate::RawError>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<RawSocket, RawError>> + Send>>;
+/// Makes a connection whenever one is wanted.
+pub(crate) type Dialer = Box<dyn FnMut() -> Dial + Send>;
 
 /// The one connection there may be.
 enum Socket {
     None,
     Dialing(Dial),
-    Open(Box<RawSocket>),
+    Open(RawSocket),
 }
 
 /// What woke the task.
 enum Wake {
     Wish,
     Timer,
-    Dialed(Result<Box<RawSocket>, crate::RawError>),
-    Received(Result<Received, crate::RawError>),
+    Dialed(Result<RawSocket, RawError>),
+    Received(Result<Received, RawError>),
 }
 
 /// Runs until the session is closed for good.
-pub(crate) async fn drive(shared: Arc<Shared>, url: String, origin: Option<String>) {
+pub(crate) async fn drive(shared: Arc<Shared>, mut dialer: Dialer) {
     let mut socket = Socket::None;
     loop {
-        if let Err(broken) = obey(&shared, &mut socket, &url, origin.as_deref()).await {
+        if let Err(broken) = obey(&shared, &mut socket, &mut dialer).await {
             socket = Socket::None;
             shared.session().handle_close(shared.now(), None, &broken);
             continue;
@@ -93,23 +95,12 @@ pub(crate) async fn drive(shared: Arc<Shared>, url: String, origin: Option<Strin
 }
 
 /// Does what the session asks for; an error means that the connection broke over it.
-async fn obey(
-    shared: &Shared,
-    socket: &mut Socket,
-    url: &str,
-    origin: Option<&str>,
-) -> Result<(), String> {
+async fn obey(shared: &Shared, socket: &mut Socket, dialer: &mut Dialer) -> Result<(), String> {
     loop {
         let output = shared.session().poll_output();
         match output {
             None => return Ok(()),
-            Some(Output::Connect) => {
-                let (url, origin) = (url.to_owned(), origin.map(str::to_owned));
-                *socket = Socket::Dialing(Box::pin(async move {
-                    let headers: Vec<_> = origin.iter().map(|o| ("Origin", o.as_str())).collect();
-                    RawSocket::connect(&url, &headers).await.map(Box::new)
-                }));
-            }
+            Some(Output::Connect) => *socket = Socket::Dialing(dialer()),
             Some(Output::Send(frame)) => {
                 let Socket::Open(open) = &mut *socket else { continue };
                 let patience = Duration::from_millis(LINK_SILENCE_MAX_MS);
@@ -121,7 +112,11 @@ async fn obey(
             }
             Some(Output::Disconnect { code }) => {
                 if let Socket::Open(open) = std::mem::replace(socket, Socket::None) {
-                    close(open, code).await;
+                    let goodbye = tokio::spawn(close(open, code));
+                    if shared.session().status() == Status::Closed {
+                        // Whoever waits for the end waits until it is said.
+                        let _ = goodbye.await;
+                    }
                 }
             }
             // The token is read from the session by whoever wants to keep it.
@@ -130,9 +125,9 @@ async fn obey(
     }
 }
 
-/// Says goodbye, then lets the last frames arrive without keeping the session waiting: a socket
-/// dropped at once might reset the connection under them.
-async fn close(mut socket: Box<RawSocket>, code: Code) {
+/// Says goodbye; then, in a task of its own, lets the last frames arrive: a socket dropped at once
+/// might reset the connection under them.
+async fn close(mut socket: RawSocket, code: Code) {
     let _ = timeout(CLOSING_MAX, socket.close(code.close_code(), code.name())).await;
     tokio::spawn(timeout(CLOSING_MAX, async move {
         while let Ok(Received::Frame(_)) = socket.receive().await {}

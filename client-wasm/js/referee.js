@@ -247,9 +247,9 @@ class Room {
       if (this.#socket === socket) this.#step((core, now) => body(core, now, event));
     });
     on("open", (core, now) => core.opened(now));
-    // Text is no frame; an empty one says so to the session.
+    // Text is no frame; a lane that there is not says so to the session.
     on("message", (core, now, { data }) => {
-      core.frame(now, typeof data === "string" ? new Uint8Array() : new Uint8Array(data));
+      core.frame(now, typeof data === "string" ? Uint8Array.of(255) : new Uint8Array(data));
     });
     on("close", (core, now, { code, reason }) => {
       this.#socket = null;

@@ -137,13 +137,14 @@ impl Session {
         }
         let hello = Hello {
             versions: VERSIONS.to_vec(),
+            game: Some(self.config.game.to_string()),
+            match_id: Some(self.config.match_id.to_string()),
             name: self.config.name.clone(),
             schema: self.schema.as_ref().map(|schema| schema.hash),
             token: self.config.token.clone().filter(|_| !self.config.watch),
             resume: self.known,
             params: self.config.params.clone(),
             watch: self.config.watch,
-            ..Hello::default()
         };
         self.connection = Connection::Up(Box::new(Link::new(now, self.known.is_none())));
         self.send(message::encode(&ClientControl::Hello(hello)));

@@ -47,6 +47,16 @@ pub struct Serve {
     /// The proxy whose X-Forwarded-For says who a client is
     #[arg(long, value_name = "ADDRESS")]
     trust_proxy: Option<IpAddr>,
+    /// The certificate for https, wss and QUIC, its chain behind it (PEM); without one: http and ws,
+    /// and QUIC with a certificate made here, which clients pin
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Speak no QUIC, and leave the UDP port alone
+    #[arg(long)]
+    no_quic: bool,
     /// The folder that keeps the rooms
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
@@ -82,6 +92,9 @@ impl Serve {
             hosts: self.host.clone(),
             origins: self.origin.clone(),
             trust_proxy: self.trust_proxy,
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            quic: !self.no_quic,
             data: self.data.clone(),
             ..Config::default()
         }
@@ -134,6 +147,7 @@ mod tests {
         assert_eq!(config.hosts, ["a.b", "c.d"]);
         assert_eq!(config.data, PathBuf::from("elsewhere"));
         assert_eq!(parse("").unwrap().config().address().to_string(), "127.0.0.1:7777");
+        assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 
     #[test]

@@ -12,10 +12,13 @@ use referee_protocol::message::{self, Resume, ServerControl, Welcome};
 use referee_protocol::{Code, Value};
 
 impl Session {
-    /// A frame came in on the connection.
+    /// A frame came in on the connection. An empty one is a sign of life.
     pub fn handle_frame(&mut self, now: u64, frame: &[u8]) {
         let Some(link) = self.link() else { return };
         link.heard();
+        if frame.is_empty() {
+            return;
+        }
         if let Err(error) = self.receive(now, frame) {
             self.unreadable(now, &error);
         }

@@ -40,7 +40,7 @@ use crate::key::RoomKey;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::token::Tokens;
-use crate::transport::websocket::LINGER_MS;
+use crate::transport::socket::LINGER_MS;
 
 pub(crate) use thread::Command;
 

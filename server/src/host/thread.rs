@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, LinkId, Refusal};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -22,7 +21,8 @@ use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
 use crate::session::Wish;
 use crate::transport::Peer;
-use crate::transport::websocket::{LINGER_MS, Reader, Socket, refuse, serve};
+use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse, serve};
+use crate::transport::stream::Moving;
 
 /// Rooms of one thread that are read from the store at once; more wait.
 const LOADS_AT_ONCE: usize = 4;
@@ -56,7 +56,7 @@ pub(crate) enum Command {
 /// A client that comes to a room: its socket, and what it said so far.
 pub(crate) struct Visitor {
     pub(super) wish: Wish,
-    pub(super) stream: std::net::TcpStream,
+    pub(super) stream: Moving,
     pub(super) reader: Reader,
     pub(super) slot: ConnectionSlot,
 }
@@ -231,10 +231,10 @@ impl Thread {
                 }
                 Arrival::Client(visitor) => {
                     let refusal = refusal.clone();
-                    let Visitor { stream, slot, .. } = *visitor;
-                    if let Ok(stream) = TcpStream::from_std(stream) {
+                    let Visitor { stream, reader, slot, .. } = *visitor;
+                    if let Ok(stream) = stream.land() {
                         self.look_after(async move {
-                            refuse(stream, refusal).await;
+                            refuse(stream, reader.framing(), refusal).await;
                             drop(slot);
                         });
                     }
@@ -253,8 +253,9 @@ impl Thread {
                 Arrival::Client(visitor) => {
                     let Visitor { wish, stream, reader, slot } = *visitor;
                     // A socket that cannot be watched is broken.
-                    let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                    let socket = Socket::new(stream, self.house.config.send_queue_max_bytes);
+                    let Ok(stream) = stream.land() else { continue };
+                    let limit = self.house.config.send_queue_max_bytes;
+                    let socket = Socket::new(stream, reader.framing(), limit);
                     let wire = Box::new(socket.clone());
                     let link = place.with(|live| live.admit(wish, wire));
                     self.wheel.borrow_mut().put((place.clone(), link), Instant::now());

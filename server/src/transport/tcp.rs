@@ -2,11 +2,10 @@
 //! by the time it leaves, and can be taken back no more.
 
 use std::io;
-use std::time::Duration;
+use std::net::TcpStream;
 
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
 /// Bytes that the kernel keeps of what was sent and not acknowledged, and with it the most that is
 /// in flight: 128 KiB over a path of 100 ms are more than a megabyte a second for each client. (Linux
@@ -21,19 +20,21 @@ pub(crate) const UNSENT_MAX_BYTES: u32 = 16 * 1024;
 /// Rooms let go of such a client earlier; this frees what lies in the kernel after that.
 pub(crate) const USER_TIMEOUT_MS: u64 = 2 * LINK_SILENCE_MAX_MS;
 
-/// Sets a socket up for a room.
-///
-/// # Errors
-/// When the socket is broken, or the system knows one of the options not.
-pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
+/// Sets a socket up for a room. A system that does not know one of the options serves all the same.
+pub(crate) fn prepare(socket: &TcpStream) {
+    if let Err(error) = set(&SockRef::from(socket)) {
+        tracing::debug!(%error, "a socket could not be set up for its room");
+    }
+}
+
+fn set(socket: &SockRef<'_>) -> io::Result<()> {
     // Frames are written whole; to wait for more of them would only delay.
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)?;
-        socket.set_tcp_user_timeout(Some(Duration::from_millis(USER_TIMEOUT_MS)))?;
+        socket.set_tcp_user_timeout(Some(std::time::Duration::from_millis(USER_TIMEOUT_MS)))?;
     }
     Ok(())
 }

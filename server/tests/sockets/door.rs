@@ -40,7 +40,7 @@ async fn text_and_bytes_that_are_no_frames_are_refused_with_a_code() {
     soon(raw.send_text("hello")).await.unwrap();
     assert_eq!(end(&mut raw).await.code, Code::BadMessage);
     let mut raw = site.raw("count/a").await;
-    soon(raw.tcp().write_all(b"GET / HTTP/1.1\r\n\r\n")).await.unwrap();
+    soon(raw.tcp().unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n")).await.unwrap();
     assert_eq!(end(&mut raw).await.code, Code::BadMessage);
     // In a room the same; the others there do not notice.
     let player = site.join("count/a").await;

@@ -3,14 +3,22 @@
 use std::cell::{Cell, RefCell};
 
 use futures_util::{SinkExt, StreamExt};
+use referee_protocol::Code;
 use referee_protocol::frame::split;
-use tokio::net::TcpListener;
+use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
+use referee_protocol::message::{self, ServerControl};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::*;
+use crate::transport::stream::Moving;
+use crate::transport::tcp;
 
 type Client = WebSocketStream<TcpStream>;
 
@@ -68,10 +76,10 @@ async fn pair() -> (TcpStream, Client) {
 /// A served socket, its client, and what its peer was told.
 async fn served(limit: usize) -> (Rc<Socket>, Client, Rc<Told>) {
     let (server, client) = pair().await;
-    let socket = Socket::new(server, limit);
+    let socket = Socket::new(Stream::Tcp(server), Framing::WebSocket, limit);
     let told = Rc::new(Told::default());
     let peer = Tester { told: told.clone(), wire: socket.clone() };
-    tokio::task::spawn_local(serve(socket.clone(), Reader::new(vec![]), peer));
+    tokio::task::spawn_local(serve(socket.clone(), Reader::websocket(vec![]), peer));
     (socket, client, told)
 }
 
@@ -165,7 +173,8 @@ fn little_lies_in_the_kernel_for_a_reader_that_stalls() {
         reader.set_recv_buffer_size(READER_BUFFER_BYTES as u32).unwrap();
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = reader.connect(server.local_addr().unwrap()).await.unwrap();
-        let socket = Socket::new(server.accept().await.unwrap().0, 1 << 20);
+        let stream = Moving::Tcp(server.accept().await.unwrap().0.into_std().unwrap());
+        let socket = Socket::new(stream.land().unwrap(), Framing::WebSocket, 1 << 20);
         let frame = vec![1; 1_000];
         let mut sent = 0;
         // The room makes no more from the first frame on that waits.
@@ -284,15 +293,16 @@ fn a_probe_is_answered_by_the_other_end_itself() {
 #[test]
 fn what_was_read_moves_with_the_socket() {
     run(async {
-        let (mut server, mut client) = pair().await;
+        let (server, mut client) = pair().await;
+        let mut server = Stream::Tcp(server);
         for text in ["one", "two", "three"] {
             client.feed(Message::binary(text)).await.unwrap();
         }
         client.flush().await.unwrap();
-        let mut reader = Reader::new(vec![]);
+        let mut reader = Reader::websocket(vec![]);
         assert_eq!(reader.wait(&mut server).await.unwrap(), "one");
-        let server = TcpStream::from_std(server.into_std().unwrap()).unwrap();
-        let socket = Socket::new(server, 1 << 20);
+        let server = server.depart().unwrap().land().unwrap();
+        let socket = Socket::new(server, reader.framing(), 1 << 20);
         let told = Rc::new(Told::default());
         let peer = Tester { told: told.clone(), wire: socket.clone() };
         tokio::task::spawn_local(serve(socket, reader, peer));
@@ -308,7 +318,11 @@ fn a_refused_socket_is_told_why() {
     run(async {
         let (server, mut client) = pair().await;
         let long = "ä".repeat(200);
-        let refused = tokio::task::spawn_local(refuse(server, Refusal::new(Code::Full, long)));
+        let refused = tokio::task::spawn_local(refuse(
+            Stream::Tcp(server),
+            Framing::WebSocket,
+            Refusal::new(Code::Full, long),
+        ));
         assert_eq!(end_of(&mut client).await, (Code::Full, 4023));
         drop(client);
         refused.await.unwrap();
