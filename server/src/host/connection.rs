@@ -176,6 +176,22 @@ impl Connection {
         None
     }
 
+    /// It has a seat or watches from now on.
+    pub(crate) fn let_in(&mut self, seat: Option<Seat>, metrics: &Metrics) {
+        self.standing = Standing::In(seat);
+        if seat.is_some() {
+            metrics.players.up();
+        }
+    }
+
+    /// It is in the room no longer.
+    pub(crate) fn uncount(&self, metrics: &Metrics) {
+        metrics.connections_by(self.wire.transport()).down();
+        if let Standing::In(Some(_)) = self.standing {
+            metrics.players.down();
+        }
+    }
+
     /// Tells the client why, and ends the connection.
     pub(crate) fn close(self, refusal: &Refusal, metrics: &Metrics) {
         metrics.ended(refusal.code);

@@ -37,7 +37,7 @@ use crate::directory::{Directory, Local, Owner, Ticket};
 use crate::games::Games;
 use crate::http::{GameListing, RoomListing, RoomReply, RoomRequest, Rooms, Upgrade};
 use crate::key::RoomKey;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::store::Store;
 use crate::token::Tokens;
 use crate::transport::socket::LINGER_MS;
@@ -165,6 +165,10 @@ impl Rooms for Hosts {
                 page: hosted.page,
             };
         self.house.games.iter().map(listing).collect()
+    }
+
+    fn metrics(&self) -> String {
+        metrics::text::encode(&self.house.metrics, self.house.store.stats())
     }
 
     fn public_rooms(&self) -> Vec<RoomListing> {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use referee_protocol::Refusal;
 
 use super::{SendError, Sent, Wire};
+use crate::metrics::Transport;
 
 /// Keeps what is sent.
 #[derive(Clone, Default)]
@@ -66,6 +67,10 @@ impl Wire for Memory {
 
     fn close(&self, refusal: &Refusal) {
         *self.0.refusal.borrow_mut() = Some(refusal.clone());
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Memory
     }
 
     fn stalled_since(&self) -> Option<Instant> {

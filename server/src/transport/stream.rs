@@ -13,6 +13,7 @@ use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
 use super::tcp;
+use crate::metrics::Transport;
 
 mod memory;
 mod quic;
@@ -77,6 +78,16 @@ impl Stream {
             }
             free @ (Self::Quic(_) | Self::Memory(_)) => Moving::Free(free),
         })
+    }
+
+    /// What carries it.
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Ws,
+            Self::Tls(_) => Transport::Wss,
+            Self::Quic(_) => Transport::Quic,
+            Self::Memory(_) => Transport::Memory,
+        }
     }
 
     /// Reads what is there. `WouldBlock` when nothing is, 0 at the end.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use referee_client_tokio::{Client, Code, Received};
 use referee_protocol::frame::Ack;
-use referee_protocol::limits::LINK_SILENCE_MAX_MS;
+use referee_protocol::limits::{EVENTS_KEPT_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use referee_protocol::message::{self, ClientControl};
 
 use crate::site::{Site, counts, end, press, soon, until};
@@ -31,8 +31,8 @@ async fn who_acknowledges_nothing_is_let_go_while_others_play() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_claims_to_read_and_does_not_fills_its_queue_and_is_let_go() {
-    let site = Site::new(|config| config.send_queue_max_bytes = 4 << 20);
+async fn who_claims_to_read_and_does_not_is_sent_no_state_and_let_go() {
+    let site = Site::new(|_| {});
     let player = site.join("flood/a").await;
     let (mut raw, _) = site.raw_in("flood/a").await;
     let metrics = site.metrics();
@@ -46,17 +46,53 @@ async fn who_claims_to_read_and_does_not_fills_its_queue_and_is_let_go() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     until(|| metrics.ends(Code::SlowReader) == 1).await;
+    assert!(metrics.skips.get() > 100, "what the network does not take is not made");
     goes_on(&player).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_open_connection_is_noticed() {
+async fn who_leaves_events_unacknowledged_is_let_go_at_a_bound() {
+    let site = Site::new(|_| {});
+    let (mut raw, _) = site.raw_in("teller/a").await;
+    // It reads; what it does not say is that it did.
+    let refusal = end(&mut raw).await;
+    assert_eq!(refusal.code, Code::SlowReader);
+    let most = EVENTS_KEPT_MAX_BYTES as u64 + 64 * 1024;
+    let sent = site.metrics().bytes_out.get();
+    assert!(sent < most, "{sent} bytes were sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_lost_waits_up_to_a_bound_in_bytes_and_then_the_client_is_let_go() {
+    let site = Site::new(|config| config.send_queue_max_bytes = 4 << 20);
+    let (mut raw, _) = site.raw_in("teller/a").await;
+    let metrics = site.metrics();
+    // It says that it took all of it, and takes nothing.
+    let mut event = 0;
+    while metrics.ends(Code::SlowReader) == 0 {
+        event += 10;
+        if soon(raw.send(&Ack { frames: event, event }.encode())).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until(|| metrics.ends(Code::SlowReader) == 1).await;
+    let refusal = end(&mut raw).await;
+    assert!(refusal.message.contains("at most 4194304 may"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_is_noticed_in_time() {
     let site = Site::new(|_| {});
     let player = site.join("count/a").await;
     let (mut raw, _) = site.raw_in("count/a").await;
+    let begun = tokio::time::Instant::now();
     let metrics = site.metrics();
     // Nothing more comes of it: no pong, not even an end.
     until(|| metrics.ends(Code::Silent) == 1).await;
+    // The step of the wheel, and what a busy machine may need.
+    let most = Duration::from_millis(LINK_SILENCE_MAX_MS + 250 + 750);
+    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
     assert_eq!(end(&mut raw).await.code, Code::Silent);
     press(&player);
     counts(&player, 1).await;

@@ -5,6 +5,8 @@
 mod door;
 mod games;
 mod load;
+mod metrics;
+mod relay;
 mod rooms;
 mod seats;
 mod site;

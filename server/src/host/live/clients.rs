@@ -30,9 +30,10 @@ impl Live {
         // A client that comes back says all again that it cannot know to be done.
         let extra = ACTIONS_KEPT_MAX as u32;
         let rate = Rate::new(config.messages_per_second, config.messages_burst, extra, now);
+        let transport = wire.transport();
         let connection = Connection::new(SessionId(0), wish, wire, rate, now);
         self.connections.insert(link, connection);
-        self.house.metrics.connections.up();
+        self.house.metrics.connections_by(transport).up();
         self.left = false;
         self.begin(link);
         link
@@ -177,6 +178,7 @@ impl Live {
     /// The client's connection is gone.
     pub(crate) fn gone(&mut self, link: LinkId) {
         if let Some(connection) = self.remove(link) {
+            self.house.metrics.gone.up();
             self.drop_session(&connection);
         }
     }
@@ -191,7 +193,7 @@ impl Live {
 
     pub(super) fn remove(&mut self, link: LinkId) -> Option<Connection> {
         let connection = self.connections.remove(&link)?;
-        self.house.metrics.connections.down();
+        connection.uncount(&self.house.metrics);
         self.sessions.remove(&connection.session);
         self.guarded(|room| room.link(link, Link::Close));
         if self.connections.is_empty() {

@@ -204,7 +204,7 @@ fn who_finds_no_place_is_told_so() {
     let (_, third) = come(&mut live, wish());
     assert_eq!(third.closed().unwrap().code, Code::Full);
     assert_eq!(site.house.metrics.ends(Code::Full), 1);
-    assert_eq!(site.house.metrics.connections.get(), 2);
+    assert_eq!(site.house.metrics.connections(), 2);
 }
 
 #[test]
