@@ -61,6 +61,14 @@ impl Clock {
         }
     }
 
+    /// How long a step of a realtime room is.
+    pub(crate) fn period(&self) -> Option<Duration> {
+        match self {
+            Self::Turns { .. } => None,
+            Self::Realtime { hz, .. } => Some(step_time(*hz, 1)),
+        }
+    }
+
     /// When time reaches the tick.
     pub(crate) fn when(&self, tick: Tick) -> Instant {
         match self {

@@ -134,13 +134,17 @@ async fn a_close_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_open_connection_is_noticed() {
+async fn a_half_open_connection_is_noticed_in_time() {
     let site = Site::new(|_| {});
     let player = site.join("count/a").await;
     let (mut raw, _) = site.raw_in("count/a").await;
+    let begun = tokio::time::Instant::now();
     let metrics = site.metrics();
     // Nothing more comes of it: no pong, not even an end.
     until(|| metrics.ends(Code::Silent) == 1).await;
+    // The step of the wheel, and what a busy machine may need.
+    let most = Duration::from_millis(LINK_SILENCE_MAX_MS + 250 + 750);
+    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
     assert_eq!(end(&mut raw).await.code, Code::Silent);
     press(&player);
     counts(&player, 1).await;

@@ -269,6 +269,7 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("bomb", games::bomb);
     host("flood", games::flood);
     host("ticker", games::ticker);
+    host("teller", games::teller);
     hosted
 }
 

@@ -110,6 +110,7 @@ fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) ->
         incarnation: Incarnation(incarnation),
         created_unix_ms,
         ticked: Rc::default(),
+        links: Rc::default(),
     })
 }
 
@@ -131,6 +132,11 @@ fn come(live: &mut Live, wish: Wish) -> (LinkId, Memory) {
     let link = live.admit(wish, Box::new(wire.clone()));
     live.turn();
     (link, wire)
+}
+
+/// Gives the room its turns until it has done all there is to do.
+fn rest(live: &mut Live) {
+    while live.turn() == Next::Soon {}
 }
 
 fn lanes(frames: &[Vec<u8>]) -> Vec<Lane> {
@@ -199,7 +205,7 @@ fn who_finds_no_place_is_told_so() {
     let (_, third) = come(&mut live, wish());
     assert_eq!(third.closed().unwrap().code, Code::Full);
     assert_eq!(site.house.metrics.ends(Code::Full), 1);
-    assert_eq!(site.house.metrics.connections.get(), 2);
+    assert_eq!(site.house.metrics.connections(), 2);
 }
 
 #[test]
@@ -338,12 +344,45 @@ fn the_quiet_are_asked_and_the_silent_let_go() {
     let mut live = live(&site);
     let (silent, wire) = come(&mut live, wish());
     live.message(silent, &Ack { frames: 1, event: 0 }.encode());
-    live.sweep(Instant::now() + Duration::from_secs(1));
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let again = live.look(silent, at(1)).expect("it is there");
     assert_eq!(wire.probes(), 0);
-    live.sweep(Instant::now() + Duration::from_secs(5));
+    assert!(again < at(3), "it is looked at when a probe may be due");
+    let again = live.look(silent, at(5)).expect("it is there");
     assert_eq!((wire.probes(), wire.closed()), (1, None));
-    live.sweep(Instant::now() + Duration::from_secs(7));
+    assert!(again <= at(6), "and when it would be silent for too long");
+    assert_eq!(live.look(silent, at(7)), None);
     assert_eq!(wire.closed().unwrap().code, Code::Silent);
+    assert_eq!(live.look(silent, at(8)), None, "it is gone");
+}
+
+#[test]
+fn a_client_behind_a_slow_network_is_skipped_and_gets_the_newest_without_a_tick() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, player) = come(&mut live, wish());
+    let (watching, watcher) = come(&mut live, Wish { watch: true, ..wish() });
+    rest(&mut live);
+    player.take();
+    watcher.take();
+    watcher.slow(true);
+    live.message(link, &action(1, 0));
+    rest(&mut live);
+    assert_eq!(lanes(&watcher.take()), [Lane::State], "this one waits for the network");
+    for number in 2..10 {
+        live.message(link, &action(number, 0));
+        live.message(link, &Ack { frames: number, event: 0 }.encode());
+        rest(&mut live);
+    }
+    assert_eq!(lanes(&player.take()).len(), 9, "nobody else notices");
+    assert!(watcher.take().is_empty(), "none is made behind it");
+    watcher.slow(false);
+    live.written(watching);
+    assert_eq!(lanes(&watcher.take()), [Lane::State], "the newest, once");
+    assert_eq!(live.room.counters().skipped_states, 8);
+    live.written(watching);
+    assert!(watcher.take().is_empty());
 }
 
 #[test]
