@@ -1,6 +1,8 @@
 //! Samples of inputs, stamped with the tick they are meant for: one for each tick, in time, late and
 //! early ones, and what the client is told of them.
 
+#![allow(clippy::unwrap_used, reason = "what helps tests fails like a test")]
+
 mod common;
 
 use common::{Stick, join};
