@@ -1,10 +1,11 @@
 //! The handle a program holds.
 
-use crate::driver::{self, Shared};
+use crate::driver::{self, Dialer, Shared};
 use crate::options::{Options, Target, UrlError};
+use crate::raw::{ByteStream, RawSocket, Trust};
 use referee_client::protocol::Value;
 use referee_client::{ClientError, Event, Reason, Session, Status};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -29,14 +30,35 @@ pub struct Client {
 }
 
 impl Client {
-    /// Enters a match and waits for its first state, however often that takes.
+    /// Enters a match and waits for its first state, however often that takes. The URL is
+    /// `ws://host:port/game/match`, `wss://..` or `quic://..`.
     ///
     /// # Errors
     /// When the URL names no match, or the server refuses for good.
     pub async fn connect(url: &str, options: Options) -> Result<Self, ConnectError> {
-        let client = Self::start(url, options)?;
-        client.wait_until(|session| session.status() == Status::Open).await?;
-        Ok(client)
+        Self::start(url, options)?.entered().await
+    }
+
+    /// Enters a match over byte streams of the program's own: `dial` makes one whenever a
+    /// connection is wanted. Of the URL only `/game/match` counts.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_over<S, F>(
+        dial: impl FnMut() -> F + Send + 'static,
+        url: &str,
+        options: Options,
+    ) -> Result<Self, ConnectError>
+    where
+        S: ByteStream,
+        F: Future<Output = std::io::Result<S>> + Send + 'static,
+    {
+        Self::start_over(dial, url, options)?.entered().await
+    }
+
+    async fn entered(self) -> Result<Self, ConnectError> {
+        self.wait_until(|session| session.status() == Status::Open).await?;
+        Ok(self)
     }
 
     /// Begins to enter a match and does not wait. Must be called on a tokio runtime.
@@ -45,10 +67,43 @@ impl Client {
     /// When the URL names no match.
     pub fn start(url: &str, options: Options) -> Result<Self, UrlError> {
         let target = Target::parse(url)?;
-        let shared = Arc::new(Shared::new(Session::new(target.config(&options))));
-        let drive = driver::drive(Arc::clone(&shared), target.url(), options.origin);
-        let driver = tokio::spawn(drive);
-        Ok(Self { shared, driver })
+        let (url, origin) = (target.url(), options.origin.clone());
+        let trust = Trust { pin: options.pin };
+        let dial: Dialer = Box::new(move || {
+            let (url, origin) = (url.clone(), origin.clone());
+            Box::pin(async move {
+                let headers: Vec<_> = origin.iter().map(|o| ("Origin", o.as_str())).collect();
+                RawSocket::connect_with(&url, &headers, &trust).await
+            })
+        });
+        Ok(Self::spawn(&target, &options, dial))
+    }
+
+    /// [`Self::start`] for [`Self::connect_over`].
+    ///
+    /// # Errors
+    /// When the URL names no match.
+    pub fn start_over<S, F>(
+        mut dial: impl FnMut() -> F + Send + 'static,
+        url: &str,
+        options: Options,
+    ) -> Result<Self, UrlError>
+    where
+        S: ByteStream,
+        F: Future<Output = std::io::Result<S>> + Send + 'static,
+    {
+        let target = Target::parse(url)?;
+        let dial: Dialer = Box::new(move || {
+            let stream = dial();
+            Box::pin(async move { Ok(RawSocket::over(stream.await?)) })
+        });
+        Ok(Self::spawn(&target, &options, dial))
+    }
+
+    fn spawn(target: &Target, options: &Options, dial: Dialer) -> Self {
+        let shared = Arc::new(Shared::new(Session::new(target.config(options))));
+        let driver = tokio::spawn(driver::drive(Arc::clone(&shared), dial));
+        Self { shared, driver }
     }
 
     /// The next thing that happened; none when the session is closed for good and all is told.

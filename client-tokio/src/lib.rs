@@ -1,5 +1,6 @@
 //! Referee's client for native programs and bots: [`referee_client::Session`] over tokio and
-//! WebSocket. All that decides anything is in the session; here are the socket and the timer.
+//! WebSocket, QUIC or any byte stream. All that decides anything is in the session; here are the
+//! sockets and the timer.
 //!
 //! ```no_run
 //! # async fn play() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,10 +20,12 @@ mod client;
 mod driver;
 mod options;
 mod raw;
+mod transports;
 
 pub use client::{Client, ConnectError};
-pub use options::{Options, Target, UrlError};
-pub use raw::{RawError, RawSocket, Received};
+pub use options::{Options, Scheme, Target, UrlError};
+pub use raw::{ByteStream, FramingError, RawError, RawSocket, Received, Trust};
 pub use referee_client;
 pub use referee_client::protocol::{Code, Seat, Tick, Value};
 pub use referee_client::{ClientError, EntityView, Event, Reason, Session, Status};
+pub use transports::{QuicTransport, Transports, TransportsError, transports};

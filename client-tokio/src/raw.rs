@@ -1,20 +1,27 @@
-//! A WebSocket that sends and receives frames and knows nothing of sessions: under [`crate::Client`],
-//! and for tests that must be able to misbehave.
+//! A connection that sends and receives frames and knows nothing of sessions: under
+//! [`crate::Client`], and for tests that must be able to misbehave. WebSocket (`ws`, `wss`), QUIC
+//! (`quic`) and any byte stream look the same from above.
 
-use futures_util::{SinkExt, StreamExt};
+mod dial;
+mod framed;
+mod quic;
+mod tls;
+mod websocket;
+
+use quic::Quic;
 use referee_protocol::Code;
-use referee_protocol::limits::SERVER_MESSAGE_MAX_BYTES;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::{Error, UrlError};
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::http::Uri;
+use websocket::WebSocket;
 
-/// The library's own default of 128 KiB for each connection is far more than frames need.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
+pub(crate) use dial::Place;
+pub(crate) use framed::Framed;
+pub(crate) use tls::parse_pin;
+
+pub use framed::{ByteStream, FramingError};
+pub use tls::Trust;
 
 /// Why a connection cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +37,22 @@ pub enum RawError {
     /// The URL or a header cannot be sent.
     #[error("the request cannot be made: {0}")]
     Request(String),
-    /// The connection cannot be made, or broke.
+    /// Nothing answers there; says what may have to be done.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server is not the one it should be, or does not speak TLS as it should.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The QUIC connection cannot be made, or broke.
+    #[error("QUIC: {0}")]
+    Quic(quinn::ConnectionError),
+    /// What came over a byte stream is no frames.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The WebSocket cannot be made, or broke.
     #[error(transparent)]
     Socket(#[from] Error),
 }
@@ -49,108 +71,158 @@ impl RawError {
 /// What came in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Received {
-    /// A frame.
+    /// A frame. An empty one is a sign of life.
     Frame(Vec<u8>),
     /// The server closed the connection, or it ended without a word (then there is no code).
     Closed {
-        /// The WebSocket close code.
+        /// The close code: 4000 and the refusal's code. A byte stream has none of its own; there it
+        /// is that of the refusal that was the last frame.
         code: Option<u16>,
         /// The reason that came with it.
         reason: String,
     },
 }
 
-/// A WebSocket connection.
-#[derive(Debug)]
+/// A connection.
 pub struct RawSocket {
-    stream: WebSocketStream<TcpStream>,
+    on: On,
+}
+
+/// What carries the frames.
+enum On {
+    Ws(Box<WebSocket<TcpStream>>),
+    Wss(Box<WebSocket<TlsStream<TcpStream>>>),
+    Quic(Box<Quic>),
+    Bytes(Box<Framed<Box<dyn ByteStream>>>),
+}
+
+impl std::fmt::Debug for RawSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.on {
+            On::Ws(_) => "WebSocket",
+            On::Wss(_) => "WebSocket over TLS",
+            On::Quic(_) => "QUIC",
+            On::Bytes(_) => "byte stream",
+        };
+        f.debug_tuple("RawSocket").field(&name).finish()
+    }
 }
 
 impl RawSocket {
-    /// Connects to a `ws://` URL. Each header given replaces the one of its name; `Host` is that of
-    /// the URL and there is no `Origin` unless given.
+    /// Connects to a `ws://`, `wss://` or `quic://` URL, where the system's roots say whom to
+    /// believe. Each header given replaces the one of its name; `Host` is that of the URL and there
+    /// is no `Origin` unless given. QUIC has no headers, and takes only host and port of the URL.
     ///
     /// # Errors
-    /// When the server is not there, or does not upgrade.
+    /// When the server is not there, is not the one it should be, or does not upgrade.
     pub async fn connect(url: &str, headers: &[(&str, &str)]) -> Result<Self, RawError> {
-        let mut request = url.into_client_request()?;
-        for (name, value) in headers {
-            let bad = |what: &str| RawError::Request(format!("{what} of header {name}: {value}"));
-            let key = HeaderName::try_from(*name).map_err(|_| bad("the name"))?;
-            let value = HeaderValue::try_from(*value).map_err(|_| bad("the value"))?;
-            request.headers_mut().insert(key, value);
-        }
-        let host = request.uri().host().ok_or(Error::Url(UrlError::NoHostName))?;
-        // An IPv6 address stands in brackets in a URL, and without them elsewhere.
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let address = (host, request.uri().port_u16().unwrap_or(80));
-        let stream = TcpStream::connect(address).await.map_err(Error::Io)?;
-        stream.set_nodelay(true).map_err(Error::Io)?;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .max_message_size(Some(SERVER_MESSAGE_MAX_BYTES))
-            .max_frame_size(Some(SERVER_MESSAGE_MAX_BYTES));
-        match client_async_with_config(request, stream, Some(config)).await {
-            Ok((stream, _)) => Ok(Self { stream }),
-            Err(Error::Http(answer)) => {
-                let body = answer.body().as_deref().map(String::from_utf8_lossy);
-                let body = body.unwrap_or_default().trim().to_owned();
-                Err(RawError::Http { status: answer.status().as_u16(), body })
-            }
-            Err(error) => Err(error.into()),
-        }
+        Self::connect_with(url, headers, &Trust::default()).await
     }
 
-    /// Sends a frame.
+    /// As [`Self::connect`], and says whom to believe.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_with(
+        url: &str,
+        headers: &[(&str, &str)],
+        trust: &Trust,
+    ) -> Result<Self, RawError> {
+        let uri: Uri =
+            url.parse().map_err(|problem| RawError::Request(format!("{url:?}: {problem}")))?;
+        let place = Place::of(&uri)?;
+        let on = match uri.scheme_str() {
+            Some("quic") => On::Quic(Box::new(Quic::open(&place, trust).await?)),
+            Some("wss") => {
+                let request = websocket::request(url, headers)?;
+                On::Wss(Box::new(WebSocket::open(request, place.tls(trust).await?).await?))
+            }
+            Some("ws") => {
+                let request = websocket::request(url, headers)?;
+                On::Ws(Box::new(WebSocket::open(request, place.tcp().await?).await?))
+            }
+            _ => {
+                let text = format!("{url:?} has to begin with ws://, wss:// or quic://");
+                return Err(RawError::Request(text));
+            }
+        };
+        Ok(Self { on })
+    }
+
+    /// Frames over a byte stream that leads to a server, each behind its length.
+    #[must_use]
+    pub fn over(stream: impl ByteStream) -> Self {
+        Self { on: On::Bytes(Box::new(Framed::new(Box::new(stream)))) }
+    }
+
+    /// Sends a frame. Given up half-way, it leaves a connection that can only be dropped.
     ///
     /// # Errors
     /// When the connection is closed or broken.
     pub async fn send(&mut self, frame: &[u8]) -> Result<(), RawError> {
-        Ok(self.stream.send(Message::binary(frame.to_vec())).await?)
+        match &mut self.on {
+            On::Ws(socket) => socket.send(frame).await,
+            On::Wss(socket) => socket.send(frame).await,
+            On::Quic(quic) => quic.send(frame).await,
+            On::Bytes(framed) => framed.send(frame).await,
+        }
     }
 
-    /// Sends text, which no frame is.
+    /// Sends text, which no frame is, over a WebSocket.
     ///
     /// # Errors
-    /// As [`Self::send`].
+    /// As [`Self::send`], and on all that is no WebSocket.
     pub async fn send_text(&mut self, text: &str) -> Result<(), RawError> {
-        Ok(self.stream.send(Message::text(text)).await?)
-    }
-
-    /// The next frame, or the end. Text counts as a frame; pings are answered.
-    ///
-    /// # Errors
-    /// When the connection breaks, or what comes is no WebSocket traffic.
-    pub async fn receive(&mut self) -> Result<Received, RawError> {
-        let over = |code, reason: &str| Received::Closed { code, reason: reason.into() };
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Message::Binary(frame))) => return Ok(Received::Frame(frame.into())),
-                Some(Ok(Message::Text(text))) => return Ok(Received::Frame(text.as_str().into())),
-                Some(Ok(Message::Close(frame))) => {
-                    let closed = frame.map(|f| over(Some(f.code.into()), f.reason.as_str()));
-                    return Ok(closed.unwrap_or_else(|| over(None, "")));
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                None | Some(Err(Error::ConnectionClosed)) => return Ok(over(None, "")),
-                Some(Err(error)) => return Err(error.into()),
+        match &mut self.on {
+            On::Ws(socket) => socket.send_text(text).await,
+            On::Wss(socket) => socket.send_text(text).await,
+            On::Quic(_) | On::Bytes(_) => {
+                Err(RawError::Request("only a WebSocket carries text".into()))
             }
         }
     }
 
-    /// Sends a close frame.
+    /// The next frame, or the end. Text counts as a frame; pings are answered. Nothing is lost when
+    /// it is given up and called again.
+    ///
+    /// # Errors
+    /// When the connection breaks, or what comes is no frames.
+    pub async fn receive(&mut self) -> Result<Received, RawError> {
+        match &mut self.on {
+            On::Ws(socket) => socket.receive().await,
+            On::Wss(socket) => socket.receive().await,
+            On::Quic(quic) => quic.receive().await,
+            On::Bytes(framed) => {
+                Ok(framed.receive().await?.map_or_else(|| framed.end(), Received::Frame))
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent: by a close frame, or the end of the stream. The server
+    /// may still send; what it ends with comes out of [`Self::receive`].
     ///
     /// # Errors
     /// As [`Self::send`].
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), RawError> {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        Ok(self.stream.close(Some(frame)).await?)
+        match &mut self.on {
+            On::Ws(socket) => socket.close(code, reason).await,
+            On::Wss(socket) => socket.close(code, reason).await,
+            On::Quic(quic) => {
+                quic.close(code, reason).await;
+                Ok(())
+            }
+            On::Bytes(framed) => Ok(tokio::io::AsyncWriteExt::shutdown(&mut framed.stream).await?),
+        }
     }
 
-    /// The TCP connection itself, for tests that go below WebSocket.
+    /// The TCP connection under a WebSocket, for tests that go below it.
     #[must_use]
-    pub fn tcp(&mut self) -> &mut TcpStream {
-        self.stream.get_mut()
+    pub fn tcp(&mut self) -> Option<&mut TcpStream> {
+        match &mut self.on {
+            On::Ws(socket) => Some(socket.below()),
+            On::Wss(socket) => Some(socket.below().get_mut().0),
+            On::Quic(_) | On::Bytes(_) => None,
+        }
     }
 }
 
@@ -163,5 +235,11 @@ mod tests {
         let code = |body: &str| RawError::Http { status: 403, body: body.into() }.code();
         assert_eq!(code("{\"code\": \"origin\", \"message\": \"no\"}"), Some(Code::Origin));
         assert_eq!(code("not found"), None);
+    }
+
+    #[tokio::test]
+    async fn other_schemes_are_named() {
+        let error = RawSocket::connect("http://localhost/a/b", &[]).await.unwrap_err();
+        assert!(error.to_string().contains("ws://, wss:// or quic://"), "{error}");
     }
 }

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps tests fails like a test")]
 
-use referee_client_tokio::referee_client::protocol::block::{BlockKind, BlockWriter};
-use referee_client_tokio::referee_client::protocol::frame::{Lane, Prelude, split};
+mod common;
+
+use common::count;
+use referee_client_tokio::referee_client::protocol::Refusal;
+use referee_client_tokio::referee_client::protocol::frame::{Lane, split};
 use referee_client_tokio::referee_client::protocol::message::{
-    self, ClientControl, Hello, ServerControl, Welcome,
-};
-use referee_client_tokio::referee_client::protocol::schema::{FieldType, Kind, Schema, TypeDef};
-use referee_client_tokio::referee_client::protocol::{
-    Group, Incarnation, Refusal, SessionId, WireId,
+    self, ClientControl, Hello, ServerControl,
 };
 use referee_client_tokio::{
-    Client, Code, ConnectError, Options, RawError, RawSocket, Received, Seat, Status, Tick, Value,
+    Client, Code, ConnectError, Options, RawError, RawSocket, Received, Status, Value,
 };
 
 use futures_util::{SinkExt, StreamExt};
@@ -25,18 +24,6 @@ struct Server {
 }
 
 struct Link(WebSocketStream<TcpStream>);
-
-fn schema() -> Schema {
-    let count = FieldType::Int { min: 0, span: 100 };
-    let press = TypeDef { name: "Press".into(), resource: false, ty: FieldType::Unit };
-    Schema {
-        kind: Kind::TurnBased,
-        components: vec![TypeDef { name: "Count".into(), resource: true, ty: count }],
-        inputs: vec![],
-        actions: vec![press],
-        events: vec![],
-    }
-}
 
 impl Server {
     async fn new() -> (Self, String) {
@@ -80,42 +67,10 @@ impl Link {
     }
 
     async fn welcome(&mut self, hello: &Hello, count: u32, last_action: u64) {
-        let welcome = Welcome {
-            version: 1,
-            session: SessionId(1),
-            seat: Some(Seat(0)),
-            token: Some("token".into()),
-            resumed: hello.token.is_some(),
-            incarnation: Incarnation(1),
-            tick: Tick(1),
-            hz: None,
-            schema: schema().hash(),
-            last_action,
-            last_event: 0,
-            events_lost: false,
-            ended: None,
-        };
-        self.send(message::encode(&ServerControl::Welcome(welcome))).await;
-        if hello.schema != Some(schema().hash()) {
-            self.send([vec![Lane::Schema as u8], schema().encode()].concat()).await;
+        for frame in common::welcome(hello, count, last_action, None) {
+            self.send(frame).await;
         }
-        let schema = schema();
-        let prelude = Prelude { full: true, tick: Tick(1), ..Prelude::default() };
-        let mut out = prelude.encode(Tick(0)).as_slice().to_vec();
-        let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Since, &mut out);
-        block.renamed(&[]);
-        block.removed(&[]);
-        block.removed_components(&[]);
-        block.records(1);
-        block.record(WireId::ROOM, true, [0].into_iter());
-        block.component(0, None, &[count]);
-        block.finish();
-        self.send(out).await;
     }
-}
-
-fn count(client: &Client) -> Option<Value> {
-    client.with(|session| session.resource("Count"))
 }
 
 #[tokio::test]
@@ -162,7 +117,7 @@ async fn a_refusal_is_the_answer_to_connect() {
         let (mut link, _) = server.accept().await;
         let refusal = Refusal::new(Code::Full, "all 2 seats are taken");
         link.send(message::encode(&ServerControl::Refused(refusal))).await;
-        assert_eq!(link.receive().await, [], "it closes");
+        assert_eq!(link.receive().await, Vec::<u8>::new(), "it closes");
     };
     let (_, refused) = tokio::join!(serve, Client::connect(&url, Options::default()));
     let Err(ConnectError::Refused(reason)) = refused else { panic!("{refused:?}") };

@@ -1,5 +1,5 @@
 // Referee's browser client: `import { join } from "referee"`. All that decides anything is in the
-// wasm module; here are the page's means: socket, timer, callbacks, and the place for the seat.
+// wasm module; here are the page's means: sockets, timer, callbacks, and the place for the seat.
 
 import init, { Core } from "./referee_glue.js";
 import { Seat } from "./referee_seat.js";
@@ -129,7 +129,7 @@ class Room {
   #address;
   #seat;
   #settle;
-  #socket = null;
+  #sockets = new Map();
   #timer;
   #telling = false;
   #entered = false;
@@ -245,8 +245,8 @@ class Room {
 
   #obey() {
     for (let output; (output = this.#core.nextOutput()); ) {
-      if (output.kind === "connect") this.#connect();
-      else if (output.kind === "send") this.#socket?.send(output.frame);
+      if (output.kind === "connect") this.#connect(output);
+      else if (output.kind === "send") this.#sockets.get(output.link)?.send(output.frame);
       else if (output.kind === "disconnect") this.#disconnect(output);
       else this.#seat.keep(output.token);
     }
@@ -279,28 +279,28 @@ class Room {
     this.#settle.reject(new RefereeError(code, message));
   }
 
-  #connect() {
+  #connect({ link }) {
     const socket = new WebSocket(this.#address);
     socket.binaryType = "arraybuffer";
     // What comes from a socket given up means nothing any more.
     const on = (type, body) => socket.addEventListener(type, (event) => {
-      if (this.#socket === socket) this.#step((core, now) => body(core, now, event));
+      if (this.#sockets.get(link) === socket) this.#step((core, now) => body(core, now, event));
     });
-    on("open", (core, now) => core.opened(now));
-    // Text is no frame; an empty one says so to the session.
+    on("open", (core, now) => core.opened(now, link));
+    // Text is no frame; a lane that there is not says so to the session.
     on("message", (core, now, { data }) => {
-      core.frame(now, typeof data === "string" ? new Uint8Array() : new Uint8Array(data));
+      core.frame(now, link, typeof data === "string" ? Uint8Array.of(255) : new Uint8Array(data));
     });
     on("close", (core, now, { code, reason }) => {
-      this.#socket = null;
-      core.closed(now, code, reason);
+      this.#sockets.delete(link);
+      core.closed(now, link, code, reason);
     });
-    this.#socket = socket;
+    this.#sockets.set(link, socket);
   }
 
-  #disconnect({ code, reason }) {
-    const socket = this.#socket;
-    this.#socket = null;
+  #disconnect({ link, code, reason }) {
+    const socket = this.#sockets.get(link);
+    this.#sockets.delete(link);
     socket?.close(code, reason);
   }
 

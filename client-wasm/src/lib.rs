@@ -8,7 +8,8 @@ mod values;
 use js_sys::Uint8Array;
 use referee_client::protocol::{GameName, MatchId, Schema, TypeDef, Value};
 use referee_client::{
-    ClientError, Config, EntityView, Event, Output, Session, ShownEntity, Status, close_code,
+    ClientError, Config, EntityView, Event, LinkId, Output, Session, ShownEntity, Status,
+    close_code,
 };
 use values::{FromJsError, from_js, object, to_js};
 use wasm_bindgen::prelude::*;
@@ -80,19 +81,19 @@ impl Core {
         Ok(Self { session: Session::new(config), schema: None })
     }
 
-    /// The socket is open.
-    pub fn opened(&mut self, now: f64) {
-        self.session.handle_open(ms(now));
+    /// A socket is open; `link` is the number under which it was asked for.
+    pub fn opened(&mut self, now: f64, link: u32) {
+        self.session.handle_open(ms(now), LinkId(link));
     }
 
     /// A message came.
-    pub fn frame(&mut self, now: f64, frame: &[u8]) {
-        self.session.handle_frame(ms(now), frame);
+    pub fn frame(&mut self, now: f64, link: u32, frame: &[u8]) {
+        self.session.handle_frame(ms(now), LinkId(link), frame);
     }
 
-    /// The socket is closed, or could not be opened.
-    pub fn closed(&mut self, now: f64, code: u16, text: &str) {
-        self.session.handle_close(ms(now), close_code(code), text);
+    /// A socket is closed, or could not be opened.
+    pub fn closed(&mut self, now: f64, link: u32, code: u16, text: &str) {
+        self.session.handle_close(ms(now), LinkId(link), close_code(code), text);
     }
 
     /// The timer went off.
@@ -112,12 +113,17 @@ impl Core {
     pub fn next_output(&mut self) -> JsValue {
         let Some(output) = self.session.poll_output() else { return JsValue::UNDEFINED };
         match output {
-            Output::Connect => object([("kind", "connect".into())]),
-            Output::Send(frame) => {
-                object([("kind", "send".into()), ("frame", Uint8Array::from(&frame[..]).into())])
+            Output::Connect { link } => {
+                object([("kind", "connect".into()), ("link", link.0.into())])
             }
-            Output::Disconnect { code } => object([
+            Output::Send { link, frame } => object([
+                ("kind", "send".into()),
+                ("link", link.0.into()),
+                ("frame", Uint8Array::from(&frame[..]).into()),
+            ]),
+            Output::Disconnect { link, code } => object([
                 ("kind", "disconnect".into()),
+                ("link", link.0.into()),
                 ("code", code.close_code().into()),
                 ("reason", code.name().into()),
             ]),

@@ -53,6 +53,8 @@ pub(crate) struct Replication {
     groups: BTreeMap<Group, GroupState>,
     pending_events: Vec<PendingEvent>,
     links: Links,
+    /// States that were not made because a client was behind.
+    skips: u64,
     /// Types of which values were clamped, and how many.
     clamped: BTreeMap<String, u32>,
     /// More entities were to be shown than a client may know.
@@ -78,6 +80,7 @@ impl Replication {
             groups: BTreeMap::new(),
             pending_events: Vec::new(),
             links: Links::default(),
+            skips: 0,
             clamped: BTreeMap::new(),
             unshown: false,
         };
@@ -145,6 +148,11 @@ impl Replication {
         self.names.sent();
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(*group));
+    }
+
+    /// How many states were not made because a client was behind.
+    pub(crate) fn skips(&self) -> u64 {
+        self.skips
     }
 
     /// Whether more entities were to be shown than a client may know.

@@ -34,6 +34,14 @@ pub enum Link {
     },
     /// The client acknowledged frames and events.
     Ack(Ack),
+    /// After each state from now on the client is told the hash of what it should see then.
+    Check,
+    /// The network takes no more for this client at the moment: no state is made for it.
+    Held,
+    /// All that waited for this client has left: it gets the newest state at once, if there is one.
+    Written,
+    /// So many state frames may be unacknowledged from now on.
+    Window(u32),
     /// The connection is gone.
     Close,
 }
@@ -81,6 +89,8 @@ pub struct Counters {
     pub late_inputs: u64,
     /// Inputs and actions whose bits were no value of their type.
     pub bad_payloads: u64,
+    /// States that were not made because a client was behind.
+    pub skipped_states: u64,
     /// Times a turn-based room was still changing after its most ticks at once.
     pub unsettled: u64,
 }
@@ -418,7 +428,7 @@ impl Room {
     /// What went wrong and was survived.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { skipped_states: self.replication.skips(), ..self.counters }
     }
 
     /// What was running when a tick panicked: a system's or a hook's name.

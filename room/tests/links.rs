@@ -67,6 +67,58 @@ fn at_most_four_frames_are_in_flight_and_then_the_newest_comes_at_once() {
 }
 
 #[test]
+fn no_state_is_made_for_a_client_whose_bytes_wait_and_then_the_newest_comes_at_once() {
+    let (template, mut room, mut replica) = moving();
+    assert_eq!(tick(&mut room, &template, &mut replica), 1);
+    room.link(LinkId(1), Link::Held);
+    let sent: usize = (0..5).map(|_| tick(&mut room, &template, &mut replica)).sum();
+    assert_eq!((sent, room.counters().skipped_states), (0, 5));
+    room.link(LinkId(1), Link::Ack(Ack { frames: 1, event: 0 }));
+    assert_eq!(drain(&mut room, &template, &mut replica), 0, "it is still held");
+    room.link(LinkId(1), Link::Written);
+    assert_eq!(drain(&mut room, &template, &mut replica), 1, "without a tick");
+    assert_eq!(replica.tick(), room.info().tick);
+    room.link(LinkId(1), Link::Written);
+    assert_eq!(drain(&mut room, &template, &mut replica), 0, "nothing is owed any more");
+}
+
+#[test]
+fn a_wider_window_lets_more_frames_fly_and_a_narrower_one_fewer() {
+    let (template, mut room, mut replica) = moving();
+    let mut run = |room: &mut Room, ticks: usize| -> usize {
+        (0..ticks).map(|_| tick(room, &template, &mut replica)).sum()
+    };
+    assert_eq!(run(&mut room, 10), 4);
+    room.link(LinkId(1), Link::Window(18));
+    // One at once, for it was owed.
+    assert_eq!(run(&mut room, 30), 14);
+    room.link(LinkId(1), Link::Window(0));
+    room.link(LinkId(1), Link::Ack(Ack { frames: 14, event: 0 }));
+    assert_eq!(run(&mut room, 10), 0, "four are never too many, nor are fewer allowed");
+    room.link(LinkId(1), Link::Window(u32::MAX));
+    let most = referee_protocol::limits::FRAMES_IN_FLIGHT_LIMIT as usize;
+    assert_eq!(run(&mut room, 100), most - 4);
+}
+
+#[test]
+fn an_answer_that_was_withheld_comes_though_nothing_changed() {
+    let (template, mut room) = quiet();
+    room.link(LinkId(1), Link::Held);
+    let def = &template.schema().actions[0];
+    let payload = referee_protocol::frame::Payload::from_words(0, &def.ty, &[]);
+    room.handle(Entry::Action { seat: Seat(0), number: 1, payload });
+    let mut replica = Replica::default();
+    assert_eq!(tick(&mut room, &template, &mut replica), 0);
+    room.link(LinkId(1), Link::Written);
+    let sent = std::iter::from_fn(|| room.poll_output()).find_map(|output| {
+        let Output::Send { frame, .. } = output else { return None };
+        let bytes = frame.to_vec();
+        referee_protocol::frame::Prelude::decode(&mut &bytes[1..], Tick(0)).ok()
+    });
+    assert_eq!(sent.expect("a frame").action, Some(1));
+}
+
+#[test]
 fn all_clients_in_step_get_the_same_bytes() {
     let mut room = TestRoom::new(busy);
     let (ann, bob) = (room.join("Ann"), room.join("Bob"));
@@ -218,9 +270,13 @@ fn take_over(template: &std::sync::Arc<Template>, room: &mut Room, tick: Tick) -
     frames
 }
 
+#[derive(Action)]
+struct Nod;
+
 fn quiet() -> (std::sync::Arc<Template>, Room) {
     let (template, mut room) = bare(|game: &mut Game| {
-        game.turn_based();
+        game.turn_based().action::<Nod>();
+        game.systems(|_: Actions<Nod>| {});
     });
     room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
     room.handle(join(1, "Ann"));
@@ -333,4 +389,15 @@ fn a_client_that_missed_more_events_than_are_kept_is_told_and_gets_everything_an
         bytes[0] == Lane::State as u8 && bytes[1] & 1 == 1
     });
     assert!(told && full, "told {told}, full {full}");
+}
+
+#[test]
+#[should_panic(expected = "a client sees what the room does not show")]
+fn a_client_with_another_view_than_the_room_says_is_found() {
+    let mut room = TestRoom::new(busy);
+    let ann = room.join("Ann");
+    room.run_ticks(2);
+    room.corrupt(ann);
+    room.act(ann, Say("x".into()));
+    room.run_ticks(2);
 }

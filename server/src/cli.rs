@@ -47,9 +47,25 @@ pub struct Serve {
     /// The proxy whose X-Forwarded-For says who a client is
     #[arg(long, value_name = "ADDRESS")]
     trust_proxy: Option<IpAddr>,
+    /// The certificate for https, wss and QUIC, its chain behind it (PEM); without one: http and ws,
+    /// and QUIC with a certificate made here, which clients pin
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Speak no QUIC, and leave the UDP port alone
+    #[arg(long)]
+    no_quic: bool,
     /// The folder that keeps the rooms
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
+    /// New rooms one address may make per second, over some seconds; more for load tests
+    #[arg(long, value_name = "ROOMS", default_value_t = Config::default().new_rooms_per_second)]
+    new_rooms_per_second: u32,
+    /// For tests: clients that ask are sent the hash of what they should see after each state
+    #[arg(long)]
+    test_mode: bool,
     /// What to log to stderr: a level, or target=level,..; RUST_LOG says the same [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -82,7 +98,12 @@ impl Serve {
             hosts: self.host.clone(),
             origins: self.origin.clone(),
             trust_proxy: self.trust_proxy,
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            quic: !self.no_quic,
             data: self.data.clone(),
+            new_rooms_per_second: self.new_rooms_per_second,
+            test_mode: self.test_mode,
             ..Config::default()
         }
     }
@@ -134,6 +155,10 @@ mod tests {
         assert_eq!(config.hosts, ["a.b", "c.d"]);
         assert_eq!(config.data, PathBuf::from("elsewhere"));
         assert_eq!(parse("").unwrap().config().address().to_string(), "127.0.0.1:7777");
+        let rate = |arguments| parse(arguments).unwrap().config().new_rooms_per_second;
+        assert_eq!(rate("--new-rooms-per-second 900"), 900);
+        assert_eq!(rate(""), Config::default().new_rooms_per_second);
+        assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 
     #[test]

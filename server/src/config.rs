@@ -21,12 +21,26 @@ pub struct Config {
     pub origins: Vec<String>,
     /// The proxy whose `X-Forwarded-For` is believed.
     pub trust_proxy: Option<IpAddr>,
+    /// The certificate for https, wss and QUIC, its chain behind it: a PEM file.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key: a PEM file.
+    pub tls_key: Option<PathBuf>,
+    /// Whether QUIC is spoken, on the UDP port of the same number.
+    pub quic: bool,
+    /// QUIC handshakes per second, over some seconds, that are begun at once; above that a client
+    /// is first asked to show that its address is its own.
+    pub quic_handshakes_per_second: u32,
+    /// QUIC handshakes at once that are begun so.
+    pub quic_handshakes_burst: u32,
     /// The folder that keeps the rooms.
     pub data: PathBuf,
     /// The store.
     pub store: StoreConfig,
     /// Threads that run rooms; 0 for one per core.
     pub host_threads: usize,
+    /// Clients that ask are sent the hash of their view after each state. It costs time, and is for
+    /// tests.
+    pub test_mode: bool,
 
     /// Most rooms loaded at once.
     pub rooms_max: usize,
@@ -74,9 +88,15 @@ impl Default for Config {
             hosts: vec![],
             origins: vec![],
             trust_proxy: None,
+            tls_cert: None,
+            tls_key: None,
+            quic: true,
+            quic_handshakes_per_second: 200,
+            quic_handshakes_burst: 1_000,
             data: PathBuf::from("data"),
             store: StoreConfig::default(),
             host_threads: 0,
+            test_mode: false,
             rooms_max: 10_000,
             new_rooms_per_second: 5,
             new_rooms_burst: 50,
@@ -118,8 +138,26 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.hosts.iter().try_for_each(|name| check_host(name))?;
         self.origins.iter().try_for_each(|origin| check_origin(origin))?;
+        self.check_tls()?;
         self.check_counts()?;
         self.check_times()
+    }
+
+    /// Whether TCP speaks https and wss.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let missing = match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), None) => ("--tls-cert", cert, "--tls-key"),
+            (None, Some(key)) => ("--tls-key", key, "--tls-cert"),
+            _ => return Ok(()),
+        };
+        let (given, file, missing) = missing;
+        let file = file.display();
+        Err(ConfigError(format!("{given} {file} is given without {missing}; give both, or none")))
     }
 
     fn check_counts(&self) -> Result<(), ConfigError> {
@@ -129,6 +167,9 @@ impl Config {
         at_least("new_rooms_burst", self.new_rooms_burst as usize, 1, "one room")?;
         at_least("connections_per_address_max", self.connections_per_address_max, 1, "one")?;
         at_least("hellos_waiting_max", self.hellos_waiting_max, 1, "one socket")?;
+        let per_second = self.quic_handshakes_per_second as usize;
+        at_least("quic_handshakes_per_second", per_second, 1, "one handshake")?;
+        at_least("quic_handshakes_burst", self.quic_handshakes_burst as usize, 1, "one")?;
         at_least("requests_waiting_max", self.requests_waiting_max, 1, "one request")?;
         at_least("messages_per_second", self.messages_per_second as usize, 1, "one message")?;
         let of_address = self.connections_per_address_max;
@@ -225,6 +266,17 @@ mod tests {
         for text in ["", "a.b", "https://", "https://a.b/", "*"] {
             refused(&origins(text), &["--origin", text]);
         }
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_together() {
+        let file = || Some(PathBuf::from("a.pem"));
+        let config = Config { tls_cert: file(), ..Config::default() };
+        refused(&config, &["--tls-cert a.pem", "without --tls-key"]);
+        let config = Config { tls_key: file(), ..Config::default() };
+        refused(&config, &["--tls-key a.pem", "without --tls-cert"]);
+        let config = Config { tls_cert: file(), tls_key: file(), ..Config::default() };
+        assert_eq!(config.check(), Ok(()));
     }
 
     #[test]

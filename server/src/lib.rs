@@ -8,7 +8,9 @@
 //! | [`store`] | the database; nothing else touches it |
 //! | [`http`] | the accept loop, pages, assets, requests into rooms, the doors (Host, Origin) |
 //! | [`assets`] | the pages and the browser client inside the binary |
-//! | `transport` | the write half of a connection; WebSocket |
+//! | `transport` | connections: TCP, TLS, QUIC and memory; WebSocket and plain framing |
+//! | `quic` | the QUIC endpoint: who may come in, which keys live on |
+//! | [`tls`] | certificates: from files, or made here and kept |
 //! | `session`, `token` | what a client may say, before it reaches a room; resume tokens |
 //! | `directory` | who owns a room; how many there may be |
 //! | `host` | the threads that read sockets and run rooms |
@@ -24,9 +26,11 @@ mod host;
 pub mod http;
 pub mod key;
 pub mod metrics;
+mod quic;
 pub mod run;
 mod session;
 mod shutdown;
 pub mod store;
+pub mod tls;
 mod token;
 mod transport;

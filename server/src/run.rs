@@ -1,26 +1,35 @@
 //! Starting everything, and ending it: store, host threads, the edge that accepts connections.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle, available_parallelism};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError};
 use crate::directory::Local;
 use crate::games::Games;
-use crate::host::{Hosts, House};
-use crate::http;
+use crate::host::{Door, Hosts, House};
+use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
 use crate::metrics::Metrics;
+use crate::quic::{Keys, Quic, widen};
 use crate::shutdown::Signals;
 use crate::store::{Store, StoreError};
+use crate::tls::{Tls, TlsError};
 use crate::token::Tokens;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// Programs of this process that may wait to be let in.
+const DIALS_MAX: usize = 1024;
+/// Bytes that wait in a connection within this process, each way.
+const MEMORY_BYTES: usize = 64 * 1024;
+/// Ports that are tried when any will do, to find one that is free for TCP and UDP.
+const BIND_ATTEMPTS: u32 = 16;
 
 /// Why a server did not start, or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +54,20 @@ pub enum RunError {
         /// What the system said.
         error: io::Error,
     },
+    /// QUIC cannot have its port.
+    #[error(
+        "cannot use UDP port {address} for QUIC: {error}; end what uses it, take another port with \
+         --port (0 for any free one), or go without QUIC with --no-quic"
+    )]
+    Udp {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// There is no certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system gave no thread or runtime.
     #[error("the system gave no thread: {0}")]
     Thread(#[from] io::Error),
@@ -61,8 +84,13 @@ pub fn run(games: Games, config: Config) -> Result<(), RunError> {
     let signals = Signals::new()?;
     let names: Vec<_> = games.keys().map(ToString::to_string).collect();
     let host = shown_host(&config);
+    let scheme = if config.is_secure() { "https" } else { "http" };
     let running = Server::start(games, config)?;
-    println!("Referee hosts {}: open http://{host}:{}", names.join(", "), running.address().port());
+    println!(
+        "Referee hosts {}: open {scheme}://{host}:{}",
+        names.join(", "),
+        running.address().port()
+    );
     signals.wait();
     tracing::info!("asked to stop");
     running.stop()
@@ -88,6 +116,9 @@ pub struct Running {
     house: Arc<House>,
     hosts: Hosts,
     stop: watch::Sender<bool>,
+    slots: Arc<Slots>,
+    /// Programs of this process on their way to the edge.
+    dials: tokio::sync::mpsc::Sender<Dial>,
     /// Threads that have ended.
     ended: mpsc::Receiver<()>,
     threads: Vec<JoinHandle<()>>,
@@ -104,14 +135,16 @@ impl Server {
         if games.is_empty() {
             return Err(RunError::NoGames);
         }
-        let listener = listen(config.address())?;
+        let (listener, udp) = bind(&config)?;
         let address = listener.local_addr()?;
         let store = Store::open(&config.data, &config.store)?;
         let count = match config.host_threads {
             0 => available_parallelism().map_or(1, usize::from),
             count => count,
         };
+        let tls = Tls::new(&config, &store)?;
         let config = Arc::new(config);
+        let slots = Slots::new(config.connections_max, config.connections_per_address_max);
         let house = Arc::new(House {
             directory: Local::new(&config, count),
             metrics: Arc::new(Metrics::default()),
@@ -128,20 +161,110 @@ impl Server {
             let name = format!("referee-host-{number}");
             threads.push(spawn(name, end.clone(), move || start.run())?);
         }
-        let rooms = Arc::new(hosts.clone());
-        let edge = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                http::serve(listener, config, rooms, store, stopped).await;
-                door.close().await;
-                Ok(())
-            })
+        let keys = Keys::new(store.token_key());
+        let transports = transports(&tls, address.port());
+        let quic = udp.zip(tls.quic).map(|(socket, tls)| Quic::new(socket, tls.config, keys));
+        let (dials, dialed) = tokio::sync::mpsc::channel(DIALS_MAX);
+        let edge = Edge {
+            config,
+            rooms: Arc::new(hosts.clone()),
+            store,
+            stop: stopped,
+            slots: slots.clone(),
+            tls: tls.tcp,
+            transports,
         };
-        threads.push(spawn("referee-edge".to_owned(), end, edge)?);
+        let outside = Outside { listener, quic, dialed, hosts: hosts.clone(), edge, door };
+        let work = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(outside.serve())
+        };
+        threads.push(spawn("referee-edge".to_owned(), end, work)?);
         let stop_within_ms = house.config.stop_within_ms;
-        Ok(Running { address, house, hosts, stop, ended, threads, stop_within_ms })
+        Ok(Running { address, house, hosts, stop, slots, dials, ended, threads, stop_within_ms })
     }
+}
+
+/// A program of this process that comes in, and its place.
+type Dial = (DuplexStream, ConnectionSlot);
+
+/// Everything through which clients come, on the edge thread.
+struct Outside {
+    listener: TcpListener,
+    quic: Option<Quic>,
+    dialed: tokio::sync::mpsc::Receiver<Dial>,
+    hosts: Hosts,
+    edge: Edge<Hosts>,
+    door: Door,
+}
+
+impl Outside {
+    /// Until the server goes down and everybody at the door has left.
+    async fn serve(self) -> io::Result<()> {
+        let Self { listener, quic, mut dialed, hosts, edge, door } = self;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (config, slots) = (edge.config.clone(), edge.slots.clone());
+        let (mut stop, quic_stop) = (edge.stop.clone(), edge.stop.clone());
+        let memory = async {
+            while let Some((stream, slot)) = tokio::select! {
+                dial = dialed.recv() => dial,
+                _ = stop.wait_for(|stop| *stop) => None,
+            } {
+                hosts.welcome_memory(stream, slot);
+            }
+        };
+        let quic = async {
+            match quic {
+                Some(quic) => quic.serve(&config, hosts.clone(), slots, quic_stop).await,
+                None => Ok(()),
+            }
+        };
+        let http = async {
+            http::serve(listener, edge).await;
+            door.close().await;
+        };
+        let (quic, (), ()) = tokio::join!(quic, memory, http);
+        quic
+    }
+}
+
+fn transports(tls: &Tls, port: u16) -> Transports {
+    let hex = |pin: [u8; 32]| pin.iter().map(|byte| format!("{byte:02x}")).collect();
+    let quic = tls.quic.as_ref().map(|quic| QuicListing { port, pin: quic.pin.map(hex) });
+    Transports { quic }
+}
+
+/// The TCP port, and the UDP port of the same number if QUIC is spoken.
+fn bind(config: &Config) -> Result<(TcpListener, Option<UdpSocket>), RunError> {
+    let mut left = BIND_ATTEMPTS;
+    loop {
+        let listener = listen(config.address())?;
+        if !config.quic {
+            return Ok((listener, None));
+        }
+        left -= 1;
+        match bind_udp(listener.local_addr()?) {
+            Ok(socket) => return Ok((listener, Some(socket))),
+            // Any port will do: another one may be free for both.
+            Err(_) if config.port == 0 && left > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn bind_udp(address: SocketAddr) -> Result<UdpSocket, RunError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        widen(&socket);
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    open().map_err(|error| RunError::Udp { address, error })
+}
+
+fn refused(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, why)
 }
 
 fn spawn(
@@ -186,6 +309,20 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A connection within this process: what is written there is read by the server, and the other
+    /// way round. Each message follows its length, as on a QUIC stream.
+    ///
+    /// # Errors
+    /// When all connections are taken, too many wait to be let in, or the server goes down.
+    pub fn dial(&self) -> io::Result<DuplexStream> {
+        let slot = self.slots.take(IpAddr::V4(Ipv4Addr::LOCALHOST), true);
+        let slot = slot.ok_or_else(|| refused("all connections are taken; try again later"))?;
+        let (ours, theirs) = tokio::io::duplex(MEMORY_BYTES);
+        let sent = self.dials.try_send((ours, slot));
+        sent.map_err(|_| refused("the server lets nobody in now; try again later"))?;
+        Ok(theirs)
     }
 
     /// What it counts.

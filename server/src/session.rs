@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use referee_protocol::frame::{Ack, ActionFrame, FrameError, InputFrame, Lane, split};
 use referee_protocol::message::{self, ClientControl, Hello, HelloError, Resume};
-use referee_protocol::{Code, Refusal, Schema};
+use referee_protocol::{Code, GameName, MatchId, Refusal, Schema};
 
 use crate::key::RoomKey;
 use crate::token::{Claim, Tokens};
@@ -19,6 +19,8 @@ pub(crate) struct Wish {
     pub(crate) name: String,
     /// It only wants to watch.
     pub(crate) watch: bool,
+    /// It wants to compare what it sees.
+    pub(crate) check: bool,
     /// The hash of the schema it has.
     pub(crate) schema: Option<u64>,
     /// The seat it proved to hold, or to have held.
@@ -32,14 +34,14 @@ pub(crate) struct Wish {
 /// Reads the first message of a connection.
 ///
 /// # Errors
-/// When it is no Hello, or asks for what cannot be.
-pub(crate) fn hello(frame: &[u8], room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
+/// When it is no Hello.
+pub(crate) fn hello(frame: &[u8]) -> Result<Hello, Refusal> {
     let control = match split(frame).map_err(|e| bad(&e))? {
         (Lane::Control, body) => message::decode(body).map_err(|e| bad(&e))?,
         (lane, _) => return Err(not_hello(&format!("a frame on the {lane:?} lane"))),
     };
     match control {
-        ClientControl::Hello(hello) => wish(&hello, room, tokens),
+        ClientControl::Hello(hello) => Ok(hello),
         ClientControl::Ping { .. } => Err(not_hello("a ping")),
         ClientControl::Leave => Err(not_hello("a wish to leave")),
     }
@@ -56,15 +58,42 @@ fn bad(error: &FrameError) -> Refusal {
     Refusal::new(Code::BadMessage, format!("a message could not be read: {error}"))
 }
 
-fn wish(hello: &Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
-    let version = hello.check().map_err(|error| {
+/// The room that a Hello names, where no URL does.
+///
+/// # Errors
+/// When it names none, or one that cannot be.
+pub(crate) fn room(hello: &Hello) -> Result<RoomKey, Refusal> {
+    check(hello)?;
+    let (Some(game), Some(match_id)) = (&hello.game, &hello.match_id) else {
+        let text = "Hello names no game and match; on this transport it must";
+        return Err(Refusal::new(Code::BadMessage, text));
+    };
+    let game = GameName::new(game).map_err(|_| {
+        Refusal::new(Code::UnknownGame, format!("no game called {game:?} is hosted here"))
+    })?;
+    let match_id = MatchId::new(match_id).map_err(|why| {
+        Refusal::new(Code::BadMatchId, format!("{match_id:?} is no name for a match: {why}"))
+    })?;
+    Ok(RoomKey { game, match_id })
+}
+
+fn check(hello: &Hello) -> Result<u16, Refusal> {
+    hello.check().map_err(|error| {
         let code = match error {
             HelloError::Version(_) => Code::Version,
             HelloError::Params(_) => Code::BadParams,
             HelloError::Token(_) => Code::BadMessage,
         };
         Refusal::new(code, error.to_string())
-    })?;
+    })
+}
+
+/// What a client wishes by its Hello.
+///
+/// # Errors
+/// When it asks for what cannot be.
+pub(crate) fn wish(hello: &Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal> {
+    let version = check(hello)?;
     let params = hello.params.as_deref().unwrap_or_default();
     if !params.is_empty() {
         serde_json::from_str::<serde::de::IgnoredAny>(params).map_err(|error| {
@@ -75,6 +104,7 @@ fn wish(hello: &Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wish, Refusal>
         version,
         name: hello.player_name(),
         watch: hello.watch,
+        check: hello.check,
         schema: hello.schema,
         // A token that does not hold is as good as none: the client joins as somebody new.
         claim: hello.token.as_deref().and_then(|token| tokens.check(room, token)),
@@ -185,11 +215,29 @@ mod tests {
     }
 
     fn code_of(frame: &[u8]) -> Code {
-        hello(frame, &room(), &Tokens::new([0; 32])).unwrap_err().code
+        wished(frame, &Tokens::new([0; 32])).unwrap_err().code
     }
 
     fn encoded(hello: Hello) -> Vec<u8> {
         message::encode(&ClientControl::Hello(hello))
+    }
+
+    fn wished(frame: &[u8], tokens: &Tokens) -> Result<Wish, Refusal> {
+        wish(&hello(frame)?, &room(), tokens)
+    }
+
+    #[test]
+    fn a_hello_names_its_room_where_no_url_does() {
+        let code = |game: Option<&str>, match_id: Option<&str>| {
+            let (game, match_id) = (game.map(str::to_owned), match_id.map(str::to_owned));
+            super::room(&Hello { game, match_id, ..plain() }).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(code(Some("g"), Some("m")).unwrap().to_string(), "g/m");
+        assert_eq!(code(None, Some("m")), Err(Code::BadMessage));
+        assert_eq!(code(Some("g"), None), Err(Code::BadMessage));
+        assert_eq!(code(Some("a.b"), Some("m")), Err(Code::UnknownGame));
+        assert_eq!(code(Some("g"), Some("a.b")), Err(Code::BadMatchId));
+        assert_eq!(super::room(&Hello::default()).unwrap_err().code, Code::Version);
     }
 
     fn plain() -> Hello {
@@ -202,10 +250,10 @@ mod tests {
         let claim = Claim { seat: Seat(2), generation: 5 };
         let token = Some(tokens.issue(&room(), claim));
         let frame = encoded(Hello { token, name: " Ann ".into(), ..plain() });
-        let wish = hello(&frame, &room(), &tokens).unwrap();
+        let wish = wished(&frame, &tokens).unwrap();
         assert_eq!((wish.claim, wish.name.as_str()), (Some(claim), "Ann"));
         let forged = encoded(Hello { token: Some("00".into()), ..plain() });
-        assert_eq!(hello(&forged, &room(), &tokens).unwrap().claim, None);
+        assert_eq!(wished(&forged, &tokens).unwrap().claim, None);
     }
 
     #[test]
@@ -255,7 +303,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>, lane in 0u8..8) {
             let frame: Vec<u8> = std::iter::once(lane).chain(bytes).collect();
-            let _ = hello(&frame, &room(), &Tokens::new([0; 32]));
+            let _ = wished(&frame, &Tokens::new([0; 32]));
             let _ = said(&frame, &schema());
         }
     }

@@ -4,7 +4,7 @@ use super::{Connection, KnownSchema, Session, show};
 use crate::error::Reason;
 use crate::events::EventQueue;
 use crate::link::Stage;
-use crate::output::{Dropped, Event, Kind, Status};
+use crate::output::{Dropped, Event, Kind, LinkId, Status};
 use crate::references::to_handles;
 use referee_protocol::frame::{self, EventsFrame, FrameError, Lane, Prelude};
 use referee_protocol::limits::{SERVER_MESSAGE_MAX_BYTES, VERSIONS};
@@ -12,10 +12,14 @@ use referee_protocol::message::{self, Resume, ServerControl, Welcome};
 use referee_protocol::{Code, Value};
 
 impl Session {
-    /// A frame came in on the connection.
-    pub fn handle_frame(&mut self, now: u64, frame: &[u8]) {
-        let Some(link) = self.link() else { return };
-        link.heard();
+    /// A frame came in on a connection. An empty one is a sign of life.
+    pub fn handle_frame(&mut self, now: u64, link: LinkId, frame: &[u8]) {
+        let Some(link) = self.link().filter(|up| up.id == link) else { return };
+        link.heard(now);
+        self.drop_second();
+        if frame.is_empty() {
+            return;
+        }
         if let Err(error) = self.receive(now, frame) {
             self.unreadable(now, &error);
         }
@@ -46,6 +50,10 @@ impl Session {
                 }
             }
             ServerControl::Ended { result } => self.end(result),
+            ServerControl::Check { hash } => {
+                self.checks.0 += 1;
+                self.checks.1 += u64::from(hash != self.replica.hash());
+            }
         }
         Ok(())
     }
@@ -98,7 +106,8 @@ impl Session {
         }
         if let Some(link) = self.link() {
             link.must_be_full |= !schema_known;
-            link.welcomed(now, schema_known, EventQueue::after(had.max(welcome.last_event)));
+            let events = EventQueue::after(had.max(welcome.last_event));
+            link.welcomed(now, welcome.hz.is_some(), schema_known, events);
         }
         Ok(())
     }

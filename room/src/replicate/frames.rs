@@ -1,15 +1,16 @@
 //! Frames: what each link gets at the end of a tick, or as soon as its acknowledgements allow.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use referee_protocol::frame::{EventsFrame, Payload, Prelude, PreludeBytes};
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
-use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick};
+use referee_protocol::message::{self, ServerControl};
+use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
 
 use super::Replication;
-use super::group::Baseline;
+use super::group::{Baseline, GroupState};
 use super::links::{LinkState, Role};
 use crate::core::{Core, ticks};
 use crate::game::Game;
@@ -25,15 +26,18 @@ impl Replication {
         game: &Game,
         outputs: &mut VecDeque<Output>,
     ) {
-        match event {
-            Link::Open { session, resume } => self.links.open(link, session, resume),
-            Link::Close => self.links.close(link),
-            Link::Ack(ack) => {
-                if self.links.acknowledge(link, ack) {
-                    let tick = game.world.resource::<Core>().tick;
-                    self.send_to(link, tick, false, outputs);
-                }
-            }
+        let may_catch_up = match event {
+            Link::Open { session, resume } => return self.links.open(link, session, resume),
+            Link::Check => return self.links.check(link),
+            Link::Close => return self.links.close(link),
+            Link::Ack(ack) => self.links.acknowledge(link, ack),
+            Link::Held => self.links.hold(link, true),
+            Link::Written => self.links.hold(link, false),
+            Link::Window(frames) => self.links.resize(link, frames),
+        };
+        if may_catch_up {
+            let tick = game.world.resource::<Core>().tick;
+            self.send_to(link, tick, true, outputs);
         }
     }
 
@@ -96,8 +100,12 @@ impl Replication {
     ) {
         let wanted = self.wanted(state.role);
         if !state.has_room() {
-            // Never behind an older state: it gets the newest when its acknowledgements allow.
+            // Never behind an older state: it gets the newest as soon as it may.
             state.in_step &= !self.has_news(&wanted) && wanted == state.groups;
+            if !state.in_step || force || self.has_answer(state) {
+                state.owed = true;
+                self.skips += 1;
+            }
             return;
         }
         let parts = self.blocks(state, &wanted);
@@ -113,7 +121,12 @@ impl Replication {
         outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
         state.frames += 1;
         (state.tick, state.in_step, state.full) = (tick, true, false);
+        state.owed = false;
         state.groups = wanted;
+        if state.check {
+            let hash = view_hash(&self.groups, &state.groups);
+            outputs.push_back(plain(link, message::encode(&ServerControl::Check { hash }).into()));
+        }
     }
 
     fn wanted(&self, role: Role) -> BTreeSet<Group> {
@@ -150,6 +163,12 @@ impl Replication {
             blocks.extend(shown.and_then(|shown| shown.block(schema, *group, baseline)));
         }
         blocks
+    }
+
+    /// Whether a seat's client is still to be told of its last action.
+    fn has_answer(&self, state: &LinkState) -> bool {
+        let Role::Seated(seat) = state.role else { return false };
+        self.links.seats.get(&seat).is_some_and(|line| line.last_action != state.action)
     }
 
     /// What the prelude tells a seat's client about its acts.
@@ -192,6 +211,17 @@ impl Replication {
         }
         !events.is_empty()
     }
+}
+
+/// The hash of what a client of these groups sees, from what the groups themselves hold: it says
+/// nothing of the blocks that told the client, which is why it finds a fault in them.
+fn view_hash(groups: &BTreeMap<Group, GroupState>, seen: &BTreeSet<Group>) -> u64 {
+    let mut view = BTreeMap::new();
+    // Wide groups first: what a narrower one shows counts.
+    for group in seen.iter().filter_map(|group| groups.get(group)) {
+        view.extend(group.shown().map(|(name, component, words)| ((name, component), words)));
+    }
+    hash::view_hash(view.into_iter().map(|((name, component), words)| (name, component, words)))
 }
 
 /// A frame that has no head of its own.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use referee_protocol::frame::{Ack, InputAck, Payload};
-use referee_protocol::limits::{EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_MAX};
+use referee_protocol::limits::{
+    EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_LIMIT, FRAMES_IN_FLIGHT_MAX,
+};
 use referee_protocol::message::Resume;
 use referee_protocol::{Group, LinkId, Seat, SessionId, Tick};
 
@@ -29,6 +31,12 @@ pub(super) struct LinkState {
     pub(super) acked: u64,
     /// The tick of the last state frame.
     pub(super) tick: Tick,
+    /// The most state frames that may be unacknowledged.
+    pub(super) window: u32,
+    /// Bytes for it wait in the host: the network takes no more for now.
+    pub(super) held: bool,
+    /// A state was withheld: it gets the newest as soon as it may.
+    pub(super) owed: bool,
     /// Whether its client has everything up to the last send.
     pub(super) in_step: bool,
     /// Its client knows nothing: the next frame is full.
@@ -41,12 +49,19 @@ pub(super) struct LinkState {
     pub(super) event: u64,
     /// Events for a spectator: nothing is kept for it.
     pub(super) watched: Vec<(Tick, Payload)>,
+    /// Its client is told the hash of its view after each state.
+    pub(super) check: bool,
 }
 
 impl LinkState {
-    /// Whether another state frame may go out before an acknowledgement comes.
+    /// Whether another state frame may go out: it would wait behind no older one.
     pub(super) fn has_room(&self) -> bool {
-        self.frames - self.acked < u64::from(FRAMES_IN_FLIGHT_MAX)
+        !self.held && self.frames - self.acked < u64::from(self.window)
+    }
+
+    /// Whether the state that was withheld may go out now.
+    fn may_catch_up(&self) -> bool {
+        self.owed && self.has_room()
     }
 }
 
@@ -108,14 +123,24 @@ impl Links {
             frames: 0,
             acked: 0,
             tick: Tick(0),
+            window: FRAMES_IN_FLIGHT_MAX,
+            held: false,
+            owed: false,
             in_step: false,
             full: true,
             groups: BTreeSet::new(),
             action: 0,
             event: 0,
             watched: Vec::new(),
+            check: false,
         };
         self.links.insert(link, state);
+    }
+
+    pub(super) fn check(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.check = true;
+        }
     }
 
     pub(super) fn close(&mut self, link: LinkId) {
@@ -125,14 +150,31 @@ impl Links {
     /// Takes an acknowledgement. Says whether the link may have a frame now that it waited for.
     pub(super) fn acknowledge(&mut self, link: LinkId, ack: Ack) -> bool {
         let Some(state) = self.links.get_mut(&link) else { return false };
-        let waited = !state.has_room();
         state.acked = state.acked.max(ack.frames.min(state.frames));
         if let Role::Seated(seat) = state.role
             && let Some(line) = self.seats.get_mut(&seat)
         {
             line.acknowledge(ack.event.min(state.event));
         }
-        waited && state.has_room() && !state.in_step
+        state.may_catch_up()
+    }
+
+    /// Bytes for a link wait in the host, or have left. Says whether the link may have a frame now
+    /// that it waited for.
+    pub(super) fn hold(&mut self, link: LinkId, held: bool) -> bool {
+        self.links.get_mut(&link).is_some_and(|state| {
+            state.held = held;
+            state.may_catch_up()
+        })
+    }
+
+    /// Sets how many frames may be unacknowledged. Says whether the link may have a frame now that
+    /// it waited for.
+    pub(super) fn resize(&mut self, link: LinkId, window: u32) -> bool {
+        self.links.get_mut(&link).is_some_and(|state| {
+            state.window = window.clamp(FRAMES_IN_FLIGHT_MAX, FRAMES_IN_FLIGHT_LIMIT);
+            state.may_catch_up()
+        })
     }
 
     fn by_session(&mut self, session: SessionId) -> Option<&mut LinkState> {

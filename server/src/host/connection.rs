@@ -76,7 +76,7 @@ impl Connection {
     }
 
     /// Sends a frame of the room.
-    pub(crate) fn send(&mut self, frame: &Frame, metrics: &Metrics) -> Result<(), SendError> {
+    pub(crate) fn send(&mut self, frame: &Frame, metrics: &Metrics) -> Result<Sent, SendError> {
         let head = frame.head.as_slice();
         let mut parts: SmallVec<[IoSlice<'_>; 8]> = SmallVec::new();
         parts.push(IoSlice::new(head));
@@ -95,7 +95,7 @@ impl Connection {
         &mut self,
         message: &ServerControl,
         metrics: &Metrics,
-    ) -> Result<(), SendError> {
+    ) -> Result<Sent, SendError> {
         self.send_parts(&[IoSlice::new(&message::encode(message))], metrics)
     }
 
@@ -104,14 +104,14 @@ impl Connection {
         &mut self,
         parts: &[IoSlice<'_>],
         metrics: &Metrics,
-    ) -> Result<(), SendError> {
+    ) -> Result<Sent, SendError> {
         let sent = self.wire.try_send(parts)?;
         metrics.messages_out.up();
         metrics.bytes_out.add(parts.iter().map(|part| part.len() as u64).sum());
         if sent == Sent::Held {
             metrics.messages_held.up();
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// Something was heard of the client.

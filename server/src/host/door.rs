@@ -2,27 +2,36 @@
 //! moves the socket to its room's thread. A socket that never says Hello costs a small buffer for a
 //! short time, and their number is bounded.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use quinn::Incoming;
 use referee_protocol::limits::HELLO_WITHIN_MS;
 use referee_protocol::{Code, Refusal};
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{sleep_until, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use super::thread::{Command, Visitor};
 use super::{Hosts, going_down};
-use crate::directory::BUSY_RETRY_MS;
+use crate::directory::{BUSY_RETRY_MS, Ticket};
 use crate::http::{ConnectionSlot, Upgrade};
 use crate::key::RoomKey;
-use crate::session;
-use crate::transport::websocket::{End, Reader, refuse};
+use crate::session::{self, Wish};
+use crate::transport::socket::{End, Framing, Reader, refuse};
+use crate::transport::stream::{QuicStream, Stream, TlsStream, close};
+
+/// What a WebSocket over TLS is made of.
+type TlsSocket = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// Answers the handshake and has the socket looked after.
 pub(super) fn upgrade(hosts: &Hosts, upgrade: Upgrade) -> Response {
@@ -31,14 +40,15 @@ pub(super) fn upgrade(hosts: &Hosts, upgrade: Upgrade) -> Response {
         Ok(response) => response,
         Err(error) => return bad_handshake(&error.to_string()),
     };
-    let hosts = hosts.clone();
-    // A socket that is refused counts until it is closed, and the server's end waits for it.
-    let counted = (slot.clone(), hosts.at_door.upgrade());
+    let (hosts, counted) = (hosts.clone(), hosts.at_door.upgrade());
+    let deadline = hello_deadline();
     tokio::spawn(async move {
-        if let Err((stream, refusal)) = hosts.hear(socket, key, from, slot).await {
-            hosts.house.metrics.ended(refusal.code);
-            tracing::debug!(%refusal, "a client was refused");
-            refuse(stream, refusal).await;
+        let upgraded = timeout_at(deadline.into(), socket).await;
+        if let Ok(Ok(upgraded)) = upgraded
+            && let Some((stream, reader)) = raw(upgraded)
+        {
+            let stranger = Stranger { stream, reader, key: Some(key), from, slot, deadline };
+            hosts.look_after(stranger, None).await;
         }
         drop(counted);
     });
@@ -53,62 +63,185 @@ fn bad_handshake(error: &str) -> Response {
     (StatusCode::BAD_REQUEST, json, body.to_string()).into_response()
 }
 
+/// A connection that was opened and has not said Hello.
+struct Stranger {
+    stream: Stream,
+    reader: Reader,
+    /// The room it wants, where a URL said it, or why it may not have it.
+    key: Option<Result<RoomKey, Refusal>>,
+    from: IpAddr,
+    slot: ConnectionSlot,
+    /// When it must have said Hello.
+    deadline: Instant,
+}
+
+/// A connection that is to be told why it is refused.
+type Refused = (Stream, Framing, Refusal);
+
 impl Hosts {
-    /// Waits for the socket and its Hello, and brings both to the room. Hands the socket back when
-    /// it is to be refused; a socket that goes by itself is no refusal.
+    /// A program of this process that comes to the door.
+    pub(crate) fn welcome_memory(&self, stream: DuplexStream, slot: ConnectionSlot) {
+        let stranger = Stranger {
+            stream: Stream::memory(stream),
+            reader: Reader::framed(),
+            key: None,
+            from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            slot,
+            deadline: hello_deadline(),
+        };
+        let (hosts, counted) = (self.clone(), self.at_door.upgrade());
+        tokio::spawn(async move {
+            hosts.look_after(stranger, None).await;
+            drop(counted);
+        });
+    }
+
+    /// A QUIC client that comes to the door: its handshake, its stream, its Hello. Whoever has done
+    /// all that in time is on the way to its room; the permit is one of those that bound how many
+    /// are waited for.
+    pub(crate) fn welcome_quic(
+        &self,
+        incoming: Incoming,
+        slot: ConnectionSlot,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let from = incoming.remote_address().ip().to_canonical();
+        let deadline = hello_deadline();
+        let (hosts, counted) = (self.clone(), self.at_door.upgrade());
+        tokio::spawn(async move {
+            hosts.house.metrics.hellos_waiting.up();
+            let opened = hosts.open_stream(incoming, deadline).await;
+            hosts.house.metrics.hellos_waiting.down();
+            if let Some(stream) = opened {
+                let reader = Reader::framed();
+                let stranger = Stranger { stream, reader, key: None, from, slot, deadline };
+                hosts.look_after(stranger, Some(permit)).await;
+            }
+            drop(counted);
+        });
+    }
+
+    /// The one stream that a client opens, once its handshake is done. None when the client goes,
+    /// takes too long, or does not speak our language.
+    async fn open_stream(&self, incoming: Incoming, deadline: Instant) -> Option<Stream> {
+        let mut stop = self.stop.clone();
+        let mut over = pin!(async {
+            tokio::select! {
+                () = sleep_until(deadline.into()) => late(),
+                _ = stop.wait_for(|stop| *stop) => going_down(),
+            }
+        });
+        let connection = tokio::select! {
+            connection = incoming.accept().ok()? => connection.ok()?,
+            _ = over.as_mut() => return None,
+        };
+        tokio::select! {
+            opened = connection.accept_bi() => {
+                let (send, receive) = opened.ok()?;
+                Some(Stream::Quic(Box::new(QuicStream::new(connection.clone(), send, receive))))
+            }
+            refusal = over => {
+                self.house.metrics.ended(refusal.code);
+                close(&connection, &refusal);
+                None
+            }
+        }
+    }
+
+    /// A place among those whose Hello is waited for, if there is one.
+    pub(crate) fn hello_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.hellos.clone().try_acquire_owned().ok()
+    }
+
+    /// Hears a stranger, and tells it when it is refused. A connection that is refused counts until
+    /// it is closed, and the server's end waits for it.
+    async fn look_after(&self, stranger: Stranger, permit: Option<OwnedSemaphorePermit>) {
+        let counted = stranger.slot.clone();
+        if let Err((stream, framing, refusal)) = self.hear(stranger, permit).await {
+            self.house.metrics.ended(refusal.code);
+            tracing::debug!(%refusal, "a client was refused");
+            refuse(stream, framing, refusal).await;
+        }
+        drop(counted);
+    }
+
+    /// Waits for the Hello of a stranger, and brings both to the room. Hands the stream back when
+    /// it is to be refused; one that goes by itself is no refusal.
     async fn hear(
         &self,
-        socket: OnUpgrade,
-        key: Result<RoomKey, Refusal>,
-        from: IpAddr,
-        slot: ConnectionSlot,
-    ) -> Result<(), (TcpStream, Refusal)> {
-        let deadline = Instant::now() + Duration::from_millis(HELLO_WITHIN_MS);
-        let within = timeout(Duration::from_millis(HELLO_WITHIN_MS), socket);
-        let Ok(Ok(upgraded)) = within.await else { return Ok(()) };
-        let Some((mut stream, mut reader)) = raw(upgraded) else { return Ok(()) };
-        let key = match key {
-            Ok(key) => key,
-            Err(refusal) => return Err((stream, refusal)),
+        stranger: Stranger,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Refused> {
+        let Stranger { mut stream, mut reader, key, from, slot, deadline } = stranger;
+        let framing = reader.framing();
+        let known = match key {
+            None => None,
+            Some(Ok(key)) => match self.house.unknown_game(&key) {
+                Some(refusal) => return Err((stream, framing, refusal)),
+                None => Some(key),
+            },
+            Some(Err(refusal)) => return Err((stream, framing, refusal)),
         };
-        if let Some(refusal) = self.house.unknown_game(&key) {
-            return Err((stream, refusal));
-        }
-        let Ok(permit) = self.hellos.try_acquire() else {
-            return Err((stream, self.too_many_hellos()));
+        let Some(permit) = permit.or_else(|| self.hello_permit()) else {
+            return Err((stream, framing, self.too_many_hellos()));
         };
-        self.house.metrics.hellos_waiting.up();
-        let mut stop = self.stop.clone();
-        let heard = tokio::select! {
-            heard = reader.wait(&mut stream) => heard,
-            () = tokio::time::sleep_until(deadline.into()) => Err(End::Fault(late())),
-            _ = stop.wait_for(|stop| *stop) => Err(End::Fault(going_down())),
-        };
-        self.house.metrics.hellos_waiting.down();
+        let heard = self.first_message(&mut stream, &mut reader, deadline).await;
         drop(permit);
         let hello = match heard {
             Ok(hello) => hello,
             Err(End::Gone) => return Ok(()),
-            Err(End::Fault(refusal)) => return Err((stream, refusal)),
+            Err(End::Fault(refusal)) => return Err((stream, framing, refusal)),
         };
-        let entered = session::hello(&hello, &key, &self.house.tokens)
-            .and_then(|wish| Ok((wish, self.enter(&key, from)?)));
-        let (wish, (thread, ticket)) = match entered {
-            Ok(entered) => entered,
-            Err(refusal) => return Err((stream, refusal)),
+        let (key, wish, thread, ticket) = match self.understand(&hello, known, from) {
+            Ok(understood) => understood,
+            Err(refusal) => return Err((stream, framing, refusal)),
         };
         // Taking a socket from its runtime fails only when it is broken.
-        let Ok(stream) = stream.into_std() else { return Ok(()) };
+        let Ok(stream) = stream.depart() else { return Ok(()) };
         let visitor = Box::new(Visitor { wish, stream, reader, slot });
         let visit = Command::Visit { key, visitor, ticket };
         let Err(unsent) = self.threads[thread].send(visit).await else { return Ok(()) };
         match unsent.0 {
-            Command::Visit { visitor, .. } => match TcpStream::from_std(visitor.stream) {
-                Ok(stream) => Err((stream, going_down())),
+            Command::Visit { visitor, .. } => match visitor.stream.land() {
+                Ok(stream) => Err((stream, framing, going_down())),
                 Err(_) => Ok(()),
             },
             Command::Ask { .. } | Command::Stop => Ok(()),
         }
+    }
+
+    async fn first_message(
+        &self,
+        stream: &mut Stream,
+        reader: &mut Reader,
+        deadline: Instant,
+    ) -> Result<Bytes, End> {
+        self.house.metrics.hellos_waiting.up();
+        let mut stop = self.stop.clone();
+        let heard = tokio::select! {
+            heard = reader.wait(stream) => heard,
+            () = sleep_until(deadline.into()) => Err(End::Fault(late())),
+            _ = stop.wait_for(|stop| *stop) => Err(End::Fault(going_down())),
+        };
+        self.house.metrics.hellos_waiting.down();
+        heard
+    }
+
+    /// What a first message asks for, and the thread that has it.
+    fn understand(
+        &self,
+        message: &[u8],
+        known: Option<RoomKey>,
+        from: IpAddr,
+    ) -> Result<(RoomKey, Wish, usize, Ticket), Refusal> {
+        let hello = session::hello(message)?;
+        let key = match known {
+            Some(key) => key,
+            None => session::room(&hello)?,
+        };
+        let wish = session::wish(&hello, &key, &self.house.tokens)?;
+        let (thread, ticket) = self.enter(&key, from)?;
+        Ok((key, wish, thread, ticket))
     }
 
     fn too_many_hellos(&self) -> Refusal {
@@ -124,17 +257,27 @@ fn late() -> Refusal {
     Refusal::new(Code::HelloTimeout, text)
 }
 
-/// The bare socket, and a reader that has what was read of it already.
-fn raw(upgraded: Upgraded) -> Option<(TcpStream, Reader)> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+fn hello_deadline() -> Instant {
+    Instant::now() + Duration::from_millis(HELLO_WITHIN_MS)
+}
+
+/// The bare stream, and a reader that has what was read of it already.
+fn raw(upgraded: Upgraded) -> Option<(Stream, Reader)> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
-            let stream = parts.io.into_inner();
-            // Frames are written whole; to wait for more of them would only delay.
-            let _ = stream.set_nodelay(true);
-            Some((stream, Reader::new(parts.read_buf.to_vec())))
+            let reader = Reader::websocket(parts.read_buf.to_vec());
+            return Some((Stream::Tcp(parts.io.into_inner()), reader));
+        }
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<TlsSocket>>() {
+        Ok(parts) => {
+            let reader = Reader::websocket(parts.read_buf.to_vec());
+            let (socket, session) = parts.io.into_inner().into_inner();
+            Some((Stream::Tls(Box::new(TlsStream::new(socket, session))), reader))
         }
         Err(_) => {
-            tracing::error!("an upgraded socket is not bare TCP; it cannot move to a room");
+            tracing::error!("an upgraded socket is no TCP; it cannot move to a room");
             None
         }
     }

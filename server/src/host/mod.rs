@@ -36,7 +36,7 @@ use crate::key::RoomKey;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::token::Tokens;
-use crate::transport::websocket::LINGER_MS;
+use crate::transport::socket::LINGER_MS;
 
 pub(crate) use thread::Command;
 
@@ -121,6 +121,11 @@ impl Hosts {
         let at_door = open.downgrade();
         let hosts = Self { house, threads: senders.into(), hellos, stop, at_door };
         (hosts, starts, Door { open, left })
+    }
+
+    /// What the server counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.house.metrics
     }
 
     /// Tells all threads to seal their rooms and end.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, LinkId, Refusal};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -21,7 +20,8 @@ use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
 use crate::session::Wish;
 use crate::transport::Peer;
-use crate::transport::websocket::{LINGER_MS, Reader, Socket, refuse, serve};
+use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse, serve};
+use crate::transport::stream::Moving;
 
 /// How often a thread looks for clients that are silent or do not read, in milliseconds.
 const SWEEP_EVERY_MS: u64 = 500;
@@ -58,7 +58,7 @@ pub(crate) enum Command {
 /// A client that comes to a room: its socket, and what it said so far.
 pub(crate) struct Visitor {
     pub(super) wish: Wish,
-    pub(super) stream: std::net::TcpStream,
+    pub(super) stream: Moving,
     pub(super) reader: Reader,
     pub(super) slot: ConnectionSlot,
 }
@@ -225,10 +225,10 @@ impl Thread {
                 }
                 Arrival::Client(visitor) => {
                     let refusal = refusal.clone();
-                    let Visitor { stream, slot, .. } = *visitor;
-                    if let Ok(stream) = TcpStream::from_std(stream) {
+                    let Visitor { stream, reader, slot, .. } = *visitor;
+                    if let Ok(stream) = stream.land() {
                         self.look_after(async move {
-                            refuse(stream, refusal).await;
+                            refuse(stream, reader.framing(), refusal).await;
                             drop(slot);
                         });
                     }
@@ -247,8 +247,9 @@ impl Thread {
                 Arrival::Client(visitor) => {
                     let Visitor { wish, stream, reader, slot } = *visitor;
                     // A socket that cannot be watched is broken.
-                    let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                    let socket = Socket::new(stream, self.house.config.send_queue_max_bytes);
+                    let Ok(stream) = stream.land() else { continue };
+                    let limit = self.house.config.send_queue_max_bytes;
+                    let socket = Socket::new(stream, reader.framing(), limit);
                     let wire = Box::new(socket.clone());
                     let link = place.with(|live| live.admit(wish, wire));
                     let line = Line { place: place.clone(), link };
@@ -290,6 +291,10 @@ impl Peer for Line {
         while self.place.with(|live| !live.may_say(self.link)) {
             self.place.ticked.notified().await;
         }
+    }
+
+    fn written(&self) {
+        self.place.with(|live| live.written(self.link));
     }
 
     fn fault(&self, refusal: &Refusal) {

@@ -14,13 +14,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::doors::Doors;
-use crate::config::Config;
 
 /// Bytes a request's head may have, and the buffer of a connection that waits for one.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -70,19 +71,21 @@ struct Taken {
 }
 
 /// Counts connections.
-pub(super) struct Slots {
+pub struct Slots {
     taken: Mutex<Taken>,
     max: usize,
     max_per_address: usize,
 }
 
 impl Slots {
-    pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+    /// At most `max`, of one address at most `max_per_address`.
+    #[must_use]
+    pub fn new(max: usize, max_per_address: usize) -> Arc<Self> {
         Arc::new(Self { taken: Mutex::default(), max, max_per_address })
     }
 
     /// A slot for a connection of this address, if there is one. A proxy has all of them.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, proxy: bool) -> Option<ConnectionSlot> {
+    pub(crate) fn take(self: &Arc<Self>, address: IpAddr, proxy: bool) -> Option<ConnectionSlot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
         if taken.all >= self.max || (of_address >= self.max_per_address && !proxy) {
@@ -101,16 +104,24 @@ pub(super) struct Peer {
     pub(super) slot: ConnectionSlot,
 }
 
+/// What connections are accepted with.
+pub(super) struct Accepting<'a> {
+    pub(super) slots: Arc<Slots>,
+    pub(super) doors: &'a Doors,
+    pub(super) router: Router,
+    /// Time for the head of a request, and for the handshake of TLS before it.
+    pub(super) head_within: Duration,
+    /// For https and wss.
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
 /// Accepts until `stop` turns true, then lets every request that is at work end.
 pub(super) async fn accept(
     listener: TcpListener,
-    config: &Config,
-    doors: &Doors,
-    router: Router,
+    with: Accepting<'_>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let slots = Slots::new(config.connections_max, config.connections_per_address_max);
-    let head_within = Duration::from_millis(config.head_within_ms);
+    let Accepting { slots, doors, router, head_within, tls } = with;
     // Each connection holds a sender: when all are gone, all have ended.
     let (open, mut all_ended) = mpsc::channel::<Infallible>(1);
     let mut pause = PAUSE.0;
@@ -131,16 +142,29 @@ pub(super) async fn accept(
         };
         pause = PAUSE.0;
         let Some(slot) = slots.take(address, doors.is_proxy(address)) else {
-            // Best effort: the socket's own buffer has room for so little.
-            let _ = socket.try_write(FULL);
+            // Best effort: the socket's own buffer has room for so little. Within TLS it would take
+            // a handshake to say it.
+            if tls.is_none() {
+                let _ = socket.try_write(FULL);
+            }
             continue;
         };
         let peer = Peer { address, slot };
+        // Frames are small and wanted now.
+        let _ = socket.set_nodelay(true);
         let connection =
-            Connection { socket, peer, router: router.clone(), head_within, stop: stop.clone() };
-        let open = open.clone();
+            Connection { peer, router: router.clone(), head_within, stop: stop.clone() };
+        let (open, tls) = (open.clone(), tls.clone());
         tokio::spawn(async move {
-            connection.serve().await;
+            match tls {
+                None => connection.serve(socket).await,
+                Some(tls) => {
+                    // Whoever cannot finish the handshake understands no answer either.
+                    if let Ok(Ok(socket)) = timeout(head_within, tls.accept(socket)).await {
+                        connection.serve(socket).await;
+                    }
+                }
+            }
             drop(open);
         });
     }
@@ -156,7 +180,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 struct Connection {
-    socket: TcpStream,
     peer: Peer,
     router: Router,
     head_within: Duration,
@@ -164,9 +187,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(mut self) {
-        // Frames are small and wanted now.
-        let _ = self.socket.set_nodelay(true);
+    async fn serve(mut self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (router, peer) = (self.router, self.peer);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
@@ -177,7 +198,7 @@ impl Connection {
             .header_read_timeout(self.head_within)
             .max_buf_size(HEAD_MAX_BYTES)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(self.socket), service)
+            .serve_connection(TokioIo::new(socket), service)
             .with_upgrades();
         tokio::pin!(connection);
         tokio::select! {

@@ -15,6 +15,8 @@ pub(super) struct Doors {
     hosts: Vec<String>,
     origins: Vec<String>,
     trust_proxy: Option<IpAddr>,
+    /// Pages of this server come over https.
+    secure: bool,
 }
 
 impl Doors {
@@ -24,6 +26,7 @@ impl Doors {
             hosts: lower(&config.hosts),
             origins: lower(&config.origins),
             trust_proxy: config.trust_proxy.map(|address| address.to_canonical()),
+            secure: config.is_secure(),
         }
     }
 
@@ -54,7 +57,9 @@ impl Doors {
             return Err(Refusal::new(Code::Origin, "the request has two Origins; send one"));
         }
         let text = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
-        let own = host(uri, headers).is_some_and(|host| same_place(&text, &host));
+        // What came over http may have been changed on its way.
+        let safe = !self.secure || text.starts_with("https://");
+        let own = safe && host(uri, headers).is_some_and(|host| same_place(&text, &host));
         if own || self.origins.contains(&text) {
             return Ok(());
         }
@@ -260,6 +265,18 @@ mod tests {
         assert!(doors().check_origin(&Uri::from_static("/"), &bare).is_err(), "says too little");
         let program = doors().check_origin(&Uri::from_static("/"), &HeaderMap::new());
         assert_eq!(program, Ok(()), "no browser");
+    }
+
+    #[test]
+    fn a_secure_servers_own_pages_are_secure() {
+        let file = || Some("a.pem".into());
+        let config = Config { tls_cert: file(), tls_key: file(), ..Config::default() };
+        let allowed = |origin: &str| {
+            let headers = headers(&[("host", "localhost"), ("origin", origin)]);
+            Doors::new(&config).check_origin(&Uri::from_static("/"), &headers).is_ok()
+        };
+        assert!(allowed("https://localhost"));
+        assert!(!allowed("http://localhost"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `/{game}/{match}` | the page of a match; asked to upgrade, the way into its room |
 //! | `/{game}/{match}/call[/..]` | requests into the room |
 //! | `/api/games`, `/api/rooms` | what is hosted, and the public rooms |
+//! | `/api/transports` | what clients can choose besides WebSocket |
 //! | `/assets/..` | the browser client |
 //! | `/healthz`, `/readyz` | the process lives; it takes players |
 
@@ -23,6 +24,7 @@ mod tests;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -31,13 +33,15 @@ use referee_protocol::{Kind, Refusal};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
-pub use accept::ConnectionSlot;
+pub use accept::{ConnectionSlot, Slots};
 
 use crate::assets::Assets;
 use crate::config::Config;
 use crate::key::RoomKey;
 use crate::store::Store;
+use accept::Accepting;
 use site::Site;
 
 /// A game as `/api/games` and the index page show it.
@@ -127,17 +131,56 @@ pub trait Rooms: Send + Sync + 'static {
     fn upgrade(&self, upgrade: Upgrade) -> Response;
 }
 
+/// What clients can choose besides WebSocket: `/api/transports`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Transports {
+    /// QUIC; none when it is off.
+    pub quic: Option<QuicListing>,
+}
+
+/// Where QUIC is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct QuicListing {
+    /// The UDP port.
+    pub port: u16,
+    /// The SHA-256 of the certificate's DER in hexadecimal digits, when no authority stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+}
+
+/// What HTTP is served with.
+pub struct Edge<R> {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The rooms.
+    pub rooms: Arc<R>,
+    /// The store, whose health is shown.
+    pub store: Arc<Store>,
+    /// Turns true when the server goes down.
+    pub stop: watch::Receiver<bool>,
+    /// Counts connections.
+    pub slots: Arc<Slots>,
+    /// For https and wss.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What clients can choose.
+    pub transports: Transports,
+}
+
 /// Serves until `stop` turns true; then takes no more connections and ends when those at work on a
 /// request have been answered. Upgraded sockets are not waited for.
-pub async fn serve<R: Rooms>(
-    listener: TcpListener,
-    config: Arc<Config>,
-    rooms: Arc<R>,
-    store: Arc<Store>,
-    stop: watch::Receiver<bool>,
-) {
-    let site = Site::new(Arc::clone(&config), rooms, store, stop.clone(), Assets::embedded());
+pub async fn serve<R: Rooms>(listener: TcpListener, edge: Edge<R>) {
+    let Edge { config, rooms, store, stop, slots, tls, transports } = edge;
+    let assets = Assets::embedded();
+    let mut site = Site::new(Arc::clone(&config), rooms, store, stop.clone(), assets);
+    site.transports = transports;
     let site = Arc::new(site);
     let router = site::router(Arc::clone(&site));
-    accept::accept(listener, &config, &site.doors, router, stop).await;
+    let accepting = Accepting {
+        slots,
+        doors: &site.doors,
+        router,
+        head_within: Duration::from_millis(config.head_within_ms),
+        tls: tls.map(TlsAcceptor::from),
+    };
+    accept::accept(listener, accepting, stop).await;
 }

@@ -19,7 +19,7 @@ use super::answer::{problem, refused, refused_page};
 use super::call;
 use super::doors::Doors;
 use super::page::Page;
-use super::{Rooms, Upgrade};
+use super::{Rooms, Transports, Upgrade};
 use crate::assets::Assets;
 use crate::config::Config;
 use crate::key::RoomKey;
@@ -36,6 +36,7 @@ pub(super) struct Site<R> {
     pub(super) config: Arc<Config>,
     pub(super) rooms: Arc<R>,
     pub(super) doors: Doors,
+    pub(super) transports: Transports,
     store: Arc<Store>,
     stop: watch::Receiver<bool>,
     assets: Assets,
@@ -68,6 +69,7 @@ impl<R: Rooms> Site<R> {
             games.iter().filter_map(|game| Some((GameName::new(&game.name).ok()?, page(game))));
         Self {
             doors: Doors::new(&config),
+            transports: Transports::default(),
             index: Page::new(INDEX, entry),
             missing_client: Page::new(MISSING_CLIENT, None),
             games: games.collect(),
@@ -105,6 +107,7 @@ pub(super) fn router<R: Rooms>(site: Arc<Site<R>>) -> Router {
         .route("/", get(index::<R>))
         .route("/api/games", get(games::<R>))
         .route("/api/rooms", get(rooms::<R>))
+        .route("/api/transports", get(transports::<R>))
         .route("/assets/{name}", get(asset::<R>))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready::<R>))
@@ -189,6 +192,10 @@ async fn games<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {
 
 async fn rooms<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(site.rooms.public_rooms())).into_response()
+}
+
+async fn transports<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(site.transports.clone())).into_response()
 }
 
 async fn asset<R: Rooms>(

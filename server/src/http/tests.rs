@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-use super::accept::{Peer, Slots};
+use super::accept::Peer;
 use super::*;
 use crate::assets::{Assets, SAMPLE};
 use crate::store::StoreConfig;
@@ -411,7 +411,17 @@ impl Live {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let rooms = Arc::new(Notes::default());
-        let server = serve(listener, Arc::new(config), Arc::clone(&rooms), store, stopped);
+        let slots = Slots::new(config.connections_max, config.connections_per_address_max);
+        let edge = Edge {
+            config: Arc::new(config),
+            rooms: Arc::clone(&rooms),
+            store,
+            stop: stopped,
+            slots,
+            tls: None,
+            transports: Transports::default(),
+        };
+        let server = serve(listener, edge);
         Self { address, rooms, stop, server: tokio::spawn(server), _temp: temp }
     }
 

@@ -235,6 +235,36 @@ impl Store {
         self.token_key
     }
 
+    /// A small value of the server itself that was kept under this name. Reads the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| self.closed_or_failing())?;
+        let read = || -> Result<_, redb::Error> {
+            let meta = database.begin_read()?.open_table(format::META)?;
+            Ok(meta.get(name)?.map(|value| value.value().to_vec()))
+        };
+        read().map_err(|error| StoreError::Read(error.to_string()))
+    }
+
+    /// Keeps a small value of the server itself under a name, durably. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| self.closed_or_failing())?;
+        let write = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            transaction.open_table(format::META)?.insert(name, value)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(|error| StoreError::Write(error.to_string()))
+    }
+
     /// Whether the last write worked, and everything that was saved found room.
     ///
     /// # Errors

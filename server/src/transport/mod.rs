@@ -2,6 +2,12 @@
 //! sends straight into it: no task, no channel and no copy lies between a tick and the system call.
 //!
 //! [`Wire`] is that write half; whoever reads the other half reports to a [`Peer`].
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `stream` | streams of bytes: TCP, TLS over TCP, QUIC, memory |
+//! | `websocket`, `framed` | how messages stand in a stream |
+//! | `socket` | a connection in a room: any stream with any framing, and what waits for it |
 
 use std::future::Future;
 use std::io::IoSlice;
@@ -9,9 +15,27 @@ use std::time::Instant;
 
 use referee_protocol::Refusal;
 
+mod framed;
 #[cfg(test)]
 pub(crate) mod memory;
-pub(crate) mod websocket;
+pub(crate) mod socket;
+pub(crate) mod stream;
+mod websocket;
+
+/// Longest reason that goes with a close, in bytes: a WebSocket's control frame holds 125, two of
+/// them the code.
+const CLOSE_REASON_MAX_BYTES: usize = 123;
+
+/// The beginning of a refusal's text, as it goes with a close.
+fn close_reason(refusal: &Refusal) -> &str {
+    let mut reason = refusal.message.as_str();
+    while reason.len() > CLOSE_REASON_MAX_BYTES {
+        let mut chars = reason.chars();
+        chars.next_back();
+        reason = chars.as_str();
+    }
+    reason
+}
 
 /// The write half of a connection.
 pub(crate) trait Wire {
@@ -62,6 +86,9 @@ pub(crate) trait Peer {
 
     /// Ends when more may be taken.
     fn ready(&self) -> impl Future<Output = ()>;
+
+    /// All that waited in the server for this client has left.
+    fn written(&self);
 
     /// The client broke a rule of the transport. The peer closes the connection.
     fn fault(&self, refusal: &Refusal);

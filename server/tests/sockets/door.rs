@@ -7,7 +7,7 @@ use referee_protocol::message::Hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::site::{Site, counts, end, hello, press, said, soon};
+use crate::site::{Site, counts, end, hello, press, said, soon, until};
 
 /// The code with which a connection ends whose first message this is.
 async fn first(site: &Site, frame: &[u8]) -> Code {
@@ -40,7 +40,7 @@ async fn text_and_bytes_that_are_no_frames_are_refused_with_a_code() {
     soon(raw.send_text("hello")).await.unwrap();
     assert_eq!(end(&mut raw).await.code, Code::BadMessage);
     let mut raw = site.raw("count/a").await;
-    soon(raw.tcp().write_all(b"GET / HTTP/1.1\r\n\r\n")).await.unwrap();
+    soon(raw.tcp().unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n")).await.unwrap();
     assert_eq!(end(&mut raw).await.code, Code::BadMessage);
     // In a room the same; the others there do not notice.
     let player = site.join("count/a").await;
@@ -131,4 +131,27 @@ async fn a_close_is_answered() {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_is_noticed() {
+    let site = Site::new(|_| {});
+    let player = site.join("count/a").await;
+    let (mut raw, _) = site.raw_in("count/a").await;
+    let metrics = site.metrics();
+    // Nothing more comes of it: no pong, not even an end.
+    until(|| metrics.ends(Code::Silent) == 1).await;
+    assert_eq!(end(&mut raw).await.code, Code::Silent);
+    press(&player);
+    counts(&player, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_hello_have_a_bound() {
+    let site = Site::new(|config| config.hellos_waiting_max = 2);
+    let _waiting = (site.raw("count/a").await, site.raw("count/a").await);
+    let metrics = site.metrics();
+    until(|| metrics.hellos_waiting.get() == 2).await;
+    let mut third = site.raw("count/a").await;
+    assert_eq!(end(&mut third).await.code, Code::Busy);
 }

@@ -16,7 +16,7 @@ use crate::host::connection::{Connection, Standing, slow};
 use crate::http::RoomRequest;
 use crate::session::{self, Rate, Said, Wish};
 use crate::token::Claim;
-use crate::transport::{SendError, Wire};
+use crate::transport::{SendError, Sent, Wire};
 
 impl Live {
     /// A client comes.
@@ -44,14 +44,20 @@ impl Live {
         let session = SessionId(session);
         let Some(connection) = self.connections.get_mut(&link) else { return };
         connection.session = session;
-        let Wish { name, watch, claim, resume, schema, .. } = connection.wish.clone();
+        let Wish { name, watch, check, claim, resume, schema, .. } = connection.wish.clone();
         self.sessions.insert(session, link);
         let claim = claim.filter(|_| connection.standing == Standing::Resuming);
         // What it knows of another life of the room, or by another schema, is of no use in this one.
         let same_schema = schema == Some(self.template.schema_hash());
         let here = |resume: &Resume| resume.incarnation == self.incarnation && same_schema;
         let resume = resume.filter(|resume| claim.is_some() && here(resume));
-        self.guarded(|room| room.link(link, Link::Open { session, resume }));
+        let check = check && self.house.config.test_mode;
+        self.guarded(|room| {
+            room.link(link, Link::Open { session, resume });
+            if check {
+                room.link(link, Link::Check);
+            }
+        });
         let payload = name.len();
         let entry = match claim {
             Some(Claim { seat, generation }) => Entry::Resume { session, seat, generation },
@@ -152,6 +158,12 @@ impl Live {
         self.hand_out();
     }
 
+    /// All that waited for a client has left: it gets the newest state without a tick.
+    pub(crate) fn written(&mut self, link: LinkId) {
+        self.guarded(|room| room.link(link, Link::Written));
+        self.hand_out();
+    }
+
     pub(super) fn leave(&mut self, link: LinkId) {
         let Some(connection) = self.remove(link) else { return };
         if let Standing::In(_) = connection.standing {
@@ -205,8 +217,15 @@ impl Live {
         self.after(link, sent);
     }
 
-    pub(super) fn after(&mut self, link: LinkId, sent: Result<(), SendError>) {
-        let Err(error) = sent else { return };
+    pub(super) fn after(&mut self, link: LinkId, sent: Result<Sent, SendError>) {
+        let error = match sent {
+            Ok(Sent::Out) => return,
+            Ok(Sent::Held) => {
+                self.guarded(|room| room.link(link, Link::Held));
+                return;
+            }
+            Err(error) => error,
+        };
         match slow(&error) {
             Some(refusal) => self.end(link, &refusal),
             None => self.gone(link),

@@ -3,10 +3,16 @@
 use std::cell::{Cell, RefCell};
 
 use futures_util::{SinkExt, StreamExt};
+use referee_protocol::Code;
 use referee_protocol::frame::split;
-use tokio::net::TcpListener;
+use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
+use referee_protocol::message::{self, ServerControl};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
@@ -20,6 +26,7 @@ struct Told {
     messages: RefCell<Vec<Vec<u8>>>,
     fault: RefCell<Option<Refusal>>,
     gone: Cell<bool>,
+    written: Cell<u32>,
     paused: Cell<bool>,
     news: Notify,
 }
@@ -40,6 +47,10 @@ impl Peer for Tester {
         while self.told.paused.get() {
             self.told.news.notified().await;
         }
+    }
+
+    fn written(&self) {
+        self.told.written.set(self.told.written.get() + 1);
     }
 
     fn fault(&self, refusal: &Refusal) {
@@ -63,10 +74,10 @@ async fn pair() -> (TcpStream, Client) {
 /// A served socket, its client, and what its peer was told.
 async fn served(limit: usize) -> (Rc<Socket>, Client, Rc<Told>) {
     let (server, client) = pair().await;
-    let socket = Socket::new(server, limit);
+    let socket = Socket::new(Stream::Tcp(server), Framing::WebSocket, limit);
     let told = Rc::new(Told::default());
     let peer = Tester { told: told.clone(), wire: socket.clone() };
-    tokio::task::spawn_local(serve(socket.clone(), Reader::new(vec![]), peer));
+    tokio::task::spawn_local(serve(socket.clone(), Reader::websocket(vec![]), peer));
     (socket, client, told)
 }
 
@@ -148,7 +159,7 @@ fn a_client_that_does_not_read_fills_its_bound_and_no_more() {
 #[test]
 fn what_waited_leaves_once_the_client_reads() {
     run(async {
-        let (socket, mut client, _) = served(64 << 20).await;
+        let (socket, mut client, told) = served(64 << 20).await;
         let body = vec![1; 1 << 20];
         for _ in 0..16 {
             socket.try_send(&[IoSlice::new(&body)]).unwrap();
@@ -158,6 +169,7 @@ fn what_waited_leaves_once_the_client_reads() {
         }
         assert_eq!(socket.stalled_since(), None);
         assert!(!socket.has_waiting());
+        assert_eq!(told.written.get(), 1, "its peer hears of it once");
     });
 }
 
@@ -244,15 +256,16 @@ fn a_probe_is_answered_by_the_other_end_itself() {
 #[test]
 fn what_was_read_moves_with_the_socket() {
     run(async {
-        let (mut server, mut client) = pair().await;
+        let (server, mut client) = pair().await;
+        let mut server = Stream::Tcp(server);
         for text in ["one", "two", "three"] {
             client.feed(Message::binary(text)).await.unwrap();
         }
         client.flush().await.unwrap();
-        let mut reader = Reader::new(vec![]);
+        let mut reader = Reader::websocket(vec![]);
         assert_eq!(reader.wait(&mut server).await.unwrap(), "one");
-        let server = TcpStream::from_std(server.into_std().unwrap()).unwrap();
-        let socket = Socket::new(server, 1 << 20);
+        let server = server.depart().unwrap().land().unwrap();
+        let socket = Socket::new(server, reader.framing(), 1 << 20);
         let told = Rc::new(Told::default());
         let peer = Tester { told: told.clone(), wire: socket.clone() };
         tokio::task::spawn_local(serve(socket, reader, peer));
@@ -268,7 +281,11 @@ fn a_refused_socket_is_told_why() {
     run(async {
         let (server, mut client) = pair().await;
         let long = "ä".repeat(200);
-        let refused = tokio::task::spawn_local(refuse(server, Refusal::new(Code::Full, long)));
+        let refused = tokio::task::spawn_local(refuse(
+            Stream::Tcp(server),
+            Framing::WebSocket,
+            Refusal::new(Code::Full, long),
+        ));
         assert_eq!(end_of(&mut client).await, (Code::Full, 4023));
         drop(client);
         refused.await.unwrap();
