@@ -3,7 +3,7 @@
 use js_sys::{Array, ArrayBuffer, BigInt, Object, Reflect};
 use referee_client::protocol::limits::TYPE_DEPTH_MAX;
 use referee_client::protocol::{FieldType, Value};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::{JsCast, JsValue, intern};
 
 /// The largest whole number up to which JavaScript's numbers are exact.
 const SAFE_MAX: i128 = (1 << 53) - 1;
@@ -12,7 +12,8 @@ const SAFE_MAX: i128 = (1 << 53) - 1;
 pub(crate) fn object<'a>(properties: impl IntoIterator<Item = (&'a str, JsValue)>) -> JsValue {
     let object = Object::new();
     for (name, value) in properties {
-        Reflect::set(&object, &name.into(), &value).expect("a plain object takes any property");
+        // Interned: a name is made a string of JavaScript's once, not for each object.
+        Reflect::set(&object, &intern(name).into(), &value).expect("a plain object takes any property");
     }
     object.into()
 }

@@ -85,7 +85,8 @@ pub fn split(frame: &[u8]) -> Result<(Lane, &[u8]), FrameError> {
 /// Where a client's input sample fell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct InputAck {
-    /// The low byte of the number of the newest sample that has arrived.
+    /// The low byte of the number of a sample that has arrived since the last note: the newest, but
+    /// one that was late before any that was not.
     pub sample: u8,
     /// How many ticks before it was needed that sample arrived; negative: too late by so many.
     pub margin: i8,

@@ -121,6 +121,8 @@ impl Room {
         };
         let (was_connected, before) = (state.connected, state.session);
         (state.connected, state.session, state.active) = (true, session, now);
+        // Samples of the connection before would outrank those of this one, which count from 1.
+        state.inputs.iter_mut().for_each(|buffer| buffer.waiting.clear());
         let (last_action, entity) = (state.last_action, state.entity);
         if was_connected {
             let text = "this seat was taken over by another connection with its token";

@@ -143,10 +143,13 @@ impl Room {
         let Some(state) = core.seats.get_mut(&seat) else { return };
         state.active = now;
         let Some(buffer) = state.inputs.get_mut(kind) else { return };
-        let place = buffer.waiting.partition_point(|(t, n, _)| (*t, *n) < (target, sample));
-        buffer.waiting.insert(place, (target, sample, words));
-        while buffer.waiting.len() as u64 > ahead + 1 {
-            buffer.waiting.pop_front(); // one per tick is all that can be used
+        // One for each tick it may wait for, the newest: so at most `ahead + 1`.
+        match buffer.waiting.binary_search_by_key(&target, |(at, ..)| *at) {
+            Ok(place) if buffer.waiting[place].1 < sample => {
+                buffer.waiting[place] = (target, sample, words);
+            }
+            Ok(_) => {}
+            Err(place) => buffer.waiting.insert(place, (target, sample, words)),
         }
     }
 

@@ -79,7 +79,7 @@ pub(super) struct SeatLine {
     pub(super) event_bytes: usize,
     /// Events were dropped since the client was last here.
     pub(super) events_lost: bool,
-    /// Where its last sample fell, when that is news.
+    /// Where a sample of its inputs fell, when that is news.
     pub(super) sampled: Option<InputAck>,
 }
 
@@ -208,6 +208,7 @@ impl Links {
             .entry(seat)
             .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
         let lost = std::mem::take(&mut line.events_lost);
+        line.sampled = None; // samples are numbered anew
         let Some(link) = self.links.values_mut().find(|link| link.session == session) else {
             return (line.last_event - line.events.len() as u64, lost);
         };
@@ -258,7 +259,10 @@ impl Links {
     pub(super) fn sampled(&mut self, seat: Seat, sample: u64, margin: i64) {
         if let Some(line) = self.seats.get_mut(&seat) {
             let margin = margin.clamp(i64::from(i8::MIN), i64::from(i8::MAX)) as i8;
-            line.sampled = Some(InputAck { sample: sample as u8, margin });
+            // Until it is told, a sample that came too late is not hidden by one that did not.
+            if line.sampled.is_none_or(|told| told.margin >= 0 || margin <= told.margin) {
+                line.sampled = Some(InputAck { sample: sample as u8, margin });
+            }
         }
     }
 
