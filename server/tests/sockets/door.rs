@@ -1,8 +1,10 @@
 //! What comes to the door: handshakes and Hellos, good and bad.
 
+use std::time::Duration;
+
 use referee_client_tokio::{Code, Options, Received};
 use referee_protocol::frame::Ack;
-use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
+use referee_protocol::limits::{CLIENT_MESSAGE_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use referee_protocol::message::Hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
