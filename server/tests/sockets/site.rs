@@ -67,7 +67,7 @@ impl Site {
         Self::new(|config| config.room_grace_ms = 50)
     }
 
-    fn running(&self) -> &Running {
+    pub(crate) fn running(&self) -> &Running {
         self.running.as_ref().expect("it runs")
     }
 
