@@ -39,8 +39,8 @@ impl Client {
         Self::start(url, options)?.entered().await
     }
 
-    /// Enters a match over byte streams of the program's own: `dial` makes one whenever a connection
-    /// is wanted. Of the URL only `/game/match` counts.
+    /// Enters a match over byte streams of the program's own: `dial` makes one whenever a
+    /// connection is wanted. Of the URL only `/game/match` counts.
     ///
     /// # Errors
     /// As [`Self::connect`].

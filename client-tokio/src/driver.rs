@@ -1,7 +1,7 @@
-//! The task between a session, its socket and its timer.
+//! The task between a session, its sockets and its timer.
 
 use crate::raw::{RawError, RawSocket, Received};
-use referee_client::{Output, Session, Status, close_code};
+use referee_client::{LinkId, Output, Session, Status, close_code};
 use referee_protocol::Code;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use std::future::Future;
@@ -57,28 +57,50 @@ type Dial = Pin<Box<dyn Future<Output = Result<RawSocket, RawError>> + Send>>;
 /// Makes a connection whenever one is wanted.
 pub(crate) type Dialer = Box<dyn FnMut() -> Dial + Send>;
 
-/// The one connection there may be.
+/// A connection.
 enum Socket {
-    None,
     Dialing(Dial),
     Open(RawSocket),
+}
+
+/// The connections: at most two, for at most a moment.
+#[derive(Default)]
+struct Sockets([Option<(LinkId, Socket)>; 2]);
+
+impl Sockets {
+    fn put(&mut self, link: LinkId, socket: Socket) {
+        let free = self.0.iter_mut().find(|slot| slot.is_none());
+        *free.expect("a session has at most two connections") = Some((link, socket));
+    }
+
+    fn open(&mut self, link: LinkId) -> Option<&mut RawSocket> {
+        self.0.iter_mut().flatten().find_map(|(id, socket)| match socket {
+            Socket::Open(open) if *id == link => Some(open),
+            Socket::Open(_) | Socket::Dialing(_) => None,
+        })
+    }
+
+    fn take(&mut self, link: LinkId) -> Option<Socket> {
+        let slot = self.0.iter_mut().find(|slot| slot.as_ref().is_some_and(|(id, _)| *id == link));
+        slot.and_then(Option::take).map(|(_, socket)| socket)
+    }
 }
 
 /// What woke the task.
 enum Wake {
     Wish,
     Timer,
-    Dialed(Result<RawSocket, RawError>),
-    Received(Result<Received, RawError>),
+    Dialed(LinkId, Result<RawSocket, RawError>),
+    Received(LinkId, Result<Received, RawError>),
 }
 
 /// Runs until the session is closed for good.
 pub(crate) async fn drive(shared: Arc<Shared>, mut dialer: Dialer) {
-    let mut socket = Socket::None;
+    let mut sockets = Sockets::default();
     loop {
-        if let Err(broken) = obey(&shared, &mut socket, &mut dialer).await {
-            socket = Socket::None;
-            shared.session().handle_close(shared.now(), None, &broken);
+        if let Err((link, broken)) = obey(&shared, &mut sockets, &mut dialer).await {
+            sockets.take(link);
+            shared.session().handle_close(shared.now(), link, None, &broken);
             continue;
         }
         shared.changed.notify_waiters();
@@ -89,34 +111,37 @@ pub(crate) async fn drive(shared: Arc<Shared>, mut dialer: Dialer) {
             }
             session.poll_timeout()
         };
-        let wake = wait(&shared, &mut socket, timeout).await;
-        feed(&shared, &mut socket, wake);
+        let wake = wait(&shared, &mut sockets, timeout).await;
+        feed(&shared, &mut sockets, wake);
     }
 }
 
-/// Does what the session asks for; an error means that the connection broke over it.
-async fn obey(shared: &Shared, socket: &mut Socket, dialer: &mut Dialer) -> Result<(), String> {
+/// Does what the session asks for; an error names the connection that broke over it.
+async fn obey(
+    shared: &Shared,
+    sockets: &mut Sockets,
+    dialer: &mut Dialer,
+) -> Result<(), (LinkId, String)> {
     loop {
         let output = shared.session().poll_output();
         match output {
             None => return Ok(()),
-            Some(Output::Connect) => *socket = Socket::Dialing(dialer()),
-            Some(Output::Send(frame)) => {
-                let Socket::Open(open) = &mut *socket else { continue };
+            Some(Output::Connect { link }) => sockets.put(link, Socket::Dialing(dialer())),
+            Some(Output::Send { link, frame }) => {
+                let Some(open) = sockets.open(link) else { continue };
                 let patience = Duration::from_millis(LINK_SILENCE_MAX_MS);
                 match timeout(patience, open.send(&frame)).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(error.to_string()),
-                    Err(_) => return Err("the server took no data for too long".into()),
+                    Ok(Err(error)) => return Err((link, error.to_string())),
+                    Err(_) => return Err((link, "the server took no data for too long".into())),
                 }
             }
-            Some(Output::Disconnect { code }) => {
-                if let Socket::Open(open) = std::mem::replace(socket, Socket::None) {
-                    let goodbye = tokio::spawn(close(open, code));
-                    if shared.session().status() == Status::Closed {
-                        // Whoever waits for the end waits until it is said.
-                        let _ = goodbye.await;
-                    }
+            Some(Output::Disconnect { link, code }) => {
+                let Some(Socket::Open(open)) = sockets.take(link) else { continue };
+                let goodbye = tokio::spawn(close(open, code));
+                if shared.session().status() == Status::Closed {
+                    // Whoever waits for the end waits until it is said.
+                    let _ = goodbye.await;
                 }
             }
             // The token is read from the session by whoever wants to keep it.
@@ -134,50 +159,60 @@ async fn close(mut socket: RawSocket, code: Code) {
     }));
 }
 
-async fn wait(shared: &Shared, socket: &mut Socket, timeout: Option<u64>) -> Wake {
+async fn wait(shared: &Shared, sockets: &mut Sockets, timeout: Option<u64>) -> Wake {
     let alarm = async {
         match timeout {
             Some(at) => sleep_until(shared.started + Duration::from_millis(at)).await,
             None => std::future::pending().await,
         }
     };
-    let io = async {
-        match socket {
-            Socket::None => std::future::pending().await,
-            Socket::Dialing(dial) => Wake::Dialed(dial.await),
-            Socket::Open(open) => Wake::Received(open.receive().await),
-        }
-    };
+    let [one, two] = &mut sockets.0;
     tokio::select! {
-        wake = io => wake,
+        wake = next(one) => wake,
+        wake = next(two) => wake,
         () = alarm => Wake::Timer,
         () = shared.wake.notified() => Wake::Wish,
     }
 }
 
-fn feed(shared: &Shared, socket: &mut Socket, wake: Wake) {
+/// What happens next on a connection. Given up, nothing of it is lost.
+async fn next(slot: &mut Option<(LinkId, Socket)>) -> Wake {
+    match slot {
+        None => std::future::pending().await,
+        Some((link, Socket::Dialing(dial))) => Wake::Dialed(*link, dial.await),
+        Some((link, Socket::Open(open))) => Wake::Received(*link, open.receive().await),
+    }
+}
+
+fn feed(shared: &Shared, sockets: &mut Sockets, wake: Wake) {
     let now = shared.now();
     let mut session = shared.session();
     if shared.cut.swap(false, Ordering::Relaxed) {
-        *socket = Socket::None;
-        session.handle_close(now, None, "the connection was cut");
+        let cut = std::mem::take(sockets);
+        // The second one first, so that the session does not go on with it.
+        let mut links: Vec<_> = cut.0.iter().flatten().map(|(link, _)| *link).collect();
+        links.sort_by_key(|link| std::cmp::Reverse(link.0));
+        for link in links {
+            session.handle_close(now, link, None, "the connection was cut");
+        }
         return;
     }
     match wake {
         Wake::Wish => {}
         Wake::Timer => session.handle_timeout(now),
-        Wake::Dialed(Ok(open)) => {
-            *socket = Socket::Open(open);
-            session.handle_open(now);
+        Wake::Dialed(link, Ok(open)) => {
+            sockets.take(link);
+            sockets.put(link, Socket::Open(open));
+            session.handle_open(now, link);
         }
-        Wake::Received(Ok(Received::Frame(frame))) => session.handle_frame(now, &frame),
-        Wake::Received(Ok(Received::Closed { code, reason })) => {
-            *socket = Socket::None;
-            session.handle_close(now, code.and_then(close_code), &reason);
+        Wake::Received(link, Ok(Received::Frame(frame))) => session.handle_frame(now, link, &frame),
+        Wake::Received(link, Ok(Received::Closed { code, reason })) => {
+            sockets.take(link);
+            session.handle_close(now, link, code.and_then(close_code), &reason);
         }
-        Wake::Dialed(Err(error)) | Wake::Received(Err(error)) => {
-            *socket = Socket::None;
-            session.handle_close(now, error.code(), &error.to_string());
+        Wake::Dialed(link, Err(error)) | Wake::Received(link, Err(error)) => {
+            sockets.take(link);
+            session.handle_close(now, link, error.code(), &error.to_string());
         }
     }
 }

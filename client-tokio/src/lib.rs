@@ -1,5 +1,6 @@
 //! Referee's client for native programs and bots: [`referee_client::Session`] over tokio and
-//! WebSocket, QUIC or any byte stream. All that decides anything is in the session; here are the socket and the timer.
+//! WebSocket, QUIC or any byte stream. All that decides anything is in the session; here are the
+//! sockets and the timer.
 //!
 //! ```no_run
 //! # async fn play() -> Result<(), Box<dyn std::error::Error>> {

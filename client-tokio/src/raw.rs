@@ -1,6 +1,6 @@
-//! A connection that sends and receives frames and knows nothing of sessions: under [`crate::Client`],
-//! and for tests that must be able to misbehave. WebSocket (`ws`, `wss`), QUIC (`quic`) and any byte
-//! stream look the same from above.
+//! A connection that sends and receives frames and knows nothing of sessions: under
+//! [`crate::Client`], and for tests that must be able to misbehave. WebSocket (`ws`, `wss`), QUIC
+//! (`quic`) and any byte stream look the same from above.
 
 mod dial;
 mod framed;

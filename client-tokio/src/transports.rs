@@ -90,9 +90,8 @@ pub async fn transports(http_url: &str) -> Result<Transports, TransportsError> {
 
 /// The whole answer, up to the limit.
 async fn ask(mut stream: impl ByteStream, host: &str) -> Result<Vec<u8>, RawError> {
-    let request = format!(
-        "GET {PATH} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
-    );
+    let request =
+        format!("GET {PATH} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;

@@ -266,6 +266,40 @@ async fn a_client_plays_over_any_byte_stream() {
 }
 
 #[tokio::test]
+async fn a_connection_that_falls_silent_is_replaced_by_a_second_one() {
+    let (dialed, mut accepted) = mpsc::channel::<DuplexStream>(2);
+    let serve = async {
+        // It stays open, takes what comes, and says nothing more.
+        let mut mute = RawSocket::over(accepted.recv().await.unwrap());
+        let first = hello(&mut mute).await;
+        for frame in welcome(&first, 1, 0, Some(20)) {
+            mute.send(&frame).await.unwrap();
+        }
+        let mut link = RawSocket::over(accepted.recv().await.unwrap());
+        let again = hello(&mut link).await;
+        assert_eq!((again.token.as_deref(), again.resume.is_some()), (Some("token"), true));
+        for frame in welcome(&again, 2, 0, Some(20)) {
+            link.send(&frame).await.unwrap();
+        }
+        until_left(&mut link).await;
+        // The first was closed, not forgotten.
+        while let Received::Frame(_) = soon(mute.receive()).await.unwrap() {}
+    };
+    let play = async {
+        let dial = move || {
+            let (near, far) = duplex(4096);
+            let sent = dialed.try_send(far).map_err(std::io::Error::other);
+            std::future::ready(sent.map(|()| near))
+        };
+        let entered = Client::connect_over(dial, "ws://memory/game/m", Options::default());
+        let client = soon(entered).await.unwrap();
+        soon(client.wait_until(|s| s.resource("Count") == Some(Value::Int(2)))).await.unwrap();
+        soon(client.leave()).await;
+    };
+    tokio::join!(serve, play);
+}
+
+#[tokio::test]
 async fn a_server_tells_what_it_speaks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -73,27 +73,44 @@ export class RefereeError extends Error {
   constructor(code: string, message: string);
 }
 
+/** What the client has measured. Times are in milliseconds, margins in ticks. */
+export interface Metrics {
+  /** The smoothed time to the server and back. */
+  readonly ping: number | null;
+  /** The shortest time to the server and back. */
+  readonly pingMin: number | null;
+  /** How many states came. */
+  readonly states: number;
+  /** How far the arrivals of states are strewn behind the earliest. */
+  readonly jitter: number;
+  /** How far what `onFrame` shows lies behind the newest state's arrival. */
+  readonly delay: number;
+  /**
+   * How many ticks before it was needed the last sample of an input came in of which the room has
+   * told: 0 in good time, more: too early, negative: too late.
+   */
+  readonly inputMargin: number | null;
+  /** The same, smoothed. */
+  readonly inputMarginSmooth: number | null;
+  /** How many samples were sent. */
+  readonly inputs: number;
+  /** How many of those that the room told of came too late. */
+  readonly inputsLate: number;
+  /** How many of those that the room told of came more than a tick too early. */
+  readonly inputsEarly: number;
+  /** How far ahead of the states' arrival inputs are stamped. */
+  readonly inputLead: number;
+}
+
 type Name<T> = keyof T & string;
 /** A value that a type without data (`null`) may leave out. */
 type Data<T> = null extends T ? [value?: T] : [value: T];
 
-/** A match as one player sees it. It connects again by itself and keeps its seat. */
-export interface Room<G extends Game = AnyGame> {
-  readonly game: string;
-  readonly match: string;
-  readonly status: Status;
-  /** Why it is closed or without a connection. */
-  readonly reason: { readonly code: string; readonly message: string } | null;
-  /** `null` for a spectator. */
-  readonly seat: number | null;
+/** What is seen at one moment. The entities and values in it are for reading. */
+export interface View<G extends Game = AnyGame> {
   /** The player's own entity. */
   readonly me: Entity<G["components"] & Players> | null;
-  /** The time to the server and back, in milliseconds. */
-  readonly ping: number | null;
   readonly tick: number;
-  readonly schema: Schema;
-  /** `null` until the match has ended. */
-  readonly result: any;
   /** The value of a resource; `undefined` when the room shows this player none of that name. */
   get<K extends Name<G["resources"]>>(resource: K): G["resources"][K];
   /** The entities that have all of these components. */
@@ -101,8 +118,38 @@ export interface Room<G extends Game = AnyGame> {
     ...components: K[]
   ): (Entity<G["components"] & Players> & Required<Pick<Entity<G["components"] & Players>, K>>)[];
   entity(id: number): Entity<G["components"] & Players> | undefined;
+}
+
+/** A match as one player sees it. It connects again by itself and keeps its seat. */
+export interface Room<G extends Game = AnyGame> extends View<G> {
+  readonly game: string;
+  readonly match: string;
+  readonly status: Status;
+  /** Why it is closed or without a connection. */
+  readonly reason: { readonly code: string; readonly message: string } | null;
+  /** `null` for a spectator. */
+  readonly seat: number | null;
+  /** The time to the server and back, in milliseconds. */
+  readonly ping: number | null;
+  /** What was measured so far. */
+  readonly metrics: Metrics;
+  readonly schema: Schema;
+  /** `null` until the match has ended. */
+  readonly result: any;
   /** Calls back after each state, and at once if there is one already. Returns what stops it. */
   onChange(callback: () => void): () => void;
+  /**
+   * Calls back for each picture the browser draws, while there is state, with what is to be seen in
+   * it. Returns what stops it.
+   *
+   * In a realtime room that is a moment a little behind the newest state (`metrics.delay`), so that
+   * all moves evenly between states: numbers with a fraction go straight from state to state,
+   * angles the short way round, and everything else is as in the older of the two states.
+   * Entities come and go at their time; what jumps much further than things move does not slide.
+   * `frame.tick` has a fraction. In a turn-based room it is the newest state. Read `frame` in the
+   * callback: the next picture changes it.
+   */
+  onFrame(callback: (frame: View<G>) => void): () => void;
   /** Calls back for each event of this type, after the state it belongs to. */
   onEvent<K extends Name<G["events"]>>(
     name: K,

@@ -1,5 +1,5 @@
 // Referee's browser client: `import { join } from "referee"`. All that decides anything is in the
-// wasm module; here are the page's means: socket, timer, callbacks, and the place for the seat.
+// wasm module; here are the page's means: sockets, timer, callbacks, and the place for the seat.
 
 import init, { Core } from "./referee_glue.js";
 import { Seat } from "./referee_seat.js";
@@ -91,6 +91,8 @@ class Callbacks {
     return () => void this.#set.delete(entry);
   }
 
+  get isEmpty() { return this.#set.size === 0; }
+
   call(...args) {
     for (const { callback } of [...this.#set]) attempt(callback, ...args);
   }
@@ -105,24 +107,44 @@ function attempt(callback, ...args) {
   }
 }
 
+/** What is seen at the shown moment of a match: it reads like the room. */
+class Frame {
+  #core;
+
+  constructor(core) {
+    this.#core = core;
+  }
+
+  get me() { return this.#core.shownMe(); }
+  get tick() { return this.#core.shownTick(); }
+
+  get(resource) { return this.#core.shownGet(resource); }
+  entities(...components) { return this.#core.shownEntities(components); }
+  entity(id) { return this.#core.shownEntity(id); }
+}
+
 /** A match as one player sees it. `referee.d.ts` describes it. */
 class Room {
   #core;
   #address;
   #seat;
   #settle;
-  #socket = null;
+  #sockets = new Map();
   #timer;
   #telling = false;
   #entered = false;
   #changes = new Callbacks();
   #statuses = new Callbacks();
+  #frames = new Callbacks();
+  #frame;
+  #drawing = false;
   #events = new Map();
   #game;
   #match;
 
   constructor(core, address, seat, settle) {
     this.#core = core;
+    this.#frame = new Frame(core);
     this.#address = address;
     this.#seat = seat;
     this.#settle = settle;
@@ -142,6 +164,7 @@ class Room {
   get me() { return this.#core.me(); }
   get ping() { return this.#core.ping() ?? null; }
   get tick() { return this.#core.tick(); }
+  get metrics() { return this.#core.metrics(); }
   get schema() { return this.#core.schema(); }
   get result() { return JSON.parse(this.#core.result() ?? "null"); }
 
@@ -152,6 +175,12 @@ class Room {
   onChange(callback) {
     const stop = this.#changes.add(callback);
     if (this.#core.hasState()) attempt(callback);
+    return stop;
+  }
+
+  onFrame(callback) {
+    const stop = this.#frames.add(callback);
+    if (!this.#drawing) this.#draw();
     return stop;
   }
 
@@ -174,6 +203,17 @@ class Room {
 
   leave() {
     this.#step((core) => core.leave());
+  }
+
+  /** Asks for the next picture for as long as someone wants it. */
+  #draw() {
+    this.#drawing = !this.#frames.isEmpty;
+    if (!this.#drawing) return;
+    // The picture's own time: it is even, the moment of the call is not.
+    requestAnimationFrame((time) => {
+      if (!this.#frames.isEmpty && this.#core.show(time)) this.#frames.call(this.#frame);
+      this.#draw();
+    });
   }
 
   /** Does something with the session, then what the session wants, then tells what happened. */
@@ -205,8 +245,8 @@ class Room {
 
   #obey() {
     for (let output; (output = this.#core.nextOutput()); ) {
-      if (output.kind === "connect") this.#connect();
-      else if (output.kind === "send") this.#socket?.send(output.frame);
+      if (output.kind === "connect") this.#connect(output);
+      else if (output.kind === "send") this.#sockets.get(output.link)?.send(output.frame);
       else if (output.kind === "disconnect") this.#disconnect(output);
       else this.#seat.keep(output.token);
     }
@@ -239,28 +279,28 @@ class Room {
     this.#settle.reject(new RefereeError(code, message));
   }
 
-  #connect() {
+  #connect({ link }) {
     const socket = new WebSocket(this.#address);
     socket.binaryType = "arraybuffer";
     // What comes from a socket given up means nothing any more.
     const on = (type, body) => socket.addEventListener(type, (event) => {
-      if (this.#socket === socket) this.#step((core, now) => body(core, now, event));
+      if (this.#sockets.get(link) === socket) this.#step((core, now) => body(core, now, event));
     });
-    on("open", (core, now) => core.opened(now));
+    on("open", (core, now) => core.opened(now, link));
     // Text is no frame; a lane that there is not says so to the session.
     on("message", (core, now, { data }) => {
-      core.frame(now, typeof data === "string" ? Uint8Array.of(255) : new Uint8Array(data));
+      core.frame(now, link, typeof data === "string" ? Uint8Array.of(255) : new Uint8Array(data));
     });
     on("close", (core, now, { code, reason }) => {
-      this.#socket = null;
-      core.closed(now, code, reason);
+      this.#sockets.delete(link);
+      core.closed(now, link, code, reason);
     });
-    this.#socket = socket;
+    this.#sockets.set(link, socket);
   }
 
-  #disconnect({ code, reason }) {
-    const socket = this.#socket;
-    this.#socket = null;
+  #disconnect({ link, code, reason }) {
+    const socket = this.#sockets.get(link);
+    this.#sockets.delete(link);
     socket?.close(code, reason);
   }
 

@@ -7,7 +7,10 @@ mod values;
 
 use js_sys::Uint8Array;
 use referee_client::protocol::{GameName, MatchId, Schema, TypeDef, Value};
-use referee_client::{ClientError, Config, EntityView, Event, Output, Session, Status, close_code};
+use referee_client::{
+    ClientError, Config, EntityView, Event, LinkId, Output, Session, ShownEntity, Status,
+    close_code,
+};
 use values::{FromJsError, from_js, object, to_js};
 use wasm_bindgen::prelude::*;
 
@@ -78,19 +81,19 @@ impl Core {
         Ok(Self { session: Session::new(config), schema: None })
     }
 
-    /// The socket is open.
-    pub fn opened(&mut self, now: f64) {
-        self.session.handle_open(ms(now));
+    /// A socket is open; `link` is the number under which it was asked for.
+    pub fn opened(&mut self, now: f64, link: u32) {
+        self.session.handle_open(ms(now), LinkId(link));
     }
 
     /// A message came.
-    pub fn frame(&mut self, now: f64, frame: &[u8]) {
-        self.session.handle_frame(ms(now), frame);
+    pub fn frame(&mut self, now: f64, link: u32, frame: &[u8]) {
+        self.session.handle_frame(ms(now), LinkId(link), frame);
     }
 
-    /// The socket is closed, or could not be opened.
-    pub fn closed(&mut self, now: f64, code: u16, text: &str) {
-        self.session.handle_close(ms(now), close_code(code), text);
+    /// A socket is closed, or could not be opened.
+    pub fn closed(&mut self, now: f64, link: u32, code: u16, text: &str) {
+        self.session.handle_close(ms(now), LinkId(link), close_code(code), text);
     }
 
     /// The timer went off.
@@ -110,12 +113,17 @@ impl Core {
     pub fn next_output(&mut self) -> JsValue {
         let Some(output) = self.session.poll_output() else { return JsValue::UNDEFINED };
         match output {
-            Output::Connect => object([("kind", "connect".into())]),
-            Output::Send(frame) => {
-                object([("kind", "send".into()), ("frame", Uint8Array::from(&frame[..]).into())])
+            Output::Connect { link } => {
+                object([("kind", "connect".into()), ("link", link.0.into())])
             }
-            Output::Disconnect { code } => object([
+            Output::Send { link, frame } => object([
+                ("kind", "send".into()),
+                ("link", link.0.into()),
+                ("frame", Uint8Array::from(&frame[..]).into()),
+            ]),
+            Output::Disconnect { link, code } => object([
                 ("kind", "disconnect".into()),
+                ("link", link.0.into()),
                 ("code", code.close_code().into()),
                 ("reason", code.name().into()),
             ]),
@@ -261,6 +269,75 @@ impl Core {
     pub fn me(&self) -> JsValue {
         self.session.me().map_or(JsValue::NULL, entity)
     }
+
+    /// Moves the shown moment to what is due now. Says whether there is something to show.
+    pub fn show(&mut self, now: f64) -> bool {
+        self.session.show(now).is_some()
+    }
+
+    /// As [`Self::tick`], at the shown moment.
+    #[wasm_bindgen(js_name = shownTick)]
+    #[must_use]
+    pub fn shown_tick(&self) -> f64 {
+        self.session.shown().map_or(0.0, |shown| shown.tick())
+    }
+
+    /// As [`Self::get`], at the shown moment.
+    #[wasm_bindgen(js_name = shownGet)]
+    #[must_use]
+    pub fn shown_get(&self, resource: &str) -> JsValue {
+        let value = self.session.shown().and_then(|shown| shown.resource(resource));
+        value.map_or(JsValue::UNDEFINED, |value| {
+            self.typed(|schema| &schema.components, resource, &value)
+        })
+    }
+
+    /// As [`Self::entities`], at the shown moment.
+    #[wasm_bindgen(js_name = shownEntities)]
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "JavaScript hands its arrays over")]
+    pub fn shown_entities(&self, components: Vec<String>) -> Vec<JsValue> {
+        let fits = |entity: &ShownEntity<'_>| components.iter().all(|name| entity.has(name));
+        let shown = self.session.shown();
+        let entities = shown.into_iter().flat_map(|shown| shown.entities());
+        entities.filter(fits).map(shown_entity).collect()
+    }
+
+    /// As [`Self::entity`], at the shown moment.
+    #[wasm_bindgen(js_name = shownEntity)]
+    #[must_use]
+    pub fn shown_entity(&self, id: u32) -> JsValue {
+        let entity = self.session.shown().and_then(|shown| shown.entity(id));
+        entity.map_or(JsValue::UNDEFINED, shown_entity)
+    }
+
+    /// As [`Self::me`], at the shown moment.
+    #[wasm_bindgen(js_name = shownMe)]
+    #[must_use]
+    pub fn shown_me(&self) -> JsValue {
+        let entity = self.session.shown().and_then(|shown| shown.me());
+        entity.map_or(JsValue::NULL, shown_entity)
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub fn metrics(&self) -> JsValue {
+        let metrics = self.session.metrics();
+        let maybe = |value: Option<f64>| value.map_or(JsValue::NULL, JsValue::from);
+        object([
+            ("ping", maybe(metrics.round_trip_ms)),
+            ("pingMin", maybe(metrics.round_trip_min_ms)),
+            ("states", (metrics.states as f64).into()),
+            ("jitter", metrics.jitter_ms.into()),
+            ("delay", metrics.delay_ms.into()),
+            ("inputMargin", maybe(metrics.input_margin.map(f64::from))),
+            ("inputMarginSmooth", maybe(metrics.input_margin_smooth)),
+            ("inputs", (metrics.inputs as f64).into()),
+            ("inputsLate", (metrics.inputs_late as f64).into()),
+            ("inputsEarly", (metrics.inputs_early as f64).into()),
+            ("inputLead", metrics.input_lead_ms.into()),
+        ])
+    }
 }
 
 impl Core {
@@ -282,7 +359,14 @@ fn read(kind: &str, name: &str, value: &JsValue) -> Result<Value, JsValue> {
 }
 
 fn entity(view: EntityView<'_>) -> JsValue {
-    let id = ("id", JsValue::from(view.id()));
-    let components = view.components().map(|(def, value)| (&def.name[..], to_js(&def.ty, &value)));
-    object([id].into_iter().chain(components))
+    with_components(view.id(), view.components())
+}
+
+fn shown_entity(view: ShownEntity<'_>) -> JsValue {
+    with_components(view.id(), view.components())
+}
+
+fn with_components<'a>(id: u32, components: impl Iterator<Item = (&'a TypeDef, Value)>) -> JsValue {
+    let components = components.map(|(def, value)| (&def.name[..], to_js(&def.ty, &value)));
+    object([("id", JsValue::from(id))].into_iter().chain(components))
 }

@@ -1,9 +1,10 @@
 //! One connection: what was heard on it and what is due.
 
 use crate::events::EventQueue;
+use crate::output::LinkId;
 use referee_protocol::frame::Ack;
 use referee_protocol::limits::{
-    ACK_EVERY_FRAMES, ACK_EVERY_MS, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
+    ACK_EVERY_FRAMES, ACK_EVERY_MS, LINK_QUIET_MS, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
 };
 
 /// Frames between two acknowledgements: half of what the protocol asks for, so that one is under
@@ -26,6 +27,7 @@ pub(crate) enum Stage {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Link {
+    pub(crate) id: LinkId,
     pub(crate) stage: Stage,
     pub(crate) events: EventQueue,
     /// The first state must be full: the server was told of nothing it could build on.
@@ -40,12 +42,17 @@ pub(crate) struct Link {
     /// Since when an answer is waited for and nothing was heard. Only this counts as silence: a
     /// browser slows the timers of a hidden page, and a quiet room says nothing by itself.
     unanswered: Option<u64>,
+    /// When something was heard last, or the client woke.
+    heard_at: u64,
+    /// The room speaks without being asked.
+    is_realtime: bool,
 }
 
 impl Link {
     /// A connection on which Hello was just sent.
-    pub(crate) fn new(now: u64, must_be_full: bool) -> Self {
+    pub(crate) fn new(now: u64, id: LinkId, must_be_full: bool) -> Self {
         Self {
+            id,
             stage: Stage::Greeting,
             events: EventQueue::default(),
             must_be_full,
@@ -56,14 +63,35 @@ impl Link {
             ping: None,
             nonce: 0,
             unanswered: Some(now),
+            heard_at: now,
+            is_realtime: false,
         }
     }
 
-    pub(crate) fn heard(&mut self) {
+    pub(crate) fn heard(&mut self, now: u64) {
         self.unanswered = None;
+        self.heard_at = now;
     }
 
-    pub(crate) fn welcomed(&mut self, now: u64, schema_known: bool, events: EventQueue) {
+    /// Nobody listened until now, so there was no silence.
+    pub(crate) fn woke(&mut self, now: u64) {
+        self.heard_at = now;
+    }
+
+    /// When it has been silent for so long that a second connection is to be tried.
+    pub(crate) fn quiet_at(&self) -> Option<u64> {
+        let speaks = self.is_realtime && matches!(self.stage, Stage::Open(_));
+        speaks.then_some(self.heard_at + LINK_QUIET_MS)
+    }
+
+    pub(crate) fn welcomed(
+        &mut self,
+        now: u64,
+        is_realtime: bool,
+        schema_known: bool,
+        events: EventQueue,
+    ) {
+        self.is_realtime = is_realtime;
         self.stage = if schema_known { Stage::AwaitingState } else { Stage::AwaitingSchema };
         self.acked.event = events.delivered();
         self.events = events;

@@ -3,16 +3,30 @@
 use crate::error::{ClientError, Reason};
 use referee_protocol::{Code, Tick, Value};
 
+/// Which of a session's connections. The session counts them; each attempt has a new number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkId(pub u32);
+
 /// What the driver is to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
     /// Open a connection to the match; then `handle_open`, or `handle_close` if it cannot be.
-    Connect,
-    /// Send a frame on the connection.
-    Send(Vec<u8>),
-    /// Close the connection, or give up opening it, once what was sent before is on its way.
-    /// Nothing of it is fed to the session any more.
+    Connect {
+        /// What it is called from now on.
+        link: LinkId,
+    },
+    /// Send a frame on a connection.
+    Send {
+        /// Which one.
+        link: LinkId,
+        /// The frame.
+        frame: Vec<u8>,
+    },
+    /// Close a connection, or give up opening it, once what was sent before is on its way.
+    /// Nothing of it need be fed to the session any more.
     Disconnect {
+        /// Which one.
+        link: LinkId,
         /// Why; a WebSocket closes with its close code.
         code: Code,
     },

@@ -2,23 +2,31 @@
 
 mod read;
 mod receive;
+mod second;
+mod show;
 mod timing;
 mod wish;
 
 use crate::actions::Actions;
+use crate::clock::RoomClock;
 use crate::config::Config;
 use crate::error::Reason;
 use crate::inputs::Inputs;
 use crate::link::Link;
-use crate::output::{Event, Output, Status};
+use crate::metrics::Metrics;
+use crate::output::{Event, LinkId, Output, Status};
 use crate::retry::{Jitter, Retry};
+use crate::smooth::Smooth;
 use referee_protocol::hash::hash;
 use referee_protocol::limits::VERSIONS;
 use referee_protocol::message::{self, ClientControl, Hello, Resume};
 use referee_protocol::{Code, Incarnation, Replica, Schema, Seat};
 use std::collections::VecDeque;
 
+use second::Second;
+
 pub use read::EntityView;
+pub use show::{Shown, ShownEntity};
 pub use timing::UNREADABLE_LINKS_MAX;
 
 /// Most events that wait for `poll_event`. States that follow each other count as one. When there
@@ -38,7 +46,7 @@ enum Connection {
     /// There is none until this time.
     Waiting { until: u64 },
     /// It is being opened; given up at this time.
-    Dialing { until: u64 },
+    Dialing { link: LinkId, until: u64 },
     /// It is open.
     Up(Box<Link>),
     /// There will be none any more.
@@ -68,6 +76,11 @@ pub struct Session {
     status: Status,
     reason: Option<Reason>,
     connection: Connection,
+    second: Second,
+    /// Before this time no second connection is opened.
+    second_from: u64,
+    /// Connections asked for so far.
+    links: u32,
     retry: Retry,
     /// Connections in a row that brought something unreadable.
     unreadable: u32,
@@ -84,7 +97,12 @@ pub struct Session {
     awaited_schema: u64,
     actions: Actions,
     inputs: Inputs,
-    ping_ms: Option<f64>,
+    /// Ticks a second of a realtime room.
+    hz: Option<u16>,
+    clock: Option<RoomClock>,
+    /// Kept once someone looks.
+    smooth: Option<Box<Smooth>>,
+    metrics: Metrics,
     ended: Option<String>,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
@@ -102,6 +120,9 @@ impl Session {
             status: Status::Connecting,
             reason: None,
             connection: Connection::Waiting { until: 0 },
+            second: Second::None,
+            second_from: 0,
+            links: 0,
             retry,
             unreadable: 0,
             schema,
@@ -113,7 +134,10 @@ impl Session {
             awaited_schema: 0,
             actions: Actions::default(),
             inputs: Inputs::default(),
-            ping_ms: None,
+            hz: None,
+            clock: None,
+            smooth: None,
+            metrics: Metrics::default(),
             ended: None,
             outputs: VecDeque::new(),
             events: VecDeque::new(),
@@ -131,10 +155,28 @@ impl Session {
     }
 
     /// The connection that [`Output::Connect`] asked for is open.
-    pub fn handle_open(&mut self, now: u64) {
-        if !matches!(self.connection, Connection::Dialing { .. }) {
-            return;
+    pub fn handle_open(&mut self, now: u64, link: LinkId) {
+        match self.connection {
+            Connection::Dialing { link: dialed, .. } if dialed == link => self.greet(now, link),
+            Connection::Up(_) if self.is_second(link) => self.second_open(now, link),
+            _ => {}
         }
+    }
+
+    fn is_second(&self, link: LinkId) -> bool {
+        matches!(self.second, Second::Dialing { link: dialed, .. } if dialed == link)
+    }
+
+    /// Asks for a connection.
+    fn connect(&mut self) -> LinkId {
+        self.links = self.links.wrapping_add(1);
+        let link = LinkId(self.links);
+        self.outputs.push_back(Output::Connect { link });
+        link
+    }
+
+    /// Says Hello on a connection that was just opened.
+    fn greet(&mut self, now: u64, link: LinkId) {
         let hello = Hello {
             versions: VERSIONS.to_vec(),
             game: Some(self.config.game.to_string()),
@@ -146,16 +188,27 @@ impl Session {
             params: self.config.params.clone(),
             watch: self.config.watch,
         };
-        self.connection = Connection::Up(Box::new(Link::new(now, self.known.is_none())));
+        self.connection = Connection::Up(Box::new(Link::new(now, link, self.known.is_none())));
         self.send(message::encode(&ClientControl::Hello(hello)));
     }
 
-    /// The connection was closed by the other end, broke, or could not be opened. `code` is the
+    /// A connection was closed by the other end, broke, or could not be opened. `code` is the
     /// server's, where it gave one (see [`close_code`]).
-    pub fn handle_close(&mut self, now: u64, code: Option<Code>, text: &str) {
-        if matches!(self.connection, Connection::Dialing { .. } | Connection::Up(_)) {
+    pub fn handle_close(&mut self, now: u64, link: LinkId, code: Option<Code>, text: &str) {
+        if self.first() == Some(link) {
             let text = if text.is_empty() { "the connection was lost" } else { text };
             self.lost(now, Reason { code, message: text.into() }, None);
+        } else if self.is_second(link) {
+            self.second_failed(now);
+        }
+    }
+
+    /// The connection that is open, or else is being opened.
+    fn first(&self) -> Option<LinkId> {
+        match &self.connection {
+            Connection::Dialing { link, .. } => Some(*link),
+            Connection::Up(link) => Some(link.id),
+            Connection::Waiting { .. } | Connection::Closed => None,
         }
     }
 
@@ -173,18 +226,21 @@ impl Session {
     }
 
     fn send(&mut self, frame: Vec<u8>) {
-        self.outputs.push_back(Output::Send(frame));
+        if let Some(link) = self.first() {
+            self.outputs.push_back(Output::Send { link, frame });
+        }
     }
 
-    /// Closes what connection there is, from this end.
+    /// Closes the first connection, where there is one, from this end.
     fn disconnect(&mut self, code: Code) {
-        if matches!(self.connection, Connection::Dialing { .. } | Connection::Up(_)) {
-            self.outputs.push_back(Output::Disconnect { code });
+        if let Some(link) = self.first() {
+            self.outputs.push_back(Output::Disconnect { link, code });
         }
     }
 
     /// Closes the session for good.
     fn close(&mut self, reason: Reason) {
+        self.drop_second();
         self.connection = Connection::Closed;
         self.actions = Actions::default();
         self.inputs.clear();

@@ -11,10 +11,6 @@ use referee_client::protocol::message::{self, Resume, ServerControl};
 use referee_client::protocol::{Incarnation, Seat, Tick, Value, WireId};
 use referee_client::{Event, Output, RETRY_MAX_MS, Status, UNREADABLE_LINKS_MAX};
 
-fn after(tick: u64, before: u64, world: &World) -> Vec<u8> {
-    state(Prelude { tick: Tick(tick), ..Prelude::default() }, Tick(before), world)
-}
-
 fn applied(tick: u64, before: u64, action: u16) -> Vec<u8> {
     let prelude = Prelude { tick: Tick(tick), action: Some(action), ..Prelude::default() };
     state(prelude, Tick(before), &count(tick as u32))
@@ -215,7 +211,7 @@ fn retries_come_at_once_then_ever_more_slowly() {
         rig.outputs();
         rig.step();
         waits.push(rig.now - lost_at);
-        assert_eq!(rig.outputs(), [Output::Connect]);
+        rig.connect();
         rig.drop_connection();
     }
     assert_eq!(waits[..4], [0, 100, 200, 400]);
@@ -233,7 +229,7 @@ fn refusals_end_the_session_or_say_when_to_come_back() {
     let mut rig = Rig::new(config());
     rig.dial();
     refuse(&mut rig, Code::Full, None);
-    assert_eq!(rig.outputs(), [Output::Disconnect { code: Code::Full }]);
+    assert_eq!(rig.outputs(), [Output::Disconnect { link: rig.link, code: Code::Full }]);
     assert_eq!(rig.session.status(), Status::Closed);
     assert_eq!(rig.session.reason().unwrap().to_string(), "full: no");
     assert_eq!(rig.session.poll_timeout(), None);
@@ -248,11 +244,11 @@ fn refusals_end_the_session_or_say_when_to_come_back() {
 
     let mut rig = Rig::open();
     rig.outputs();
-    rig.session.handle_close(rig.now, Some(Code::Replaced), "");
+    rig.session.handle_close(rig.now, rig.link, Some(Code::Replaced), "");
     assert_eq!((rig.session.status(), rig.outputs()), (Status::Closed, vec![]), "the token stays");
     let mut rig = Rig::open();
     rig.outputs();
-    rig.session.handle_close(rig.now, Some(Code::Kicked), "");
+    rig.session.handle_close(rig.now, rig.link, Some(Code::Kicked), "");
     assert_eq!(rig.outputs(), [Output::StoreToken(None)]);
 }
 
@@ -262,9 +258,12 @@ fn leaving_is_said_and_final() {
     rig.outputs();
     rig.session.leave();
     let outputs = rig.outputs();
-    assert_eq!(outputs[0], Output::Send(b"\x00\xa5Leave".to_vec()));
-    assert_eq!(outputs[1..], [Output::Disconnect { code: Code::Left }, Output::StoreToken(None)]);
-    rig.session.handle_close(rig.now, None, "");
+    assert_eq!(outputs[0], Output::Send { link: rig.link, frame: b"\x00\xa5Leave".to_vec() });
+    assert_eq!(
+        outputs[1..],
+        [Output::Disconnect { link: rig.link, code: Code::Left }, Output::StoreToken(None)]
+    );
+    rig.session.handle_close(rig.now, rig.link, None, "");
     assert_eq!((rig.session.status(), rig.session.poll_timeout()), (Status::Closed, None));
 }
 
@@ -274,7 +273,7 @@ fn garbage_asks_for_everything_and_in_the_end_gives_up() {
     for _ in 0..UNREADABLE_LINKS_MAX {
         rig.frame(&[1, 255, 3]);
         assert_eq!(rig.session.status(), Status::Reconnecting);
-        let gone = Output::Disconnect { code: Code::BadMessage };
+        let gone = Output::Disconnect { link: rig.link, code: Code::BadMessage };
         assert!(rig.outputs().contains(&gone));
         assert_eq!(rig.dial().resume, None);
         rig.enter(welcome(), 1);
@@ -309,7 +308,7 @@ fn silence_is_noticed_and_pings_are_timed() {
         rig.step();
     }
     assert!(rig.now - heard <= LINK_SILENCE_MAX_MS, "{} ms", rig.now - heard);
-    assert!(rig.outputs().contains(&Output::Disconnect { code: Code::Silent }));
+    assert!(rig.outputs().contains(&Output::Disconnect { link: rig.link, code: Code::Silent }));
 }
 
 #[test]
@@ -330,13 +329,17 @@ fn a_slow_timer_alone_is_no_silence() {
 fn a_server_that_does_not_answer_is_tried_again() {
     let mut rig = Rig::new(config());
     rig.step();
-    assert_eq!(rig.outputs(), [Output::Connect]);
+    rig.connect();
     rig.step();
     assert_eq!(rig.now, LINK_SILENCE_MAX_MS);
-    assert_eq!(rig.outputs(), [Output::Disconnect { code: Code::Silent }]);
+    assert_eq!(rig.outputs(), [Output::Disconnect { link: rig.link, code: Code::Silent }]);
     rig.dial();
     rig.step();
-    assert_eq!(rig.outputs(), [Output::Disconnect { code: Code::Silent }], "no Welcome came");
+    assert_eq!(
+        rig.outputs(),
+        [Output::Disconnect { link: rig.link, code: Code::Silent }],
+        "no Welcome came"
+    );
 }
 
 #[test]
@@ -434,7 +437,10 @@ proptest! {
             }
             if !matches!(rig.outputs()[..], []) {
                 rig.step();
-                rig.session.handle_open(rig.now);
+                if let Some(Output::Connect { link }) = rig.outputs().pop() {
+                    rig.link = link;
+                }
+                rig.session.handle_open(rig.now, rig.link);
             }
         }
     }

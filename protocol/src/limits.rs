@@ -74,6 +74,15 @@ pub const SPECTATORS_MAX: u16 = 4096;
 pub const PING_EVERY_MS: u64 = 2_000;
 /// A link on which nothing was heard for this long is dead, in milliseconds.
 pub const LINK_SILENCE_MAX_MS: u64 = 6_000;
+/// Silence of a realtime room after which its client opens a second connection, in milliseconds:
+/// more than two frames of [`STATE_SILENCE_MAX_MS`] are missing.
+pub const LINK_QUIET_MS: u64 = 500;
+/// Least time between two second connections of a client, in milliseconds: a network that stutters
+/// must not become a storm of handshakes.
+pub const LINK_SECOND_EVERY_MS: u64 = 1_000;
+/// A client whose timer goes off this much too late was not awake and could not hear, in
+/// milliseconds: more than a busy machine delays a timer, less than [`LINK_QUIET_MS`].
+pub const LINK_ASLEEP_MS: u64 = 100;
 /// Time from the first byte to a complete Hello, in milliseconds.
 pub const HELLO_WITHIN_MS: u64 = 5_000;
 /// Default grace: how long a dropped seat is held, in milliseconds.
@@ -81,6 +90,8 @@ pub const SEAT_GRACE_MS: u64 = 30_000;
 
 const _: () = assert!(PARAMS_MAX_BYTES + TOKEN_MAX_BYTES + 512 <= CLIENT_MESSAGE_MAX_BYTES);
 const _: () = assert!(SCHEMA_MAX_BYTES < SERVER_MESSAGE_MAX_BYTES);
+const _: () = assert!(STATE_SILENCE_MAX_MS * 2 < LINK_QUIET_MS);
+const _: () = assert!(LINK_ASLEEP_MS < LINK_QUIET_MS && LINK_QUIET_MS < PING_EVERY_MS);
 const _: () = assert!(PING_EVERY_MS * 2 < LINK_SILENCE_MAX_MS);
 const _: () = assert!(LINK_SILENCE_MAX_MS < SEAT_GRACE_MS);
 const _: () = assert!(SEATS_DEFAULT <= SEATS_MAX);

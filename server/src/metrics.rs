@@ -49,6 +49,8 @@ pub struct Metrics {
     pub rooms_failed: Count,
     /// Sockets whose Hello is still awaited.
     pub hellos_waiting: Count,
+    /// QUIC clients that were asked to show that their address is their own.
+    pub quic_retries: Count,
     /// Connections in rooms at the moment, by transport.
     connections: [Count; Transport::ALL.len()],
     /// Seats whose client is connected.

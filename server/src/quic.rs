@@ -126,6 +126,7 @@ fn admit(incoming: Incoming, gate: &mut Gate, hosts: &Hosts, slots: &Arc<Slots>)
     if !incoming.remote_address_validated() && !gate.take(Instant::now()) {
         // It is one that may be asked to come again, since it has not been asked before.
         let _ = incoming.retry();
+        hosts.metrics().quic_retries.up();
         return;
     }
     let address = incoming.remote_address().ip().to_canonical();

@@ -26,7 +26,7 @@ use crate::token::Tokens;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// Programs of this process that may wait to be let in.
-const DIALS_MAX: usize = 256;
+const DIALS_MAX: usize = 1024;
 /// Bytes that wait in a connection within this process, each way.
 const MEMORY_BYTES: usize = 64 * 1024;
 /// Ports that are tried when any will do, to find one that is free for TCP and UDP.

@@ -76,11 +76,11 @@ impl FrameReader {
             self.head[self.head_len] = byte;
             self.head_len += 1;
             if byte < 0x80 || self.head_len == LENGTH_MAX_BYTES {
-                let length = read_varint(&mut &self.head[..self.head_len])?;
+                let head_len = std::mem::take(&mut self.head_len);
+                let length = read_varint(&mut &self.head[..head_len])?;
                 let max = self.max;
                 let fits = usize::try_from(length).ok().filter(|length| *length <= max);
                 let length = fits.ok_or(FramingError::TooLarge { length, max })?;
-                self.head_len = 0;
                 self.body = Some((length, Vec::with_capacity(length.min(RESERVED_BYTES))));
                 return Ok(true);
             }
@@ -192,6 +192,9 @@ mod tests {
         let mut input = &[0xad, 0x02, 1][..];
         let error = FrameReader::new(300).read(&mut input).unwrap_err();
         assert_eq!(error.to_string(), "a frame of 301 bytes is announced; 300 are allowed");
+        let mut reader = FrameReader::new(300);
+        assert!(reader.read(&mut &[0xff; 10][..]).is_err());
+        assert_eq!(reader.read(&mut &[1, 7][..]), Ok(Some(vec![7])), "no fault is a panic later");
         let mut longer_than_need_be = &[0x81, 0x00][..];
         assert!(FrameReader::new(300).read(&mut longer_than_need_be).is_err());
     }

@@ -84,8 +84,8 @@ impl ServerCertVerifier for Pinned {
             return Ok(ServerCertVerified::assertion());
         }
         Err(Error::General(format!(
-            "the server's certificate has the SHA-256 {}, but {} is pinned; either the server has a \
-             new certificate, and its /api/transports names the new pin, or this is another server",
+            "the server's certificate has the SHA-256 {}, but {} is pinned; either the server has \
+             a new one, and its /api/transports names the new pin, or this is another server",
             hex(&found),
             hex(&self.pin)
         )))

@@ -2,12 +2,13 @@
 
 use super::Session;
 use crate::error::Reason;
+use crate::metrics::Metrics;
 use crate::output::Status;
 use crate::references::to_handles;
 use referee_protocol::{Schema, Seat, Tick, TypeDef, Value, WireId};
 
 /// The component that every player's entity has: `{seat, name, connected}`.
-const PLAYER: &str = "Player";
+pub(super) const PLAYER: &str = "Player";
 
 impl Session {
     /// How the session stands.
@@ -61,7 +62,13 @@ impl Session {
     /// The smoothed time to the server and back, in milliseconds.
     #[must_use]
     pub fn ping_ms(&self) -> Option<f64> {
-        self.ping_ms
+        self.metrics.round_trip_ms
+    }
+
+    /// What was measured so far.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The game's schema, once it is known.
@@ -121,7 +128,7 @@ impl Session {
         })
     }
 
-    fn number(&self, name: &str) -> Option<u16> {
+    pub(super) fn number(&self, name: &str) -> Option<u16> {
         let components = &self.schema()?.components;
         components.iter().position(|def| def.name == name).map(|at| at as u16)
     }

@@ -1,10 +1,10 @@
 //! What the server sends, lane by lane.
 
-use super::{Connection, KnownSchema, Session};
+use super::{Connection, KnownSchema, Session, show};
 use crate::error::Reason;
 use crate::events::EventQueue;
 use crate::link::Stage;
-use crate::output::{Dropped, Event, Kind, Status};
+use crate::output::{Dropped, Event, Kind, LinkId, Status};
 use crate::references::to_handles;
 use referee_protocol::frame::{self, EventsFrame, FrameError, Lane, Prelude};
 use referee_protocol::limits::{SERVER_MESSAGE_MAX_BYTES, VERSIONS};
@@ -12,10 +12,11 @@ use referee_protocol::message::{self, Resume, ServerControl, Welcome};
 use referee_protocol::{Code, Value};
 
 impl Session {
-    /// A frame came in on the connection. An empty one is a sign of life.
-    pub fn handle_frame(&mut self, now: u64, frame: &[u8]) {
-        let Some(link) = self.link() else { return };
-        link.heard();
+    /// A frame came in on a connection. An empty one is a sign of life.
+    pub fn handle_frame(&mut self, now: u64, link: LinkId, frame: &[u8]) {
+        let Some(link) = self.link().filter(|up| up.id == link) else { return };
+        link.heard(now);
+        self.drop_second();
         if frame.is_empty() {
             return;
         }
@@ -44,9 +45,7 @@ impl Session {
             ServerControl::Refused(refusal) => self.refused(now, refusal),
             ServerControl::Pong { nonce, .. } => {
                 if let Some(trip) = self.link().and_then(|link| link.pong(now, nonce)) {
-                    let trip = trip as f64;
-                    self.ping_ms =
-                        Some(self.ping_ms.map_or(trip, |ping| ping + (trip - ping) / 8.0));
+                    self.metrics.round_trip(trip as f64);
                 }
             }
             ServerControl::Ended { result } => self.end(result),
@@ -87,6 +86,7 @@ impl Session {
             }
             _ => 0,
         };
+        self.time_begins(&welcome);
         self.incarnation = welcome.incarnation;
         let schema_known = self.schema.as_ref().is_some_and(|known| known.hash == welcome.schema);
         if !schema_known {
@@ -101,7 +101,8 @@ impl Session {
         }
         if let Some(link) = self.link() {
             link.must_be_full |= !schema_known;
-            link.welcomed(now, schema_known, EventQueue::after(had.max(welcome.last_event)));
+            let events = EventQueue::after(had.max(welcome.last_event));
+            link.welcomed(now, welcome.hz.is_some(), schema_known, events);
         }
         Ok(())
     }
@@ -153,6 +154,7 @@ impl Session {
         {
             return Err(FrameError::Block("the first state is not full"));
         }
+        let skipped = show::is_after_a_skip(body, self.replica.tick());
         let prelude = self.replica.apply(&known.schema, body)?;
         if let Some(low) = prelude.action
             && !self.actions.acknowledge(low)
@@ -164,6 +166,7 @@ impl Session {
             link.stage = Stage::Open(now);
             self.set_status(Status::Open, None);
         }
+        self.state_is_new(now, &prelude, skipped);
         self.push_event(Event::State { tick: prelude.tick });
         self.deliver_events(now);
         self.flush_actions();

@@ -1,9 +1,9 @@
 //! Time: attempts to connect, silence, acknowledgements, pings, inputs.
 
+use super::second::Second;
 use super::{Connection, Session};
 use crate::error::Reason;
 use crate::link::{Link, Stage};
-use crate::output::{Output, Status};
 use crate::retry::RETRY_AFTER_MAX_MS;
 use referee_protocol::frame::FrameError;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
@@ -21,23 +21,24 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         match &self.connection {
-            Connection::Waiting { until } | Connection::Dialing { until } => Some(*until),
+            Connection::Waiting { until } | Connection::Dialing { until, .. } => Some(*until),
             Connection::Closed => None,
             Connection::Up(link) => {
                 let inputs = self.is_open().then(|| self.inputs.timeout()).flatten();
-                [link.timeout(), inputs].into_iter().flatten().min()
+                [link.timeout(), inputs, self.second_timeout()].into_iter().flatten().min()
             }
         }
     }
 
     /// Does what is due. To come early, or for nothing, does no harm.
     pub fn handle_timeout(&mut self, now: u64) {
+        self.notice_sleep(now);
         match &mut self.connection {
             Connection::Waiting { until } if *until <= now => {
-                self.connection = Connection::Dialing { until: now + LINK_SILENCE_MAX_MS };
-                self.outputs.push_back(Output::Connect);
+                let until = now + LINK_SILENCE_MAX_MS;
+                self.connection = Connection::Dialing { link: self.connect(), until };
             }
-            Connection::Dialing { until } if *until <= now => {
+            Connection::Dialing { until, .. } if *until <= now => {
                 self.give_up(now, Code::Silent, "the server did not answer");
             }
             Connection::Up(link) if link.silent_at().is_some_and(|at| at <= now) => {
@@ -49,6 +50,7 @@ impl Session {
                 }
                 self.flush_inputs(now);
                 self.flush_ack(now);
+                self.second_due(now);
             }
             Connection::Waiting { .. } | Connection::Dialing { .. } | Connection::Closed => {}
         }
@@ -75,6 +77,11 @@ impl Session {
         }
     }
 
+    /// Whether the connection was open for long enough that its loss is the first of a run.
+    pub(super) fn has_held(&self, now: u64) -> bool {
+        self.open_since().is_some_and(|since| now.saturating_sub(since) >= HELD_AFTER_MS)
+    }
+
     pub(super) fn flush_ack(&mut self, now: u64) {
         if let Some(link) = self.link().filter(|link| link.ack_is_due(now)) {
             let ack = link.take_ack();
@@ -99,7 +106,7 @@ impl Session {
     /// What the server sent cannot be read, so nothing that is known can be trusted: a new
     /// connection asks for everything.
     pub(super) fn unreadable(&mut self, now: u64, error: &FrameError) {
-        if self.open_since().is_some_and(|since| now.saturating_sub(since) >= HELD_AFTER_MS) {
+        if self.has_held(now) {
             self.unreadable = 0;
         }
         self.unreadable += 1;
@@ -118,24 +125,22 @@ impl Session {
 
     /// The connection is gone: tries again if that may help, else closes for good.
     pub(super) fn lost(&mut self, now: u64, reason: Reason, after: Option<u64>) {
-        if reason.code.is_none_or(Code::may_retry) {
+        if !reason.code.is_none_or(Code::may_retry) {
+            return self.close(reason);
+        }
+        if let Err(reason) = self.promote_second(reason) {
             self.retry_after(now, reason, after);
-        } else {
-            self.close(reason);
         }
     }
 
     fn retry_after(&mut self, now: u64, reason: Reason, after: Option<u64>) {
-        if self.open_since().is_some_and(|since| now.saturating_sub(since) >= HELD_AFTER_MS) {
+        if self.has_held(now) {
             self.retry.reset();
         }
         let asked = after.unwrap_or(0).min(RETRY_AFTER_MAX_MS);
         let wait = self.retry.wait_ms().max(asked);
-        // What was not sent yet cannot be sent any more, and is worth nothing elsewhere.
-        self.outputs.retain(|output| !matches!(output, Output::Send(_)));
+        self.second = Second::None;
         self.connection = Connection::Waiting { until: now + wait };
-        let was_open = self.status == Status::Open;
-        let status = if was_open { Status::Reconnecting } else { self.status };
-        self.set_status(status, Some(reason));
+        self.become_reconnecting(reason);
     }
 }

@@ -1,16 +1,18 @@
 //! A scripted server and a fake clock.
+#![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "what helps tests fails like a test")]
 
 use referee_client::protocol::block::{BlockKind, BlockWriter};
 use referee_client::protocol::frame::{
     self, Ack, ActionFrame, EventsFrame, InputFrame, Lane, Payload, Prelude,
 };
+use referee_client::protocol::limits::STATE_SILENCE_MAX_MS;
 use referee_client::protocol::message::{self, ClientControl, Hello, ServerControl, Welcome};
 use referee_client::protocol::schema::{FieldType, Kind, Member, Schema, TypeDef};
 use referee_client::protocol::{
     GameName, Group, Incarnation, MatchId, Seat, SessionId, Tick, Value, WireId,
 };
-use referee_client::{Config, Event, Output, Session, Status};
+use referee_client::{Config, Event, LinkId, Output, Session, Status};
 
 fn def(name: &str, resource: bool, ty: FieldType) -> TypeDef {
     TypeDef { name: name.into(), resource, ty }
@@ -76,6 +78,11 @@ pub(crate) fn full(tick: u64, world: &World) -> Vec<u8> {
     state(Prelude { full: true, tick: Tick(tick), ..Prelude::default() }, Tick(0), world)
 }
 
+/// A state frame with what changed since the one of tick `before`.
+pub(crate) fn after(tick: u64, before: u64, world: &World) -> Vec<u8> {
+    state(Prelude { tick: Tick(tick), ..Prelude::default() }, Tick(before), world)
+}
+
 /// A state frame; `after` is the tick of the one before.
 pub(crate) fn state(prelude: Prelude, after: Tick, world: &World) -> Vec<u8> {
     let mut out = prelude.encode(after).as_slice().to_vec();
@@ -136,12 +143,14 @@ fn read(frame: &[u8]) -> Sent {
 pub(crate) struct Rig {
     pub(crate) session: Session,
     pub(crate) now: u64,
+    /// The connection that was asked for last.
+    pub(crate) link: LinkId,
     pub(crate) events: Vec<Event>,
 }
 
 impl Rig {
     pub(crate) fn new(config: Config) -> Self {
-        Self { session: Session::new(config), now: 0, events: vec![] }
+        Self { session: Session::new(config), now: 0, link: LinkId(0), events: vec![] }
     }
 
     /// A session that is open at tick 1, with a Count of 1.
@@ -159,7 +168,7 @@ impl Rig {
 
     pub(crate) fn sent(&mut self) -> Vec<Sent> {
         let frame = |output| match output {
-            Output::Send(frame) => Some(read(&frame)),
+            Output::Send { frame, .. } => Some(read(&frame)),
             _ => None,
         };
         self.outputs().into_iter().filter_map(frame).collect()
@@ -185,26 +194,44 @@ impl Rig {
         self.session.handle_timeout(self.now);
     }
 
+    /// Time passes, and the room speaks as often as a realtime room does.
     pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
-        while self.session.poll_timeout().is_some_and(|at| at <= end) {
-            self.step();
+        let mut speaks = self.now + STATE_SILENCE_MAX_MS;
+        loop {
+            let until = end.min(speaks);
+            while self.session.poll_timeout().is_some_and(|at| at <= until) {
+                self.step();
+            }
+            self.now = until;
+            if until == end {
+                return;
+            }
+            self.frame(&[]);
+            speaks += STATE_SILENCE_MAX_MS;
         }
-        self.now = end;
     }
 
     /// Waits until the session connects, opens, and returns its Hello.
     pub(crate) fn dial(&mut self) -> Hello {
         self.step();
-        assert_eq!(self.outputs().pop(), Some(Output::Connect));
-        self.session.handle_open(self.now);
+        self.connect();
+        self.session.handle_open(self.now, self.link);
         let sent = self.sent();
         let [Sent::Hello(hello)] = &sent[..] else { panic!("{sent:?}") };
         hello.clone()
     }
 
+    /// The session asks for one connection, and for nothing else after it.
+    pub(crate) fn connect(&mut self) -> LinkId {
+        let last = self.outputs().pop();
+        let Some(Output::Connect { link }) = last else { panic!("{last:?}") };
+        self.link = link;
+        link
+    }
+
     pub(crate) fn frame(&mut self, frame: &[u8]) {
-        self.session.handle_frame(self.now, frame);
+        self.session.handle_frame(self.now, self.link, frame);
     }
 
     pub(crate) fn welcome(&mut self, welcome: Welcome) {
@@ -229,7 +256,7 @@ impl Rig {
     }
 
     pub(crate) fn drop_connection(&mut self) {
-        self.session.handle_close(self.now, None, "");
+        self.session.handle_close(self.now, self.link, None, "");
     }
 
     pub(crate) fn count(&self) -> Option<Value> {

@@ -3,6 +3,7 @@
 //! short time, and their number is bounded.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -27,7 +28,7 @@ use crate::http::{ConnectionSlot, Upgrade};
 use crate::key::RoomKey;
 use crate::session::{self, Wish};
 use crate::transport::socket::{End, Framing, Reader, refuse};
-use crate::transport::stream::{QuicStream, Stream, TlsStream};
+use crate::transport::stream::{QuicStream, Stream, TlsStream, close};
 
 /// What a WebSocket over TLS is made of.
 type TlsSocket = tokio_rustls::server::TlsStream<TcpStream>;
@@ -108,12 +109,9 @@ impl Hosts {
         let deadline = hello_deadline();
         let (hosts, counted) = (self.clone(), self.at_door.upgrade());
         tokio::spawn(async move {
-            let mut stop = hosts.stop.clone();
-            let opened = tokio::select! {
-                opened = open_stream(incoming) => opened,
-                () = sleep_until(deadline.into()) => None,
-                _ = stop.wait_for(|stop| *stop) => None,
-            };
+            hosts.house.metrics.hellos_waiting.up();
+            let opened = hosts.open_stream(incoming, deadline).await;
+            hosts.house.metrics.hellos_waiting.down();
             if let Some(stream) = opened {
                 let reader = Reader::framed();
                 let stranger = Stranger { stream, reader, key: None, from, slot, deadline };
@@ -121,6 +119,33 @@ impl Hosts {
             }
             drop(counted);
         });
+    }
+
+    /// The one stream that a client opens, once its handshake is done. None when the client goes,
+    /// takes too long, or does not speak our language.
+    async fn open_stream(&self, incoming: Incoming, deadline: Instant) -> Option<Stream> {
+        let mut stop = self.stop.clone();
+        let mut over = pin!(async {
+            tokio::select! {
+                () = sleep_until(deadline.into()) => late(),
+                _ = stop.wait_for(|stop| *stop) => going_down(),
+            }
+        });
+        let connection = tokio::select! {
+            connection = incoming.accept().ok()? => connection.ok()?,
+            _ = over.as_mut() => return None,
+        };
+        tokio::select! {
+            opened = connection.accept_bi() => {
+                let (send, receive) = opened.ok()?;
+                Some(Stream::Quic(Box::new(QuicStream::new(connection.clone(), send, receive))))
+            }
+            refusal = over => {
+                self.house.metrics.ended(refusal.code);
+                close(&connection, &refusal);
+                None
+            }
+        }
     }
 
     /// A place among those whose Hello is waited for, if there is one.
@@ -234,14 +259,6 @@ fn late() -> Refusal {
 
 fn hello_deadline() -> Instant {
     Instant::now() + Duration::from_millis(HELLO_WITHIN_MS)
-}
-
-/// The one stream that a client opens, once its handshake is done. None when the client goes, or
-/// does not speak our language.
-async fn open_stream(incoming: Incoming) -> Option<Stream> {
-    let connection = incoming.accept().ok()?.await.ok()?;
-    let (send, receive) = connection.accept_bi().await.ok()?;
-    Some(Stream::Quic(Box::new(QuicStream::new(connection, send, receive))))
 }
 
 /// The bare stream, and a reader that has what was read of it already.

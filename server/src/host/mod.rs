@@ -127,6 +127,11 @@ impl Hosts {
         (hosts, starts, Door { open, left })
     }
 
+    /// What the server counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.house.metrics
+    }
+
     /// Tells all threads to seal their rooms and end.
     pub(crate) fn stop(&self) {
         for thread in self.threads.iter() {

@@ -21,7 +21,7 @@ mod side;
 mod tls;
 
 pub(crate) use memory::MemoryStream;
-pub(crate) use quic::QuicStream;
+pub(crate) use quic::{QuicStream, close};
 pub(crate) use tls::TlsStream;
 
 /// A stream of bytes on the runtime of the thread that uses it.

@@ -2,15 +2,16 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 use referee_client_tokio::{Client, Code, Options, Received};
 use referee_protocol::frame::Ack;
-use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
+use referee_protocol::limits::{CLIENT_MESSAGE_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use referee_protocol::message::Hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::site::{Site, counts, end, hello, press, said, soon};
+use crate::site::{Site, counts, end, hello, press, said, soon, until};
 
 /// The code with which a connection ends whose first message this is.
 async fn first(site: &Site, frame: &[u8]) -> Code {
@@ -153,14 +154,41 @@ async fn others_in_the_network_play_when_they_are_let_in_and_else_the_line_names
     let player = soon(Client::connect(&url, Options::default())).await.expect("it is let in");
     press(&player);
     counts(&player, 1).await;
-    let greeting = open.running().greeting();
+    let greeting = open.greeting();
     assert!(greeting.ends_with(&format!("reach it at http://{own}:{}", open.port())), "{greeting}");
 
     let closed = Site::new(|_| {});
     let error = soon(TcpStream::connect((own, closed.port()))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-    let greeting = closed.running().greeting();
+    let greeting = closed.greeting();
     let (place, reach) = greeting.split_once('\n').unwrap();
     assert!(place.ends_with(&format!("open http://localhost:{}", closed.port())), "{place}");
     assert!(reach.contains("Only this machine") && reach.contains("--bind 0.0.0.0"), "{reach}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_is_noticed_in_time() {
+    let site = Site::new(|_| {});
+    let player = site.join("count/a").await;
+    let (mut raw, _) = site.raw_in("count/a").await;
+    let begun = tokio::time::Instant::now();
+    let metrics = site.metrics();
+    // Nothing more comes of it: no pong, not even an end.
+    until(|| metrics.ends(Code::Silent) == 1).await;
+    // The step of the wheel, and what a busy machine may need.
+    let most = Duration::from_millis(LINK_SILENCE_MAX_MS + 250 + 750);
+    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
+    assert_eq!(end(&mut raw).await.code, Code::Silent);
+    press(&player);
+    counts(&player, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_hello_have_a_bound() {
+    let site = Site::new(|config| config.hellos_waiting_max = 2);
+    let _waiting = (site.raw("count/a").await, site.raw("count/a").await);
+    let metrics = site.metrics();
+    until(|| metrics.hellos_waiting.get() == 2).await;
+    let mut third = site.raw("count/a").await;
+    assert_eq!(end(&mut third).await.code, Code::Busy);
 }

@@ -7,7 +7,8 @@ use referee_protocol::frame::Ack;
 use referee_protocol::limits::{EVENTS_KEPT_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use referee_protocol::message::{self, ClientControl};
 
-use crate::site::{Site, counts, end, press, soon, until};
+use super::site;
+use crate::site::{counts, end, press, soon, until};
 
 /// The client sees the room go on.
 async fn goes_on(client: &Client) {
@@ -17,7 +18,7 @@ async fn goes_on(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_acknowledges_nothing_is_let_go_while_others_play() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let player = site.join("flood/a").await;
     let (mut raw, _) = site.raw_in("flood/a").await;
     let ping = message::encode(&ClientControl::Ping { nonce: 1 });
@@ -32,7 +33,7 @@ async fn who_acknowledges_nothing_is_let_go_while_others_play() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_claims_to_read_and_does_not_is_sent_no_state_and_let_go() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let player = site.join("flood/a").await;
     let (mut raw, _) = site.raw_in("flood/a").await;
     let metrics = site.metrics();
@@ -52,7 +53,7 @@ async fn who_claims_to_read_and_does_not_is_sent_no_state_and_let_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_events_unacknowledged_is_let_go_at_a_bound() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let (mut raw, _) = site.raw_in("teller/a").await;
     // It reads; what it does not say is that it did.
     let refusal = end(&mut raw).await;
@@ -64,7 +65,7 @@ async fn who_leaves_events_unacknowledged_is_let_go_at_a_bound() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_not_be_lost_waits_up_to_a_bound_in_bytes_and_then_the_client_is_let_go() {
-    let site = Site::new(|config| config.send_queue_max_bytes = 4 << 20);
+    let site = site(|config| config.send_queue_max_bytes = 4 << 20);
     let (mut raw, _) = site.raw_in("teller/a").await;
     let metrics = site.metrics();
     // It says that it took all of it, and takes nothing.
@@ -82,25 +83,8 @@ async fn what_must_not_be_lost_waits_up_to_a_bound_in_bytes_and_then_the_client_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_open_connection_is_noticed_in_time() {
-    let site = Site::new(|_| {});
-    let player = site.join("count/a").await;
-    let (mut raw, _) = site.raw_in("count/a").await;
-    let begun = tokio::time::Instant::now();
-    let metrics = site.metrics();
-    // Nothing more comes of it: no pong, not even an end.
-    until(|| metrics.ends(Code::Silent) == 1).await;
-    // The step of the wheel, and what a busy machine may need.
-    let most = Duration::from_millis(LINK_SILENCE_MAX_MS + 250 + 750);
-    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
-    assert_eq!(end(&mut raw).await.code, Code::Silent);
-    press(&player);
-    counts(&player, 1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_sleeps_is_kept_while_its_connection_lives() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let (mut raw, _) = site.raw_in("count/a").await;
     // It reads, so its library answers pings; it says nothing itself, for longer than silence may last.
     let patience = Duration::from_millis(LINK_SILENCE_MAX_MS + 1_500);
@@ -110,7 +94,7 @@ async fn a_program_that_sleeps_is_kept_while_its_connection_lives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_that_never_say_hello_hinder_nobody() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let player = site.join("count/a").await;
     let mut crowd = vec![];
     for _ in 0..1000 {
@@ -131,18 +115,8 @@ async fn a_thousand_that_never_say_hello_hinder_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_wait_for_hello_have_a_bound() {
-    let site = Site::new(|config| config.hellos_waiting_max = 2);
-    let _waiting = (site.raw("count/a").await, site.raw("count/a").await);
-    let metrics = site.metrics();
-    until(|| metrics.hellos_waiting.get() == 2).await;
-    let mut third = site.raw("count/a").await;
-    assert_eq!(end(&mut third).await.code, Code::Busy);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_realtime_room_keeps_its_pace() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let player = site.join("ticker/a").await;
     let begun = (tokio::time::Instant::now(), player.with(|session| session.tick()));
     soon(player.wait_until(|session| session.tick().0 >= begun.1.0 + 50)).await.unwrap();

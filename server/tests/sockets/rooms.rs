@@ -1,22 +1,23 @@
 //! Rooms coming up, going away and coming back.
 
-use referee_client_tokio::{Client, Code, Options, Seat, Status, Value};
+use referee_client_tokio::{Code, Options, Seat, Status, Value};
 
 use referee_protocol::Refusal;
 use referee_protocol::message::Hello;
 
+use super::{brief, site};
 use crate::games::recount;
-use crate::site::{Site, back, counts, end, press, said, soon, until};
+use crate::site::{Site, back, counts, end, hello_to, named, press, said, soon, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn first_visitors_at_once_land_in_one_room() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     for round in 0..5 {
         let path = format!("count/r{round}");
         let joins: Vec<_> = (0..20)
             .map(|_| {
-                let url = site.url(&path);
-                tokio::spawn(async move { Client::connect(&url, Options::default()).await })
+                let joining = site.joining(&path, Options::default());
+                tokio::spawn(joining)
             })
             .collect();
         let mut clients = vec![];
@@ -35,7 +36,7 @@ async fn first_visitors_at_once_land_in_one_room() {
 
 #[tokio::test]
 async fn a_room_goes_away_and_comes_back_where_it_was() {
-    let site = Site::brief();
+    let site = brief();
     let player = site.join("count/a").await;
     press(&player);
     counts(&player, 1).await;
@@ -48,7 +49,7 @@ async fn a_room_goes_away_and_comes_back_where_it_was() {
 
 #[tokio::test]
 async fn a_room_in_which_nothing_happened_leaves_nothing() {
-    let mut site = Site::brief();
+    let mut site = brief();
     let player = site.join("count/a").await;
     soon(player.leave()).await;
     site.http("GET", "count/b/call").await;
@@ -63,7 +64,7 @@ async fn a_room_in_which_nothing_happened_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_and_nothing_is_lost_between_going_away_and_coming_back() {
-    let site = Site::new(|config| config.room_grace_ms = 0);
+    let site = site(|config| config.room_grace_ms = 0);
     for count in 1..=60 {
         let player = site.join("count/a").await;
         counts(&player, count - 1).await;
@@ -80,7 +81,7 @@ async fn nobody_and_nothing_is_lost_between_going_away_and_coming_back() {
 
 #[tokio::test]
 async fn a_restart_keeps_rooms_and_seats() {
-    let mut site = Site::new(|_| {});
+    let mut site = site(|_| {});
     let first = site.join("count/a").await;
     let second = site.join("count/a").await;
     for _ in 0..3 {
@@ -107,7 +108,7 @@ async fn a_restart_keeps_rooms_and_seats() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_come_back_by_themselves_after_a_restart() {
-    let mut site = Site::new(|_| {});
+    let mut site = site(|_| {});
     let players = [site.join("count/a").await, site.join("count/a").await];
     press(&players[0]);
     counts(&players[1], 1).await;
@@ -126,7 +127,7 @@ async fn clients_come_back_by_themselves_after_a_restart() {
 
 #[tokio::test]
 async fn an_ended_match_shows_its_result_and_the_next_visit_starts_afresh() {
-    let site = Site::brief();
+    let site = brief();
     let player = site.join("count/a").await;
     press(&player);
     player.send_action("Finish", &Value::Null).unwrap();
@@ -143,7 +144,7 @@ async fn an_ended_match_shows_its_result_and_the_next_visit_starts_afresh() {
 
 #[tokio::test]
 async fn requests_bring_a_room_up_and_count_with_those_who_play() {
-    let site = Site::brief();
+    let site = brief();
     assert_eq!(site.http("POST", "count/a/call").await, (200, "1".into()));
     let player = site.join("count/a").await;
     counts(&player, 1).await;
@@ -160,7 +161,7 @@ async fn requests_bring_a_room_up_and_count_with_those_who_play() {
 #[tokio::test]
 async fn a_panic_ends_its_room_and_harms_nobody_else() {
     // One thread: the room that fails and the one that does not are neighbours.
-    let site = Site::new(|config| {
+    let site = site(|config| {
         config.room_grace_ms = 50;
         config.host_threads = 1;
     });
@@ -194,13 +195,13 @@ async fn unmade(site: &Site, path: &str, params: &str) -> Refusal {
     let mut raw = site.raw(path).await;
     let params = Some(params.to_owned());
     let hello = Hello { versions: vec![1], params, ..Hello::default() };
-    soon(raw.send(&said(hello))).await.unwrap();
+    soon(raw.send(&said(named(path, hello)))).await.unwrap();
     end(&mut raw).await
 }
 
 #[tokio::test]
 async fn a_room_that_cannot_be_made_says_why_and_the_next_try_is_free() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     assert_eq!(unmade(&site, "bomb/a", "{\"bad\":1}").await.code, Code::Failed);
     let refusal = unmade(&site, "bomb/a", "{\"odd\":7}").await;
     assert_eq!((refusal.code, refusal.message.as_str()), (Code::BadParams, "7 is odd"));
@@ -209,7 +210,7 @@ async fn a_room_that_cannot_be_made_says_why_and_the_next_try_is_free() {
 
 #[tokio::test]
 async fn a_stored_room_that_cannot_be_read_is_left_as_it_is() {
-    let mut site = Site::brief();
+    let mut site = brief();
     let player = site.join("count/a").await;
     press(&player);
     counts(&player, 1).await;
@@ -229,7 +230,7 @@ async fn a_stored_room_that_cannot_be_read_is_left_as_it_is() {
 
 #[tokio::test]
 async fn public_rooms_are_listed_while_they_are_there() {
-    let site = Site::brief();
+    let site = brief();
     let public = Options { params: Some("{\"public\":true}".into()), ..Options::default() };
     let player = site.join_as("count/open", public).await;
     let _hidden = site.join("count/hidden").await;
@@ -244,16 +245,16 @@ async fn public_rooms_are_listed_while_they_are_there() {
 
 #[tokio::test]
 async fn rooms_have_limits() {
-    let site = Site::new(|config| config.rooms_max = 2);
-    let _held = (site.join("count/a").await, site.join("count/b").await);
-    let mut raw = site.raw("count/c").await;
-    soon(raw.send(&crate::site::hello())).await.unwrap();
+    let small = site(|config| config.rooms_max = 2);
+    let _held = (small.join("count/a").await, small.join("count/b").await);
+    let mut raw = small.raw("count/c").await;
+    soon(raw.send(&hello_to("count/c"))).await.unwrap();
     let refusal = end(&mut raw).await;
     assert_eq!(refusal.code, Code::Busy);
     assert!(refusal.retry_after_ms.is_some());
-    site.join("count/a").await;
+    small.join("count/a").await;
 
-    let site = Site::new(|config| {
+    let site = site(|config| {
         config.new_rooms_burst = 2;
         config.new_rooms_per_second = 1;
     });

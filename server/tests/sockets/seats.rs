@@ -3,11 +3,12 @@
 use referee_client_tokio::{Code, Options, Seat, Status, Value};
 use referee_protocol::frame::{ActionFrame, Payload};
 
-use crate::site::{Site, back, counts, end, press, soon, token};
+use super::site;
+use crate::site::{back, counts, end, named, press, soon, token};
 
 #[tokio::test]
 async fn a_full_room_refuses() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let first = site.join("single/a").await;
     assert_eq!(site.refused("single/a", Options::default()).await, Code::Full);
     soon(first.leave()).await;
@@ -16,7 +17,7 @@ async fn a_full_room_refuses() {
 
 #[tokio::test]
 async fn one_who_watches_acts_for_nobody() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let player = site.join("count/a").await;
     let watching = Options { watch: true, ..Options::default() };
     let watcher = site.join_as("count/a", watching).await;
@@ -30,7 +31,7 @@ async fn one_who_watches_acts_for_nobody() {
         watch: true,
         ..referee_protocol::message::Hello::default()
     };
-    soon(raw.send(&crate::site::said(hello))).await.unwrap();
+    soon(raw.send(&crate::site::said(named("count/a", hello)))).await.unwrap();
     assert_eq!(crate::site::welcome(&mut raw).await.seat, None);
     let press_it = ActionFrame { number: 1, payload: Payload { kind: 0, bits: vec![] } };
     soon(raw.send(&press_it.encode())).await.unwrap();
@@ -44,7 +45,7 @@ async fn one_who_watches_acts_for_nobody() {
 
 #[tokio::test]
 async fn a_lost_connection_comes_back_to_its_seat_and_acts_once() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let player = site.join("count/a").await;
     let seat = player.with(|session| session.seat());
     for round in 0..5 {
@@ -59,7 +60,7 @@ async fn a_lost_connection_comes_back_to_its_seat_and_acts_once() {
 
 #[tokio::test]
 async fn the_newer_connection_with_a_token_wins_and_the_older_stays_away() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let older = site.join("count/a").await;
     let newer = site.join_as("count/a", back(&older)).await;
     let reason = soon(older.wait_until(|session| session.status() == Status::Closed)).await;
@@ -75,7 +76,7 @@ async fn the_newer_connection_with_a_token_wins_and_the_older_stays_away() {
 
 #[tokio::test]
 async fn a_token_is_good_for_its_own_room_and_seat_only() {
-    let site = Site::new(|_| {});
+    let site = site(|_| {});
     let here = site.join("count/a").await;
     let there = site.join("count/b").await;
     let stranger = site.join_as("count/b", back(&here)).await;
@@ -90,7 +91,7 @@ async fn a_token_is_good_for_its_own_room_and_seat_only() {
 
 #[tokio::test]
 async fn who_is_let_go_is_told_why() {
-    let site = Site::new(|config| {
+    let site = site(|config| {
         config.messages_burst = 10;
         config.messages_per_second = 1;
     });

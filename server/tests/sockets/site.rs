@@ -1,11 +1,13 @@
 //! A server to test against, and the words tests are written in.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::future::{Future, ready};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use referee_client_tokio::{Client, Code, Options, RawError, RawSocket, Received, Value};
+use referee_client_tokio::{
+    Client, Code, ConnectError, Options, RawError, RawSocket, Received, Trust, Value,
+};
 use referee_protocol::frame::{Lane, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl, Welcome};
 use referee_protocol::{GameName, Refusal};
@@ -14,7 +16,7 @@ use referee_server::config::Config;
 use referee_server::games::{Games, Hosted};
 use referee_server::metrics::Metrics;
 use referee_server::run::{RunError, Running, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -38,15 +40,29 @@ pub(crate) async fn until(mut so: impl FnMut() -> bool) {
     soon(looking).await;
 }
 
+/// What carries the frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Transport {
+    Memory,
+    WebSocket,
+    Quic,
+}
+
 /// A server in a folder of its own.
 pub(crate) struct Site {
-    running: Option<Running>,
-    config: Config,
+    running: Arc<Mutex<Option<Running>>>,
+    transport: Transport,
+    pub(crate) config: Config,
 }
 
 impl Site {
     /// A server with all the test games and default settings, but for what `set` changes.
     pub(crate) fn new(set: impl FnOnce(&mut Config)) -> Self {
+        Self::over(Transport::WebSocket, set)
+    }
+
+    /// One whose clients come over this transport.
+    pub(crate) fn over(transport: Transport, set: impl FnOnce(&mut Config)) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("referee-sockets-{}-{number}", std::process::id());
@@ -58,38 +74,69 @@ impl Site {
             ..Config::default()
         };
         set(&mut config);
-        let running = Some(start(&config, games::count));
-        Self { running, config }
+        let running = Arc::new(Mutex::new(Some(start(&config, games::count))));
+        Self { running, transport, config }
     }
 
-    /// With a short grace for rooms.
-    pub(crate) fn brief() -> Self {
-        Self::new(|config| config.room_grace_ms = 50)
-    }
-
-    pub(crate) fn running(&self) -> &Running {
-        self.running.as_ref().expect("it runs")
+    fn with<R>(&self, ask: impl FnOnce(&Running) -> R) -> R {
+        ask(self.running.lock().unwrap().as_ref().expect("it runs"))
     }
 
     pub(crate) fn metrics(&self) -> Arc<Metrics> {
-        self.running().metrics()
+        self.with(Running::metrics)
+    }
+
+    /// What it prints once it can be visited.
+    pub(crate) fn greeting(&self) -> String {
+        self.with(Running::greeting)
     }
 
     pub(crate) fn authority(&self) -> String {
-        self.running().address().to_string()
+        self.with(|running| running.address().to_string())
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.running().address().port()
+        self.with(|running| running.address().port())
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("ws://{}/{path}", self.authority())
+        let scheme = if self.transport == Transport::Quic { "quic" } else { "ws" };
+        format!("{scheme}://{}/{path}", self.authority())
+    }
+
+    /// The hash of the certificate that QUIC clients pin.
+    pub(crate) async fn pin(&self) -> Option<[u8; 32]> {
+        let url = format!("http://{}", self.authority());
+        let told = soon(referee_client_tokio::transports(&url)).await.expect("it tells");
+        told.quic.expect("QUIC is on").pin
+    }
+
+    /// A client that comes in over the site's transport.
+    pub(crate) fn joining(
+        &self,
+        path: &str,
+        mut options: Options,
+    ) -> impl Future<Output = Result<Client, ConnectError>> + Send + use<> {
+        let (url, transport) = (self.url(path), self.transport);
+        let (running, http) = (self.running.clone(), format!("http://{}", self.authority()));
+        async move {
+            match transport {
+                Transport::Memory => {
+                    Client::connect_over(move || ready(dial(&running)), &url, options).await
+                }
+                Transport::WebSocket => Client::connect(&url, options).await,
+                Transport::Quic => {
+                    let told = referee_client_tokio::transports(&http).await.expect("it tells");
+                    options.pin = told.quic.expect("QUIC is on").pin;
+                    Client::connect(&url, options).await
+                }
+            }
+        }
     }
 
     /// Stops the server as SIGTERM does.
     pub(crate) async fn stop(&mut self) {
-        let running = self.running.take().expect("it runs");
+        let running = self.running.lock().unwrap().take().expect("it runs");
         let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
         stopped.expect("it ends").expect("it saves all");
     }
@@ -106,10 +153,10 @@ impl Site {
         let (games, config) = (hosted(games::count), self.config.clone());
         until(|| match Server::start(games.clone(), config.clone()) {
             Ok(running) => {
-                self.running = Some(running);
+                *self.running.lock().unwrap() = Some(running);
                 true
             }
-            Err(RunError::Listen { .. }) => false,
+            Err(RunError::Listen { .. } | RunError::Udp { .. }) => false,
             Err(error) => panic!("{error}"),
         })
         .await;
@@ -117,7 +164,7 @@ impl Site {
 
     /// Starts it again with another game for `count`.
     pub(crate) fn start_with(&mut self, count: fn(&mut Game)) {
-        self.running = Some(start(&self.config, count));
+        *self.running.lock().unwrap() = Some(start(&self.config, count));
     }
 
     /// A client in a room, with its first state.
@@ -126,22 +173,33 @@ impl Site {
     }
 
     pub(crate) async fn join_as(&self, path: &str, options: Options) -> Client {
-        soon(Client::connect(&self.url(path), options)).await.expect("it is let in")
+        soon(self.joining(path, options)).await.expect("it is let in")
     }
 
     /// Why a client is refused for good.
     pub(crate) async fn refused(&self, path: &str, options: Options) -> Code {
-        match soon(Client::connect(&self.url(path), options)).await {
-            Err(referee_client_tokio::ConnectError::Refused(reason)) => {
-                reason.code.expect("a code")
-            }
+        match soon(self.joining(path, options)).await {
+            Err(ConnectError::Refused(reason)) => reason.code.expect("a code"),
             other => panic!("{other:?}"),
         }
     }
 
     /// A bare connection that has said nothing.
     pub(crate) async fn raw(&self, path: &str) -> RawSocket {
-        self.raw_with(path, &[]).await.expect("the handshake is done")
+        let mut raw = match self.transport {
+            Transport::WebSocket => self.raw_with(path, &[]).await,
+            Transport::Memory => Ok(RawSocket::over(dial(&self.running).unwrap())),
+            Transport::Quic => {
+                let trust = Trust { pin: self.pin().await };
+                soon(RawSocket::connect_with(&self.url(path), &[], &trust)).await
+            }
+        }
+        .expect("the handshake is done");
+        if self.transport == Transport::Quic {
+            // A stream is there for the other end once something came over it.
+            soon(raw.send(&[])).await.unwrap();
+        }
+        raw
     }
 
     pub(crate) async fn raw_with(
@@ -155,7 +213,7 @@ impl Site {
     /// A bare connection that is in.
     pub(crate) async fn raw_in(&self, path: &str) -> (RawSocket, Welcome) {
         let mut raw = self.raw(path).await;
-        soon(raw.send(&hello())).await.unwrap();
+        soon(raw.send(&hello_to(path))).await.unwrap();
         let welcome = welcome(&mut raw).await;
         (raw, welcome)
     }
@@ -188,11 +246,16 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
+        let running = self.running.lock().unwrap().take();
+        if let Some(running) = running {
             let _ = running.stop();
         }
         let _ = std::fs::remove_dir_all(&self.config.data);
     }
+}
+
+pub(crate) fn all_games() -> Games {
+    hosted(games::count)
 }
 
 fn start(config: &Config, count: fn(&mut Game)) -> Running {
@@ -219,6 +282,22 @@ pub(crate) fn hello() -> Vec<u8> {
     said(Hello { versions: vec![1], ..Hello::default() })
 }
 
+/// A Hello to this room.
+pub(crate) fn hello_to(path: &str) -> Vec<u8> {
+    said(named(path, Hello { versions: vec![1], ..Hello::default() }))
+}
+
+/// A Hello with the room in it, as transports without a URL want it.
+pub(crate) fn named(path: &str, hello: Hello) -> Hello {
+    let (game, match_id) = path.split_once('/').expect("game/match");
+    Hello { game: Some(game.to_owned()), match_id: Some(match_id.to_owned()), ..hello }
+}
+
+fn dial(running: &Mutex<Option<Running>>) -> std::io::Result<DuplexStream> {
+    let running = running.lock().unwrap();
+    running.as_ref().map_or_else(|| Err(std::io::ErrorKind::NotConnected.into()), Running::dial)
+}
+
 pub(crate) fn said(hello: Hello) -> Vec<u8> {
     message::encode(&ClientControl::Hello(hello))
 }
@@ -227,6 +306,7 @@ pub(crate) fn said(hello: Hello) -> Vec<u8> {
 pub(crate) async fn control(raw: &mut RawSocket) -> ServerControl {
     loop {
         match soon(raw.receive()).await.expect("the connection lives") {
+            Received::Frame(frame) if frame.is_empty() => {}
             Received::Frame(frame) => {
                 if let (Lane::Control, body) = split(&frame).unwrap() {
                     return message::decode(body).unwrap();
@@ -249,6 +329,7 @@ pub(crate) async fn end(raw: &mut RawSocket) -> Refusal {
     let mut told = None;
     loop {
         match soon(raw.receive()).await.expect("a close, not a break") {
+            Received::Frame(frame) if frame.is_empty() => {}
             Received::Frame(frame) => {
                 if let (Lane::Control, body) = split(&frame).unwrap()
                     && let Ok(ServerControl::Refused(refusal)) = message::decode(body)
