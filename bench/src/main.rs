@@ -1,3 +1,101 @@
 //! What the host costs, beside a floor that does nothing but the system calls.
+//!
+//! `cargo xtask bench host` builds what this needs and runs it. Here is the measuring: `load` and
+//! `light` are the clients, `process` and `syscalls` look at the host from outside, `measure` takes
+//! one measurement, `ledger` all of them.
 
-fn main() {}
+mod ledger;
+mod light;
+mod load;
+mod measure;
+mod process;
+mod random;
+mod scenario;
+mod syscalls;
+mod tally;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::task::LocalSet;
+
+use measure::{Bench, Times};
+use scenario::{Host, SCENARIOS, SMALL};
+
+/// What goes wrong here is shown to a person and never handled: a line of text is enough.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Measures the server's processor time for each delivered state message.
+#[derive(Parser)]
+struct Arguments {
+    /// The release server with the example games
+    #[arg(long, value_name = "FILE")]
+    server: PathBuf,
+    /// The floor
+    #[arg(long, value_name = "FILE")]
+    floor: PathBuf,
+    /// The counting library
+    #[arg(long, value_name = "FILE")]
+    counts: PathBuf,
+    /// A folder for the rooms of the server and for counts; what is in it may be lost
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
+    /// Write the figures as one flat object
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fewer clients, short windows, one round: says whether it works, not what things cost
+    #[arg(long)]
+    quick: bool,
+}
+
+/// For figures that can be trusted.
+const THOROUGH: Times = Times {
+    rounds: 3,
+    warm_up: Duration::from_secs(2),
+    window: Duration::from_secs(6),
+    counting: Duration::from_secs(3),
+};
+
+/// For a look at whether everything works.
+const QUICK: Times = Times {
+    rounds: 1,
+    warm_up: Duration::from_millis(500),
+    window: Duration::from_secs(2),
+    counting: Duration::from_secs(1),
+};
+
+/// In this order: the floor takes its lengths over from what stands before it.
+const HOSTS: [Host; 3] = [Host::WebSocket, Host::Floor, Host::Quic];
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    std::fs::create_dir_all(&arguments.folder)?;
+    let bench = Bench {
+        server: arguments.server,
+        floor: arguments.floor,
+        library: arguments.counts,
+        folder: arguments.folder,
+        times: if arguments.quick { QUICK } else { THOROUGH },
+        scenarios: if arguments.quick { SMALL } else { SCENARIOS },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ledger = runtime.block_on(LocalSet::new().run_until(ledger::run(&bench, &HOSTS)))?;
+    print!("{}\n{}", ledger.table(), ledger.lengths());
+    if let Some(file) = arguments.json {
+        std::fs::write(&file, format!("{:#}\n", ledger.json()))
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    }
+    let insane = ledger.insane();
+    if insane.is_empty() { Ok(()) } else { Err(insane.join("\n").into()) }
+}

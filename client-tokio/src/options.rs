@@ -15,6 +15,8 @@ pub struct Options {
     pub params: Option<String>,
     /// Only watch: take no seat.
     pub watch: bool,
+    /// Compare what is seen with what a server in test mode says: [`crate::Session::checks`].
+    pub check: bool,
     /// The token of a seat held from before ([`crate::Session::token`]).
     pub token: Option<String>,
     /// The schema an earlier session left ([`crate::Session::schema_bytes`]).
@@ -125,6 +127,7 @@ impl Target {
         config.name.clone_from(&options.name);
         config.params.clone_from(&options.params);
         config.watch = options.watch;
+        config.check = options.check;
         config.token.clone_from(&options.token);
         config.schema.clone_from(&options.schema);
         // A hasher's keys are drawn anew for each: enough for jitter, and no dependency.

@@ -1,7 +1,7 @@
 //! A player that is a program: what a game's bots implement, and what a load test drives.
 
-use crate::Session;
-use referee_protocol::Value;
+pub use crate::Session;
+pub use referee_protocol::Value;
 
 /// What a bot does.
 #[derive(Clone, PartialEq, Debug)]
@@ -14,14 +14,23 @@ pub enum Say {
 
 /// A player that is a program. It sees what any client sees, and acts like one.
 pub trait Bot: Send {
-    /// Looks at the match and says what to do now, if anything. In a realtime room it is asked as
-    /// often as the load test samples inputs; in a turn-based one after each new state, and every
-    /// half second while nothing happens.
+    /// Looks at the match and says what to do now, if anything. It is asked by a schedule: as often as
+    /// a realtime room ticks, twice a second in a turn-based one, or as the load test was told.
     fn play(&mut self, match_: &Session) -> Option<Say>;
 
-    /// Plays without looking, for load where not every bot reads the state. `None`: it cannot, and is
-    /// always shown the match.
+    /// Plays without looking, for load where not every bot reads the state; asked by the same schedule.
+    /// A new bot that answers `None` cannot, and is always shown the match.
     fn play_blind(&mut self) -> Option<Say> {
         None
+    }
+}
+
+impl<B: Bot + ?Sized> Bot for Box<B> {
+    fn play(&mut self, match_: &Session) -> Option<Say> {
+        (**self).play(match_)
+    }
+
+    fn play_blind(&mut self) -> Option<Say> {
+        (**self).play_blind()
     }
 }

@@ -69,6 +69,11 @@ impl RoomClock {
         (tick.0 - self.base.0) as f64 * self.period_ms
     }
 
+    /// The first tick seen, from which all is counted.
+    pub(crate) fn base(&self) -> Tick {
+        self.base
+    }
+
     /// Milliseconds from one tick to the next.
     pub(crate) fn period_ms(&self) -> f64 {
         self.period_ms

@@ -15,6 +15,9 @@ pub struct Config {
     pub params: Option<String>,
     /// Only watch: take no seat.
     pub watch: bool,
+    /// Ask a server in test mode for the hash of what should be seen after each state, and compare:
+    /// [`crate::Session::checks`].
+    pub check: bool,
     /// The game's schema as an earlier session left it ([`crate::Session::schema_bytes`]); the
     /// server then need not send it.
     pub schema: Option<Vec<u8>>,
@@ -34,6 +37,7 @@ impl Config {
             name: String::new(),
             params: None,
             watch: false,
+            check: false,
             schema: None,
             token: None,
             seed: 0,

@@ -1,8 +1,9 @@
-//! Sampled inputs: the latest of each type, sent no faster than the room ticks and often enough
-//! that the room does not think the player let go.
+//! Sampled inputs: the latest of each type, sent once for a tick at most and often enough that the
+//! room does not think the player let go.
 
-use referee_protocol::Value;
-use referee_protocol::limits::INPUT_REPEAT_MS;
+use crate::aim::Pace;
+use referee_protocol::limits::{INPUT_AHEAD_MAX_MS, INPUT_REPEAT_MS};
+use referee_protocol::{Tick, Value};
 
 /// How often an input that stays as it is goes out again, in milliseconds.
 const REFRESH_MS: u64 = INPUT_REPEAT_MS / 2;
@@ -15,6 +16,8 @@ struct Slot {
     value: Value,
     changed: bool,
     sent: Option<u64>,
+    /// The tick that the last sample was meant for; 0 for the next one, whichever that was.
+    tick: Tick,
 }
 
 /// The inputs of one player.
@@ -23,6 +26,8 @@ pub(crate) struct Inputs {
     slots: Vec<Slot>,
     sample: u64,
     hz: Option<u16>,
+    /// Known once the room's clock and the road to it are.
+    pace: Option<Pace>,
 }
 
 impl Inputs {
@@ -37,7 +42,13 @@ impl Inputs {
                 slot.changed = true;
             }
             None => {
-                self.slots.push(Slot { name: name.into(), value, changed: true, sent: None });
+                self.slots.push(Slot {
+                    name: name.into(),
+                    value,
+                    changed: true,
+                    sent: None,
+                    tick: Tick(0),
+                });
             }
         }
     }
@@ -45,11 +56,34 @@ impl Inputs {
     /// A connection begins: samples count from 1 again, and the room hears what is held.
     pub(crate) fn resume(&mut self, hz: Option<u16>) {
         self.hz = hz;
+        self.pace = None;
         self.sample = 0;
         for slot in &mut self.slots {
             slot.changed = true;
             slot.sent = None;
+            slot.tick = Tick(0);
         }
+    }
+
+    /// From now on samples are meant for the ticks that this pace gives.
+    pub(crate) fn keep_pace(&mut self, pace: Pace) {
+        self.pace = Some(pace);
+    }
+
+    /// Whether samples are meant for certain ticks.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.pace.is_some()
+    }
+
+    /// The number of the next sample.
+    pub(crate) fn next_sample(&self) -> u64 {
+        self.sample + 1
+    }
+
+    /// The number of the newest sample that has this low byte.
+    pub(crate) fn numbered(&self, low: u8) -> Option<u64> {
+        let ago = u64::from((self.sample as u8).wrapping_sub(low));
+        self.sample.checked_sub(ago).filter(|number| *number > 0)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -59,8 +93,13 @@ impl Inputs {
     fn due(&self, slot: &Slot) -> Option<u64> {
         let Some(sent) = slot.sent else { return Some(0) };
         let interval = self.hz.map_or(UNTIMED_MS, |hz| 1_000 / u64::from(hz.max(1)));
+        let next = match self.pace.filter(|_| slot.tick != Tick(0)) {
+            // However the clock is corrected, a change does not wait for long.
+            Some(pace) => pace.after(slot.tick).clamp(sent, sent + INPUT_AHEAD_MAX_MS),
+            None => sent + interval,
+        };
         match (slot.changed, self.hz) {
-            (true, _) => Some(sent + interval),
+            (true, _) => Some(next),
             (false, Some(_)) => Some(sent + REFRESH_MS.max(interval)),
             // In a turn-based room nothing runs out by itself.
             (false, None) => None,
@@ -77,14 +116,17 @@ impl Inputs {
         Some((&slot.name, &slot.value))
     }
 
-    /// The input that [`Self::next`] gave goes out now, under the number returned.
-    pub(crate) fn sent(&mut self, name: &str, now: u64) -> u64 {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == name) {
-            slot.changed = false;
-            slot.sent = Some(now);
-        }
+    /// The input that [`Self::next`] gave goes out now, under the number and for the tick returned.
+    pub(crate) fn sent(&mut self, name: &str, now: u64) -> (u64, Tick) {
         self.sample += 1;
-        self.sample
+        let mut tick = self.pace.map_or(Tick(0), |pace| pace.tick(now));
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == name) {
+            if self.pace.is_some() && slot.tick != Tick(0) {
+                tick = tick.max(Tick(slot.tick.0 + 1)); // one for each tick
+            }
+            (slot.changed, slot.sent, slot.tick) = (false, Some(now), tick);
+        }
+        (self.sample, tick)
     }
 
     /// The input that [`Self::next`] gave cannot be sent.

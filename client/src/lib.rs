@@ -19,6 +19,7 @@
 //! at a moment a little behind the newest state, with motions between states made even.
 
 mod actions;
+mod aim;
 pub mod bot;
 mod clock;
 mod config;
@@ -38,7 +39,7 @@ pub use error::{ClientError, Reason};
 pub use metrics::Metrics;
 pub use output::{Dropped, Event, Kind, LinkId, Output, Status};
 pub use referee_protocol as protocol;
-pub use retry::{RETRY_AFTER_MAX_MS, RETRY_MAX_MS};
+pub use retry::{Jitter, RETRY_AFTER_MAX_MS, RETRY_MAX_MS, Retry};
 pub use session::{
     EVENTS_WAITING_MAX, EntityView, Session, Shown, ShownEntity, UNREADABLE_LINKS_MAX, close_code,
 };

@@ -11,10 +11,12 @@ const FIRST_MS: [u64; 4] = [0, 100, 200, 400];
 
 /// A small generator (SplitMix64) for jitter alone.
 #[derive(Debug)]
-pub(crate) struct Jitter(u64);
+pub struct Jitter(u64);
 
 impl Jitter {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A generator; the same seed gives the same numbers.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -30,25 +32,27 @@ impl Jitter {
 
 /// The waits of one run of attempts.
 #[derive(Debug)]
-pub(crate) struct Retry {
+pub struct Retry {
     attempts: u32,
     jitter: Jitter,
 }
 
 impl Retry {
-    pub(crate) fn new(jitter: Jitter) -> Self {
+    /// A run that begins.
+    #[must_use]
+    pub fn new(jitter: Jitter) -> Self {
         Self { attempts: 0, jitter }
     }
 
     /// A connection held: the next loss starts from the front.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 
     /// How long to wait before the next attempt. After the first waits it doubles up to the
     /// maximum, less up to half of it at random, so that the clients of a server that was away do
     /// not come back all at once.
-    pub(crate) fn wait_ms(&mut self) -> u64 {
+    pub fn wait_ms(&mut self) -> u64 {
         let attempt = self.attempts;
         self.attempts = attempt.saturating_add(1);
         if let Some(first) = FIRST_MS.get(attempt as usize) {

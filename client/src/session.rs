@@ -8,6 +8,7 @@ mod timing;
 mod wish;
 
 use crate::actions::Actions;
+use crate::aim::Aim;
 use crate::clock::RoomClock;
 use crate::config::Config;
 use crate::error::Reason;
@@ -100,10 +101,13 @@ pub struct Session {
     /// Ticks a second of a realtime room.
     hz: Option<u16>,
     clock: Option<RoomClock>,
+    aim: Aim,
     /// Kept once someone looks.
     smooth: Option<Box<Smooth>>,
     metrics: Metrics,
     ended: Option<String>,
+    /// States whose hash was compared with the server's, and those that differed.
+    checks: (u64, u64),
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
 }
@@ -136,9 +140,11 @@ impl Session {
             inputs: Inputs::default(),
             hz: None,
             clock: None,
+            aim: Aim::default(),
             smooth: None,
             metrics: Metrics::default(),
             ended: None,
+            checks: (0, 0),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -187,6 +193,7 @@ impl Session {
             resume: self.known,
             params: self.config.params.clone(),
             watch: self.config.watch,
+            check: self.config.check,
         };
         self.connection = Connection::Up(Box::new(Link::new(now, link, self.known.is_none())));
         self.send(message::encode(&ClientControl::Hello(hello)));

@@ -9,7 +9,7 @@ use referee_client::protocol::frame::Prelude;
 use referee_client::protocol::limits::{LINK_SILENCE_MAX_MS, PING_EVERY_MS};
 use referee_client::protocol::message::{self, Resume, ServerControl};
 use referee_client::protocol::{Incarnation, Seat, Tick, Value, WireId};
-use referee_client::{Event, Output, RETRY_MAX_MS, Status, UNREADABLE_LINKS_MAX};
+use referee_client::{Config, Event, Output, RETRY_MAX_MS, Status, UNREADABLE_LINKS_MAX};
 
 fn applied(tick: u64, before: u64, action: u16) -> Vec<u8> {
     let prelude = Prelude { tick: Tick(tick), action: Some(action), ..Prelude::default() };
@@ -408,6 +408,20 @@ fn entities_are_read_by_ids_that_stay() {
     let me = Value::Int(i128::from(me));
     rig.session.send_action("Point", &me).unwrap();
     assert_eq!(rig.sent(), [Sent::Action(1, "Point".into(), Value::Entity(900))]);
+}
+
+#[test]
+fn states_are_compared_with_what_the_server_says_they_are() {
+    let mut rig = Rig::new(Config { check: true, ..config() });
+    assert!(rig.dial().check);
+    rig.enter(welcome(), 7);
+    let hash = rig.session.state_hash();
+    let check = |hash| message::encode(&ServerControl::Check { hash });
+    rig.frame(&check(hash));
+    assert_eq!(rig.session.checks(), (1, 0));
+    rig.frame(&after(8, 7, &count(9)));
+    rig.frame(&check(hash));
+    assert_eq!(rig.session.checks(), (2, 1), "another state, the same hash");
 }
 
 #[test]

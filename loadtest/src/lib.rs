@@ -1,1 +1,42 @@
 //! Load for Referee servers: thousands of bots that play, and an honest report of what they saw.
+//!
+//! An author loads a game of their own with a `main` of one line:
+//!
+//! ```no_run
+//! # use referee_client::{Session, bot::{Bot, Say}};
+//! # struct Mine; impl Bot for Mine { fn play(&mut self, _: &Session) -> Option<Say> { None } }
+//! # fn my_bot(_seed: u64) -> Mine { Mine }
+//! fn main() -> std::process::ExitCode {
+//!     referee_loadtest::run(|load| load.game("my-game", |seed| my_bot(seed)))
+//! }
+//! ```
+//!
+//! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].
+
+mod assertion;
+mod cli;
+mod door;
+mod light;
+mod live;
+mod load;
+mod machine;
+mod meter;
+mod plan;
+mod player;
+mod report;
+mod run;
+mod schedule;
+mod server;
+mod shared;
+mod sockets;
+mod table;
+mod tally;
+mod wheel;
+mod worker;
+
+pub use assertion::{Assertion, AssertionError, Verdict, judge};
+pub use load::{Load, LoadError, run, run_plan};
+pub use plan::{Check, LAG_LIMIT, MakeBot, Plan, Progress, Stop, Transport};
+pub use referee_client::bot::{Bot, Say};
+pub use report::{Generator, Report, Server, Spread, Told, Traffic};
+pub use table::table;

@@ -52,6 +52,9 @@ pub struct Hello {
     /// The client only wants to watch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub watch: bool,
+    /// The client asks for the hash of its view after each state; only a server in test mode sends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check: bool,
 }
 
 /// What a returning client still knows.
@@ -83,6 +86,11 @@ pub enum ServerControl {
     Ended {
         /// Its result as JSON.
         result: String,
+    },
+    /// What the client sees after the state frame before. Sent only to those who asked for it.
+    Check {
+        /// The [`crate::hash::view_hash`] of its view.
+        hash: u64,
     },
 }
 
@@ -209,6 +217,10 @@ mod tests {
         let refused = ServerControl::Refused(Refusal::new(Code::Full, "no"));
         assert_eq!(encode(&refused), b"\x00\x81\xa7Refused\x82\xa4code\x17\xa7message\xa2no");
         assert_eq!(decode::<ServerControl>(&encode(&refused)[1..]), Ok(refused));
+        let check = encode(&ServerControl::Check { hash: 0x0102_0304_0506_0708 });
+        assert_eq!(check, b"\x00\x81\xa5Check\x81\xa4hash\xcf\x01\x02\x03\x04\x05\x06\x07\x08");
+        let hello = encode(&ClientControl::Hello(Hello { check: true, ..Hello::default() }));
+        assert_eq!(hello, b"\x00\x81\xa5Hello\x83\xa8versions\x90\xa4name\xa0\xa5check\xc3");
         assert_eq!(decode::<ClientControl>(b"\xa5Leave\x00"), Err(FrameError::Trailing(1)));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::block::{Baseline, Block, BlockKind};
 use crate::frame::{FrameError, Prelude};
-use crate::hash::Hasher;
+use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
 use crate::limits::ENTITIES_MAX;
 use crate::schema::Schema;
@@ -180,15 +180,9 @@ impl Replica {
     /// A hash over everything known, equal for replicas that know the same.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let mut hasher = Hasher::default();
-        for id in std::iter::once(WireId::ROOM).chain(self.handles.keys().copied()) {
-            for (component, words) in self.components(id) {
-                hasher.write(&id.0.to_le_bytes());
-                hasher.write(&component.to_le_bytes());
-                words.iter().for_each(|word| hasher.write(&word.to_le_bytes()));
-            }
-        }
-        hasher.finish()
+        let ids = std::iter::once(WireId::ROOM).chain(self.handles.keys().copied());
+        let of = |id| self.components(id).into_iter().map(move |(c, words)| (id, c, words));
+        view_hash(ids.flat_map(of))
     }
 }
 

@@ -58,6 +58,58 @@ impl Value {
         }
     }
 
+    /// The number, where this is one.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Int(v) => Some(*v as f64),
+            Self::Float(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    /// The whole number, where this is one that fits.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Int(v) => i64::try_from(*v).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is true, where this is true or false.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    /// The number in the field of this name.
+    #[must_use]
+    pub fn number_of(&self, name: &str) -> Option<f64> {
+        self.field(name)?.as_f64()
+    }
+
+    /// The values of a list, an array or a tuple.
+    #[must_use]
+    pub fn items(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The name of the variant, where this is one of an enum.
+    #[must_use]
+    pub fn variant(&self) -> Option<&str> {
+        match self {
+            Self::Variant(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
     fn noun(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -390,6 +442,21 @@ mod tests {
         fn arbitrary_words_never_panic(ty in any_type(), words: Vec<u32>) {
             let _ = Value::from_words(&ty, &mut &words[..]);
         }
+    }
+
+    #[test]
+    fn parts_are_read_by_name_and_kind() {
+        let list = Value::List(vec![Value::Float(0.5), Value::Bool(true)]);
+        let mark = Value::Variant("X".into(), Box::new(Value::Null));
+        let fields = [("hp", Value::Int(7)), ("list", list), ("mark", mark)];
+        let value = Value::Struct(fields.map(|(name, value)| (name.into(), value)).into());
+        assert_eq!((value.number_of("hp"), value.number_of("mark")), (Some(7.0), None));
+        let hp = value.field("hp").unwrap();
+        assert_eq!((hp.as_i64(), hp.as_bool(), hp.variant()), (Some(7), None, None));
+        assert_eq!(Value::Int(i128::MAX).as_i64(), None);
+        let items = value.field("list").and_then(Value::items).unwrap();
+        assert_eq!((items[0].as_f64(), items[1].as_bool()), (Some(0.5), Some(true)));
+        assert_eq!(value.field("mark").and_then(Value::variant), Some("X"));
     }
 
     #[test]

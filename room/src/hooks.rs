@@ -1,7 +1,7 @@
 //! Hooks: systems that run on an occasion. Each may take the occasion as its first parameter, or do
 //! without.
 
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 
 use bevy_ecs::change_detection::Tick;
 use bevy_ecs::prelude::*;
@@ -153,6 +153,26 @@ impl Deref for Params {
 
     fn deref(&self) -> &Value {
         &self.0
+    }
+}
+
+impl Params {
+    /// A whole number that was asked for under this name; none where it was not.
+    ///
+    /// # Errors
+    /// When it is something else, or not allowed: names it, the value, and what is allowed.
+    pub fn whole(&self, name: &str, allowed: RangeInclusive<u16>) -> Result<Option<u16>, String> {
+        let Some(given) = self.0.get(name).filter(|given| !given.is_null()) else {
+            return Ok(None);
+        };
+        let number = given.as_u64().and_then(|number| u16::try_from(number).ok());
+        match number.filter(|number| allowed.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let (low, high) = (allowed.start(), allowed.end());
+                Err(format!("{name} is {given}; a whole number from {low} to {high} is allowed"))
+            }
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Link {
     },
     /// The client acknowledged frames and events.
     Ack(Ack),
+    /// After each state from now on the client is told the hash of what it should see then.
+    Check,
     /// The network takes no more for this client at the moment: no state is made for it.
     Held,
     /// All that waited for this client has left: it gets the newest state at once, if there is one.

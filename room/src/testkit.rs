@@ -133,6 +133,7 @@ impl TestRoom {
         let session = self.next_session();
         let link = LinkId(session.0);
         self.room.link(link, Link::Open { session, resume: None });
+        self.room.link(link, Link::Check);
         self.clients.push(TestClient::new(session, link));
         let player = TestPlayer(self.clients.len() - 1);
         self.room.handle(Entry::Join(Join {
@@ -319,6 +320,12 @@ impl TestRoom {
         self.settle();
     }
 
+    /// A player's client forgets what it knows, as a client with a fault might: its next state differs
+    /// from what the room says it is, which a test must notice.
+    pub fn corrupt(&mut self, player: TestPlayer) {
+        self.clients[player.0].corrupt();
+    }
+
     /// What is sent to a player from now on gets lost, as on a link that broke unnoticed.
     pub fn cut(&mut self, player: TestPlayer) {
         self.clients[player.0].cut = true;
@@ -339,6 +346,7 @@ impl TestRoom {
         client.reconnect(session, link);
         let (seat, generation) = (client.seat.expect("it had a seat"), client.generation);
         self.room.link(link, Link::Open { session, resume });
+        self.room.link(link, Link::Check);
         self.room.handle(Entry::Resume { session, seat, generation });
         self.settle();
         match self.joined.remove(&session) {

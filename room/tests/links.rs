@@ -390,3 +390,14 @@ fn a_client_that_missed_more_events_than_are_kept_is_told_and_gets_everything_an
     });
     assert!(told && full, "told {told}, full {full}");
 }
+
+#[test]
+#[should_panic(expected = "a client sees what the room does not show")]
+fn a_client_with_another_view_than_the_room_says_is_found() {
+    let mut room = TestRoom::new(busy);
+    let ann = room.join("Ann");
+    room.run_ticks(2);
+    room.corrupt(ann);
+    room.act(ann, Say("x".into()));
+    room.run_ticks(2);
+}

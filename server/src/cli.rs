@@ -60,6 +60,12 @@ pub struct Serve {
     /// The folder that keeps the rooms
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
+    /// New rooms one address may make per second, over some seconds; more for load tests
+    #[arg(long, value_name = "ROOMS", default_value_t = Config::default().new_rooms_per_second)]
+    new_rooms_per_second: u32,
+    /// For tests: clients that ask are sent the hash of what they should see after each state
+    #[arg(long)]
+    test_mode: bool,
     /// What to log to stderr: a level, or target=level,..; RUST_LOG says the same [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -96,6 +102,8 @@ impl Serve {
             tls_key: self.tls_key.clone(),
             quic: !self.no_quic,
             data: self.data.clone(),
+            new_rooms_per_second: self.new_rooms_per_second,
+            test_mode: self.test_mode,
             ..Config::default()
         }
     }
@@ -147,6 +155,9 @@ mod tests {
         assert_eq!(config.hosts, ["a.b", "c.d"]);
         assert_eq!(config.data, PathBuf::from("elsewhere"));
         assert_eq!(parse("").unwrap().config().address().to_string(), "127.0.0.1:7777");
+        let rate = |arguments| parse(arguments).unwrap().config().new_rooms_per_second;
+        assert_eq!(rate("--new-rooms-per-second 900"), 900);
+        assert_eq!(rate(""), Config::default().new_rooms_per_second);
         assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 

@@ -38,6 +38,9 @@ pub struct Config {
     pub store: StoreConfig,
     /// Threads that run rooms; 0 for one per core.
     pub host_threads: usize,
+    /// Clients that ask are sent the hash of their view after each state. It costs time, and is for
+    /// tests.
+    pub test_mode: bool,
 
     /// Most rooms loaded at once.
     pub rooms_max: usize,
@@ -93,6 +96,7 @@ impl Default for Config {
             data: PathBuf::from("data"),
             store: StoreConfig::default(),
             host_threads: 0,
+            test_mode: false,
             rooms_max: 10_000,
             new_rooms_per_second: 5,
             new_rooms_burst: 50,

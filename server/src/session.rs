@@ -19,6 +19,8 @@ pub(crate) struct Wish {
     pub(crate) name: String,
     /// It only wants to watch.
     pub(crate) watch: bool,
+    /// It wants to compare what it sees.
+    pub(crate) check: bool,
     /// The hash of the schema it has.
     pub(crate) schema: Option<u64>,
     /// The seat it proved to hold, or to have held.
@@ -102,6 +104,7 @@ pub(crate) fn wish(hello: &Hello, room: &RoomKey, tokens: &Tokens) -> Result<Wis
         version,
         name: hello.player_name(),
         watch: hello.watch,
+        check: hello.check,
         schema: hello.schema,
         // A token that does not hold is as good as none: the client joins as somebody new.
         claim: hello.token.as_deref().and_then(|token| tokens.check(room, token)),

@@ -26,10 +26,10 @@ export const SERVER_AWAY = /WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_E
 /** For `person` and `visit`: a small telephone, held upright. */
 export const PHONE = { viewport: { width: 375, height: 667 }, hasTouch: true, isMobile: true };
 
-/** A test that plays on a real server. `body` gets the `Scene`. */
-export function scene(name, body) {
+/** A test that plays on a real server, which may be given arguments. `body` gets the `Scene`. */
+export function scene(name, body, { serverArgs = [] } = {}) {
   test(name, async () => {
-    const scene = await Scene.open(name);
+    const scene = await Scene.open(name, serverArgs);
     try {
       await body(scene);
       assert.equal(scene.complaints.length, 0, 'no page may complain');
@@ -69,10 +69,10 @@ class Scene {
   #expected = [];
   #pages = [];
 
-  static async open(name) {
+  static async open(name, serverArgs) {
     const scene = new Scene();
     scene.name = name.replace(/[^a-z0-9]+/gi, '-').toLowerCase();
-    scene.server = new Server();
+    scene.server = new Server(serverArgs);
     try {
       await scene.server.start();
       scene.browser = await launchBrowser();
@@ -159,11 +159,16 @@ class Server {
   url = '';
   #data = mkdtempSync(join(tmpdir(), 'referee-test-'));
   #process = null;
+  #args;
+
+  constructor(args) {
+    this.#args = args;
+  }
 
   /** Starts it and waits for the line that says where it is. */
   async start() {
     const port = this.url === '' ? '0' : new URL(this.url).port;
-    const server = spawn(binary, ['--port', port, '--data', this.#data], {
+    const server = spawn(binary, ['--port', port, '--data', this.#data, ...this.#args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process = server;

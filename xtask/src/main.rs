@@ -1,11 +1,13 @@
-//! The project's own commands: `cargo xtask play`, `test`, `wasm`, `tidy`.
+//! The project's own commands: `cargo xtask play`, `test`, `bench`, `wasm`, `tidy`.
 //!
 //! Each command is a file; what they share is `project` (where things are), `command` (how other
 //! programs are started) and `log` (what is shown of their output).
 
+mod bench;
 mod browser;
 mod command;
 mod imports;
+mod load;
 mod log;
 mod outside;
 mod play;
@@ -39,6 +41,8 @@ enum Command {
     Play(play::Play),
     /// Runs every check and every test, and installs what they need
     Test(test::Test),
+    /// Measures what the server costs
+    Bench(bench::Bench),
     /// Builds the browser client into server/client, where the server's build picks it up
     Wasm,
     /// Checks the style rules that no other tool knows, and the edges between the crates
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     let outcome = Project::load().and_then(|project| match arguments.command {
         Command::Play(play) => play.run(&project).map(|()| ExitCode::SUCCESS),
         Command::Test(test) => test.run(&project),
+        Command::Bench(bench) => bench.run(&project).map(|()| ExitCode::SUCCESS),
         Command::Wasm => play::build_client(&project).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&project).map(|()| ExitCode::SUCCESS),
     });

@@ -55,7 +55,8 @@ pub(crate) fn portable(project: &Project, log: &mut Log) -> Result {
 }
 
 pub(crate) fn release(project: &Project, log: &mut Log) -> Result {
-    play::build_server(project, log)
+    play::build_server(project, log)?;
+    play::build_loadtest(project, log)
 }
 
 /// What a room costs, with a limit on making one.

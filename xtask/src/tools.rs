@@ -15,6 +15,7 @@ pub(crate) fn install(project: &Project, log: &mut Log) -> Result {
     install_playwright(project, log)?;
     install_browser(project, log)?;
     install_python(project, log)?;
+    count_syscalls(project, log)?;
     setup::wasm_toolchain(project, log)?;
     Ok(())
 }
@@ -78,6 +79,15 @@ fn install_python(project: &Project, log: &mut Log) -> Result {
         return Ok(());
     }
     apt_install(project, log, &["python3"]).ok_or("install python3")?
+}
+
+/// The host bench counts system calls with perf where the kernel lets it, else with strace.
+pub(crate) fn count_syscalls(project: &Project, log: &mut Log) -> Result {
+    if !cfg!(target_os = "linux") || command::find("strace").is_some() {
+        return Ok(());
+    }
+    apt_install(project, log, &["strace"])
+        .ok_or("install strace (Debian: `apt-get install strace`): the host bench uses it")?
 }
 
 /// Nothing where Debian's packages cannot be installed.

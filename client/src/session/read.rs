@@ -101,6 +101,13 @@ impl Session {
         self.replica.hash()
     }
 
+    /// How many states were compared with the hash that the server sent of them, and how many of these
+    /// differed: see [`crate::Config::check`].
+    #[must_use]
+    pub fn checks(&self) -> (u64, u64) {
+        self.checks
+    }
+
     /// The value of a resource; none when the room does not show one of that name.
     #[must_use]
     pub fn resource(&self, name: &str) -> Option<Value> {

@@ -46,9 +46,14 @@ impl Session {
             ServerControl::Pong { nonce, .. } => {
                 if let Some(trip) = self.link().and_then(|link| link.pong(now, nonce)) {
                     self.metrics.round_trip(trip as f64);
+                    self.aim_inputs();
                 }
             }
             ServerControl::Ended { result } => self.end(result),
+            ServerControl::Check { hash } => {
+                self.checks.0 += 1;
+                self.checks.1 += u64::from(hash != self.replica.hash());
+            }
         }
         Ok(())
     }

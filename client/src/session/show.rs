@@ -1,10 +1,11 @@
-//! Showing: states by their arrival, and reading what lies between them.
+//! The room's time: states by their arrival, inputs by their tick, and reading what lies between two
+//! states.
 
 use super::read::PLAYER;
 use super::{KnownSchema, Session};
 use crate::clock::RoomClock;
 use crate::smooth::{Arrival, Entry, Smooth, Track, delay_ms, span_ticks};
-use referee_protocol::frame::Prelude;
+use referee_protocol::frame::{InputAck, Prelude};
 use referee_protocol::message::Welcome;
 use referee_protocol::{Kind, Schema, Tick, TypeDef, Value};
 
@@ -54,6 +55,25 @@ impl Session {
         }
     }
 
+    /// Aims inputs by what is known of the room's clock and of the road to it.
+    pub(super) fn aim_inputs(&mut self) {
+        let (Some(clock), Some(trip)) = (&self.clock, self.metrics.round_trip_ms) else { return };
+        if !self.inputs.is_paced() {
+            self.aim.begin(self.inputs.next_sample());
+        }
+        let pace = self.aim.pace(clock, trip);
+        self.metrics.input_lead_ms = pace.lead_ms();
+        self.inputs.keep_pace(pace);
+    }
+
+    fn input_fell(&mut self, note: InputAck) {
+        let next = self.inputs.next_sample();
+        let Some(sample) = self.inputs.numbered(note.sample) else { return };
+        if self.aim.note(sample, note.margin, next) {
+            self.metrics.margin(note.margin);
+        }
+    }
+
     /// A state was applied.
     pub(super) fn state_is_new(&mut self, now: u64, prelude: &Prelude, skipped: bool) {
         let (Some(known), tick, now) = (&self.schema, prelude.tick, now as f64) else { return };
@@ -73,6 +93,10 @@ impl Session {
             let arrival = Arrival { tick, full: prelude.full, skipped, span };
             smooth.take(&known.schema, &self.replica, arrival);
         }
+        if let Some(note) = prelude.input {
+            self.input_fell(note);
+        }
+        self.aim_inputs();
     }
 }
 

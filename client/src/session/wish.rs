@@ -7,7 +7,7 @@ use crate::output::{Dropped, Event, Kind, Status};
 use crate::references::to_wire_ids;
 use referee_protocol::frame::{ActionFrame, InputFrame, Payload};
 use referee_protocol::limits::MESSAGE_TYPES_MAX;
-use referee_protocol::{Replica, Schema, Tick, TypeDef, Value};
+use referee_protocol::{Replica, Schema, TypeDef, Value};
 
 impl Session {
     /// Does an action. It reaches the room exactly once, in order, unless the seat is lost before;
@@ -81,10 +81,11 @@ impl Session {
             let name = name.to_owned();
             match encode(Kind::Input, &known.schema, &self.replica, &name, value) {
                 Ok(payload) => {
-                    let sample = self.inputs.sent(&name, now);
+                    let (sample, tick) = self.inputs.sent(&name, now);
+                    self.metrics.inputs += 1;
                     let Connection::Up(link) = &mut self.connection else { return };
                     let ack = link.take_ack();
-                    self.send(InputFrame { ack, sample, tick: Tick(0), payload }.encode());
+                    self.send(InputFrame { ack, sample, tick, payload }.encode());
                 }
                 Err(error) => {
                     self.inputs.refuse(&name);

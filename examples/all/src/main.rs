@@ -3,6 +3,11 @@
 fn main() -> referee::Result {
     referee::run(|server| {
         server
+            .game("arena", arena::arena)
+            .title("Arena")
+            .describe("Fly, aim, shoot: the first to 25 points wins the round.")
+            .page(arena::PAGE);
+        server
             .game("counter", counter::counter)
             .title("Counter")
             .describe("One button and one number, the same for everybody.")

@@ -1,5 +1,8 @@
 //! A counter that everyone shares, and that a plain URL counts up as well: the smallest game.
 
+pub mod bot;
+
+pub use bot::bot;
 use referee::prelude::*;
 
 /// The page, played at `/counter/{match}`.

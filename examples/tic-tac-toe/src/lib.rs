@@ -1,5 +1,8 @@
 //! Tic-tac-toe: turns, a win or a draw, a rematch; whoever comes third watches.
 
+pub mod bot;
+
+pub use bot::bot;
 use referee::prelude::*;
 
 /// The page, played at `/tic-tac-toe/{match}`.

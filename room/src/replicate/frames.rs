@@ -1,15 +1,16 @@
 //! Frames: what each link gets at the end of a tick, or as soon as its acknowledgements allow.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use referee_protocol::frame::{EventsFrame, Payload, Prelude, PreludeBytes};
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
-use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick};
+use referee_protocol::message::{self, ServerControl};
+use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
 
 use super::Replication;
-use super::group::Baseline;
+use super::group::{Baseline, GroupState};
 use super::links::{LinkState, Role};
 use crate::core::{Core, ticks};
 use crate::game::Game;
@@ -27,6 +28,7 @@ impl Replication {
     ) {
         let may_catch_up = match event {
             Link::Open { session, resume } => return self.links.open(link, session, resume),
+            Link::Check => return self.links.check(link),
             Link::Close => return self.links.close(link),
             Link::Ack(ack) => self.links.acknowledge(link, ack),
             Link::Held => self.links.hold(link, true),
@@ -121,6 +123,10 @@ impl Replication {
         (state.tick, state.in_step, state.full) = (tick, true, false);
         state.owed = false;
         state.groups = wanted;
+        if state.check {
+            let hash = view_hash(&self.groups, &state.groups);
+            outputs.push_back(plain(link, message::encode(&ServerControl::Check { hash }).into()));
+        }
     }
 
     fn wanted(&self, role: Role) -> BTreeSet<Group> {
@@ -205,6 +211,17 @@ impl Replication {
         }
         !events.is_empty()
     }
+}
+
+/// The hash of what a client of these groups sees, from what the groups themselves hold: it says
+/// nothing of the blocks that told the client, which is why it finds a fault in them.
+fn view_hash(groups: &BTreeMap<Group, GroupState>, seen: &BTreeSet<Group>) -> u64 {
+    let mut view = BTreeMap::new();
+    // Wide groups first: what a narrower one shows counts.
+    for group in seen.iter().filter_map(|group| groups.get(group)) {
+        view.extend(group.shown().map(|(name, component, words)| ((name, component), words)));
+    }
+    hash::view_hash(view.into_iter().map(|((name, component), words)| (name, component, words)))
 }
 
 /// A frame that has no head of its own.

@@ -72,6 +72,13 @@ impl GroupState {
         self.names.keys().copied().filter(|id| *id != super::ROOM)
     }
 
+    /// Everything it shows: names, numbers of components and their words, in order.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (WireId, u16, &[u32])> {
+        self.members.iter().flat_map(|(name, member)| {
+            member.components.iter().map(|(component, sent)| (*name, *component, &sent.words[..]))
+        })
+    }
+
     /// The entity its members know by this name.
     pub(super) fn net_id(&self, name: WireId) -> Option<u32> {
         self.members.get(&name).map(|member| member.id)

@@ -49,6 +49,8 @@ pub(super) struct LinkState {
     pub(super) event: u64,
     /// Events for a spectator: nothing is kept for it.
     pub(super) watched: Vec<(Tick, Payload)>,
+    /// Its client is told the hash of its view after each state.
+    pub(super) check: bool,
 }
 
 impl LinkState {
@@ -130,8 +132,15 @@ impl Links {
             action: 0,
             event: 0,
             watched: Vec::new(),
+            check: false,
         };
         self.links.insert(link, state);
+    }
+
+    pub(super) fn check(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.check = true;
+        }
     }
 
     pub(super) fn close(&mut self, link: LinkId) {

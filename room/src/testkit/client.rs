@@ -1,7 +1,7 @@
 //! A client of a test room: it applies what it is sent and acknowledges it.
 
 use referee_protocol::frame::{Ack, EventsFrame, Lane, split};
-use referee_protocol::message::Resume;
+use referee_protocol::message::{self, Resume, ServerControl};
 use referee_protocol::schema::FieldType;
 use referee_protocol::value::Value as WireValue;
 use referee_protocol::{LinkId, Refusal, Replica, Schema, Seat, SessionId};
@@ -53,8 +53,12 @@ impl TestClient {
         if self.cut {
             return None;
         }
-        self.frames.push(frame.to_vec());
         let (lane, body) = split(frame).expect("the room sends good frames");
+        if lane == Lane::Control {
+            self.compare(body);
+            return None;
+        }
+        self.frames.push(frame.to_vec());
         match lane {
             Lane::State => {
                 self.replica.apply(schema, body).expect("the room sends good state");
@@ -65,6 +69,27 @@ impl TestClient {
             Lane::Control | Lane::Schema | Lane::Input | Lane::Action | Lane::Ack => {}
         }
         None
+    }
+
+    /// The room says what the state before should have come to.
+    ///
+    /// # Panics
+    /// When it came to something else.
+    fn compare(&self, body: &[u8]) {
+        let said = message::decode(body).expect("the room sends good messages");
+        let ServerControl::Check { hash } = said else { panic!("no room sends {said:?}") };
+        let tick = self.replica.tick();
+        assert_eq!(
+            self.replica.hash(),
+            hash,
+            "a client sees what the room does not show: {tick:?}"
+        );
+    }
+
+    pub(super) fn corrupt(&mut self) {
+        let tick = self.replica.tick();
+        self.replica = Replica::default();
+        self.replica.set_tick(tick);
     }
 
     fn take_events(&mut self, schema: &Schema, body: &[u8]) {

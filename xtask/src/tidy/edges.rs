@@ -30,10 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "arena",
         ],
     ),
-    (
-        "referee-bench",
-        &["referee-protocol", "referee-client", "referee-client-tokio", "referee-loadtest"],
-    ),
+    ("referee-bench", &["referee-protocol", "referee-client-tokio"]),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];

@@ -47,14 +47,20 @@ impl Live {
         let session = SessionId(session);
         let Some(connection) = self.connections.get_mut(&link) else { return };
         connection.session = session;
-        let Wish { name, watch, claim, resume, schema, .. } = connection.wish.clone();
+        let Wish { name, watch, check, claim, resume, schema, .. } = connection.wish.clone();
         self.sessions.insert(session, link);
         let claim = claim.filter(|_| connection.standing == Standing::Resuming);
         // What it knows of another life of the room, or by another schema, is of no use in this one.
         let same_schema = schema == Some(self.template.schema_hash());
         let here = |resume: &Resume| resume.incarnation == self.incarnation && same_schema;
         let resume = resume.filter(|resume| claim.is_some() && here(resume));
-        self.guarded(|room| room.link(link, Link::Open { session, resume }));
+        let check = check && self.house.config.test_mode;
+        self.guarded(|room| {
+            room.link(link, Link::Open { session, resume });
+            if check {
+                room.link(link, Link::Check);
+            }
+        });
         let payload = name.len();
         let entry = match claim {
             Some(Claim { seat, generation }) => Entry::Resume { session, seat, generation },

@@ -123,6 +123,7 @@ fn wish() -> Wish {
         version: 1,
         name: "Ann".into(),
         watch: false,
+        check: false,
         schema: None,
         claim: None,
         resume: None,

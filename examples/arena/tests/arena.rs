@@ -1,0 +1,231 @@
+//! The rules of the arena, in memory.
+
+use std::time::Duration;
+
+use arena::{Map, Position, Round, Ship, Stick, arena};
+use referee::prelude::*;
+use referee::testkit::{TestPlayer, TestRoom};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn room(params: Value) -> TestRoom {
+    TestRoom::with(arena, 3, &params).unwrap()
+}
+
+fn at(room: &TestRoom, player: TestPlayer) -> Vec2 {
+    room.component::<Position>(player).0
+}
+
+fn ship(room: &TestRoom, player: TestPlayer) -> (u8, u16) {
+    let ship = room.component::<Ship>(player);
+    (ship.health, ship.points)
+}
+
+fn sees(map: &Map, from: Vec2, to: Vec2) -> bool {
+    map.way_until_wall(from, to - from).distance(to) < 1.0
+}
+
+/// A match in which Ann has Bob in front of her gun, without a wall between and within reach: the first
+/// such one among many seeds.
+fn duel() -> (TestRoom, TestPlayer, TestPlayer, Angle) {
+    for seed in 0..500 {
+        let params = json!({ "players": 2, "size": 600 });
+        let mut room = TestRoom::with(arena, seed, &params).unwrap();
+        let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+        let (from, to) = (at(&room, ann), at(&room, bob));
+        if (60.0..400.0).contains(&from.distance(to)) && sees(room.resource::<Map>(), from, to) {
+            let aim = (to - from).to_angle().rem_euclid(std::f32::consts::TAU);
+            return (room, ann, bob, Angle(aim));
+        }
+    }
+    panic!("no seed puts two players into each other's sight");
+}
+
+/// Ann shoots until Bob is down; after how many steps of 50 ms.
+fn shoot_down(room: &mut TestRoom, ann: TestPlayer, bob: TestPlayer, aim: Angle) -> u32 {
+    for step in 0..200 {
+        if ship(room, bob).0 == 0 {
+            return step;
+        }
+        room.input(ann, &Stick { aim, fire: true, ..Stick::default() });
+        room.run(Duration::from_millis(50));
+    }
+    panic!("nobody was hit");
+}
+
+#[test]
+fn a_ship_flies_where_the_stick_points_and_no_faster_on_the_diagonal() {
+    let (mut room, ann, ..) = duel();
+    let map = room.resource::<Map>();
+    let from = at(&room, ann);
+    let ways = [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 1.0), (-1.0, -1.0)];
+    let open = |way: &(f32, f32)| {
+        let to = from + Vec2::from(*way).normalize() * 40.0;
+        (0..=40).all(|n| map.is_free(from.lerp(to, n as f32 / 40.0), 15.0))
+    };
+    let (x, y) = *ways.iter().find(|way| open(way)).expect("some way is open");
+    room.input(ann, &Stick { x: Axis(x), y: Axis(y), ..Stick::default() });
+    room.run(Duration::from_millis(100));
+    let flown = at(&room, ann) - from;
+    assert!((flown.length() - 26.0).abs() < 9.0, "a tenth of a second at 260 a second: {flown}");
+    assert!(flown.normalize().dot(Vec2::new(x, y).normalize()) > 0.99, "{flown}");
+}
+
+#[test]
+fn walls_and_edges_stop_ships_whatever_they_do() {
+    let mut room = room(json!({ "players": 8, "size": 500 }));
+    let players: Vec<_> = (0..8).map(|n| room.join(&format!("P{n}"))).collect();
+    for step in 0..200 {
+        for (n, player) in players.iter().enumerate() {
+            let way = Vec2::from_angle((step / 20 * 7 + n as u32 * 3) as f32);
+            room.input(*player, &Stick { x: Axis(way.x), y: Axis(way.y), ..Stick::default() });
+        }
+        room.run(Duration::from_millis(50));
+        for player in &players {
+            let place = at(&room, *player);
+            assert!(room.resource::<Map>().is_free(place, 13.9), "step {step}: {place}");
+        }
+    }
+}
+
+#[test]
+fn shots_cost_health_then_the_ship_and_the_shooter_gets_a_point() {
+    let (mut room, ann, bob, aim) = duel();
+    shoot_down(&mut room, ann, bob, aim);
+    assert_eq!((ship(&room, bob), ship(&room, ann)), ((0, 0), (100, 1)));
+    room.input(ann, &Stick::default());
+    room.run(Duration::from_millis(1500));
+    assert_eq!(ship(&room, bob).0, 0, "not yet back");
+    room.run(SECOND);
+    assert_eq!(ship(&room, bob), (100, 0));
+}
+
+#[test]
+fn whoever_is_down_neither_flies_nor_shoots() {
+    let (mut room, ann, bob, aim) = duel();
+    shoot_down(&mut room, ann, bob, aim);
+    let place = at(&room, bob);
+    let back = Angle((aim.0 + std::f32::consts::PI).rem_euclid(std::f32::consts::TAU));
+    room.input(ann, &Stick::default());
+    room.input(bob, &Stick { x: Axis(1.0), y: Axis(0.0), aim: back, fire: true });
+    room.run(SECOND);
+    assert_eq!((at(&room, bob), ship(&room, ann).0), (place, 100));
+}
+
+#[test]
+fn a_shot_does_not_pass_a_wall_at_any_rate() {
+    for hz in [10, 30, 60] {
+        let room = room(json!({ "players": 2, "size": 800, "hz": hz }));
+        let map = room.resource::<Map>();
+        let [x, y, w, h] = map.walls[0].map(f32::from);
+        let from = Vec2::new(x - 1.5, y + h / 2.0);
+        let end = map.way_until_wall(from, Vec2::new(w + 30.0, 0.0));
+        assert!(end.x < x, "{hz} Hz: from {from} to {end}, the wall begins at {x}");
+    }
+}
+
+#[test]
+fn enough_points_win_the_round_and_the_next_begins_from_nothing() {
+    let (mut room, ann, bob, aim) = duel();
+    let winner = room.entity(ann);
+    let mut downs = 0;
+    while room.resource::<Round>().winner.is_none() {
+        // Bob comes back somewhere else: Ann looks for him from where she is.
+        let (from, to) = (at(&room, ann), at(&room, bob));
+        let aim = if downs == 0 { aim.0 } else { (to - from).to_angle() };
+        let way = (to - from).normalize_or_zero() + Vec2::from_angle(downs as f32 * 2.4) * 0.8;
+        let way = way.clamp_length_max(1.0);
+        let aim = Angle(aim.rem_euclid(std::f32::consts::TAU));
+        room.input(ann, &Stick { x: Axis(way.x), y: Axis(way.y), aim, fire: true });
+        room.run(Duration::from_millis(100));
+        downs += 1;
+        assert!(downs < 4000, "Ann has {} points", ship(&room, ann).1);
+    }
+    assert_eq!(room.resource::<Round>().winner, Some(winner));
+    let page = room.seen(bob, "Round").unwrap();
+    assert!(page["winner"].is_number() && page["seconds"].as_u64() <= Some(8), "{page}");
+    room.input(ann, &Stick::default());
+    room.run(SECOND * 9);
+    let round = room.resource::<Round>();
+    assert_eq!(round.winner, None);
+    assert!(round.seconds > 170, "{}", round.seconds);
+    assert_eq!((ship(&room, ann), ship(&room, bob)), ((100, 0), (100, 0)));
+}
+
+#[test]
+fn health_is_picked_up_and_appears_elsewhere() {
+    let (mut room, ann, bob, aim) = duel();
+    // Bob is shot once, then flies to the nearest pick-up.
+    while ship(&room, bob).0 == 100 {
+        room.input(ann, &Stick { aim, fire: true, ..Stick::default() });
+        room.run(Duration::from_millis(50));
+    }
+    room.input(ann, &Stick::default());
+    let mut steps = 0;
+    let places = |room: &TestRoom| -> Vec<Vec2> {
+        let world = room.world();
+        let mut query = world.try_query_filtered::<&Position, With<arena::Pickup>>().unwrap();
+        query.iter(world).map(|position| position.0).collect()
+    };
+    let before = places(&room);
+    while ship(&room, bob).0 < 100 {
+        let from = at(&room, bob);
+        let near = |a: &&Vec2, b: &&Vec2| a.distance(from).total_cmp(&b.distance(from));
+        let to = *before.iter().min_by(near).unwrap();
+        let way = (to - from).normalize_or_zero() + Vec2::from_angle(steps as f32 / 9.0) * 0.7;
+        let way = way.clamp_length_max(1.0);
+        room.input(bob, &Stick { x: Axis(way.x), y: Axis(way.y), ..Stick::default() });
+        room.run(Duration::from_millis(50));
+        steps += 1;
+        assert!(steps < 2000, "Bob is at {from}, health lies at {to}");
+    }
+    let after = places(&room);
+    assert_eq!(before.len(), after.len());
+    assert_eq!(after.iter().filter(|place| !before.contains(place)).count(), 1);
+}
+
+#[test]
+fn params_have_bounds_that_are_told() {
+    let made = room(json!({ "players": 3, "hz": 60, "size": 900 }));
+    assert_eq!(made.resource::<Map>().size, 900);
+    let wrong = [("players", 1), ("players", 1025), ("hz", 9), ("hz", 61), ("size", 399)];
+    for (name, value) in wrong {
+        let refusal = TestRoom::with(arena, 1, &json!({ name: value })).err().unwrap();
+        assert!(refusal.message.contains(name) && refusal.message.contains("allowed"), "{refusal}");
+    }
+    assert!(TestRoom::with(arena, 1, &json!({ "players": "many" })).is_err());
+}
+
+#[test]
+fn a_restart_in_mid_match_changes_nothing() {
+    let run = |restarts: bool| {
+        let (mut room, ann, bob, aim) = duel();
+        for step in 0..60 {
+            let way = Vec2::from_angle(step as f32 / 5.0);
+            room.input(bob, &Stick { x: Axis(way.x), y: Axis(way.y), ..Stick::default() });
+            room.input(ann, &Stick { aim, fire: true, ..Stick::default() });
+            room.run(Duration::from_millis(50));
+            if restarts && step % 20 == 10 {
+                let hash = room.state_hash();
+                room.restart();
+                assert_eq!(room.state_hash(), hash, "step {step}");
+                room.resume(ann).unwrap();
+                room.resume(bob).unwrap();
+            }
+        }
+        (ship(&room, ann), room.seen_on_entities(ann, "Position").len())
+    };
+    assert_eq!(run(true).1, run(false).1);
+}
+
+#[test]
+fn two_hundred_players_fit_into_one_room() {
+    let mut room = room(json!({ "players": 200, "hz": 20 }));
+    let players: Vec<_> = (0..200).map(|n| room.join(&format!("P{n}"))).collect();
+    for (n, player) in players.iter().enumerate() {
+        let aim = Angle(n as f32 % 6.28);
+        room.input(*player, &Stick { x: Axis(0.5), y: Axis(0.5), aim, fire: true });
+    }
+    room.run(Duration::from_millis(300));
+    assert_eq!(room.seen_on_entities(players[100], "Ship").len(), 200);
+}

@@ -1,0 +1,274 @@
+//! `--assert`: what must hold of a report, as `p99=50ms,drops=0,resumes>=30`.
+
+use std::str::FromStr;
+
+use crate::report::Report;
+
+/// One thing that must hold: a number of the report is at most this, or at least.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Assertion {
+    what: What,
+    bound: Bound,
+    at_least: bool,
+}
+
+/// A number of the report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    P50,
+    P90,
+    P99,
+    P999,
+    Max,
+    Jitter,
+    Connect,
+    Lag,
+    Drops,
+    Wrong,
+    Resumes,
+    SeatsLost,
+    Unanswered,
+    /// Bots that did not get in.
+    Missing,
+}
+
+const NAMES: [(&str, What); 14] = [
+    ("p50", What::P50),
+    ("p90", What::P90),
+    ("p99", What::P99),
+    ("p999", What::P999),
+    ("max", What::Max),
+    ("jitter", What::Jitter),
+    ("connect", What::Connect),
+    ("lag", What::Lag),
+    ("drops", What::Drops),
+    ("wrong", What::Wrong),
+    ("resumes", What::Resumes),
+    ("seats_lost", What::SeatsLost),
+    ("unanswered", What::Unanswered),
+    ("missing", What::Missing),
+];
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Bound {
+    Count(u64),
+    Ms(f64),
+    Ticks(f64),
+}
+
+/// Why something that must hold cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{text:?} {problem}; write it like p99=50ms, p99=2ticks, drops=0 or resumes>=30")]
+pub struct AssertionError {
+    text: String,
+    problem: String,
+}
+
+/// What became of a report's assertions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// What does not hold, a line each.
+    pub failed: Vec<String>,
+    /// What an invalid run cannot tell, a line each.
+    pub unproved: Vec<String>,
+}
+
+impl FromStr for Assertion {
+    type Err = AssertionError;
+
+    fn from_str(text: &str) -> Result<Self, AssertionError> {
+        let error = |problem: String| AssertionError { text: text.to_owned(), problem };
+        let Some((name, bound)) = text.trim().split_once('=') else {
+            return Err(error("has no =".into()));
+        };
+        let (name, at_least) = match name.strip_suffix('>') {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let Some((_, what)) = NAMES.iter().find(|(known, _)| *known == name.trim()) else {
+            let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+            return Err(error(format!("names none of {}", names.join(", "))));
+        };
+        let bound = bound.trim();
+        let parsed =
+            if what.is_time() { time(bound) } else { bound.parse().ok().map(Bound::Count) };
+        let needs = if what.is_time() { "a time in us, ms, s or ticks" } else { "a whole number" };
+        let bound = parsed.ok_or_else(|| error(format!("needs {needs} behind the =")))?;
+        Ok(Self { what: *what, bound, at_least })
+    }
+}
+
+fn time(text: &str) -> Option<Bound> {
+    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(at);
+    let number: f64 = number.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
+    match unit {
+        "us" => Some(Bound::Ms(number / 1_000.0)),
+        "ms" => Some(Bound::Ms(number)),
+        "s" => Some(Bound::Ms(number * 1_000.0)),
+        "tick" | "ticks" => Some(Bound::Ticks(number)),
+        _ => None,
+    }
+}
+
+impl What {
+    fn is_time(self) -> bool {
+        use What::{Connect, Jitter, Lag, Max, P50, P90, P99, P999};
+        matches!(self, P50 | P90 | P99 | P999 | Max | Jitter | Connect | Lag)
+    }
+
+    fn name(self) -> &'static str {
+        let known = NAMES.iter().find(|(_, what)| *what == self);
+        known.map_or("", |(name, _)| name)
+    }
+
+    fn of(self, report: &Report) -> f64 {
+        match self {
+            Self::P50 => report.latency_ms.p50,
+            Self::P90 => report.latency_ms.p90,
+            Self::P99 => report.latency_ms.p99,
+            Self::P999 => report.latency_ms.p999,
+            Self::Max => report.latency_ms.max,
+            Self::Jitter => report.jitter_ms.p99,
+            Self::Connect => report.connect_ms.p99,
+            Self::Lag => report.generator.lag_ms.p99,
+            Self::Drops => report.drops as f64,
+            Self::Wrong => report.wrong as f64,
+            Self::Resumes => report.resumes as f64,
+            Self::SeatsLost => report.seats_lost as f64,
+            Self::Unanswered => report.unanswered as f64,
+            Self::Missing => (report.told.bots - report.joined) as f64,
+        }
+    }
+
+    /// Whether anything was measured of it: where nothing was, nothing is proved.
+    fn is_measured(self, report: &Report) -> bool {
+        use What::{Connect, Jitter, Lag, Max, P50, P90, P99, P999};
+        match self {
+            P50 | P90 | P99 | P999 | Max => report.latency_ms.count > 0,
+            Jitter => report.jitter_ms.count > 0,
+            Connect => report.connect_ms.count > 0,
+            Lag => report.generator.lag_ms.count > 0,
+            _ => true,
+        }
+    }
+}
+
+impl Assertion {
+    /// What is wrong, if it does not hold.
+    fn check(&self, report: &Report) -> Result<(), String> {
+        let (name, value) = (self.what.name(), self.what.of(report));
+        if !self.what.is_measured(report) {
+            return Err(format!("{name}: nothing was measured"));
+        }
+        let Some(bound) = self.bound.number(report.tick_ms) else {
+            return Err(format!("{name}: a turn-based room has no ticks to count in; use ms"));
+        };
+        let (holds, word) = match self.at_least {
+            true => (value >= bound, "least"),
+            false => (value <= bound, "most"),
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(match (self.bound, report.tick_ms) {
+            (Bound::Count(_), _) => format!("{name}: {value}; at {word} {bound} was asked for"),
+            (Bound::Ticks(ticks), Some(tick)) => format!(
+                "{name}: {value:.3} ms, {:.2} ticks; at {word} {ticks} ticks ({bound:.1} ms) was asked \
+                 for",
+                value / tick
+            ),
+            _ => format!("{name}: {value:.3} ms; at {word} {bound} ms was asked for"),
+        })
+    }
+}
+
+impl Bound {
+    /// As the report has its numbers: counts, or milliseconds.
+    fn number(self, tick_ms: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Count(count) => Some(count as f64),
+            Self::Ms(ms) => Some(ms),
+            Self::Ticks(ticks) => Some(ticks * tick_ms?),
+        }
+    }
+}
+
+/// Looks at all assertions. Times of an invalid run prove nothing, in neither direction.
+#[must_use]
+pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
+    let mut verdict = Verdict::default();
+    for assertion in assertions {
+        if assertion.what.is_time() && !report.valid {
+            verdict.unproved.push(format!("{}: the run is invalid", assertion.what.name()));
+        } else if let Err(problem) = assertion.check(report) {
+            verdict.failed.push(problem);
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Spread;
+
+    fn all(text: &str) -> Vec<Assertion> {
+        text.split(',').map(|part| part.parse().unwrap()).collect()
+    }
+
+    fn report() -> Report {
+        let latency_ms = Spread { count: 9, p50: 20.0, p99: 60.0, ..Spread::default() };
+        Report { valid: true, tick_ms: Some(50.0), latency_ms, drops: 1, ..Report::default() }
+    }
+
+    #[test]
+    fn what_holds_holds() {
+        let text = "p50=20ms, p99=2ticks,p99=0.06s,p99=60000us,drops=1,drops>=1,wrong=0,p50>=20ms";
+        assert_eq!(judge(&all(text), &report()), Verdict::default());
+    }
+
+    #[test]
+    fn what_does_not_hold_has_a_line_each() {
+        let verdict = judge(&all("p50=19.9ms,p99=1ticks,drops=0,jitter=1ms,resumes>=2"), &report());
+        assert_eq!(
+            verdict.failed,
+            [
+                "p50: 20.000 ms; at most 19.9 ms was asked for",
+                "p99: 60.000 ms, 1.20 ticks; at most 1 ticks (50.0 ms) was asked for",
+                "drops: 1; at most 0 was asked for",
+                "jitter: nothing was measured",
+                "resumes: 0; at least 2 was asked for",
+            ]
+        );
+    }
+
+    #[test]
+    fn times_of_an_invalid_run_prove_nothing_but_counts_do() {
+        let report = Report { valid: false, ..report() };
+        let verdict = judge(&all("p99=1ms,drops=0"), &report);
+        assert_eq!(verdict.unproved, ["p99: the run is invalid"]);
+        assert_eq!(verdict.failed, ["drops: 1; at most 0 was asked for"]);
+    }
+
+    #[test]
+    fn a_turn_based_room_has_no_ticks() {
+        let report = Report { tick_ms: None, ..report() };
+        assert!(judge(&all("p99=2ticks"), &report).failed[0].contains("use ms"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (text, part) in [
+            ("p99", "no ="),
+            ("p98=5ms", "p99"),
+            ("p99=5", "a time in"),
+            ("p99=5h", "a time in"),
+            ("p99=-5ms", "a time in"),
+            ("drops=0ms", "a whole number"),
+        ] {
+            let error = text.parse::<Assertion>().unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains(text), "{error}");
+        }
+    }
+}

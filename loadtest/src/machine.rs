@@ -1,0 +1,81 @@
+//! What this machine's /proc says of threads and processes. Where there is none, nothing is said.
+
+use std::fs;
+
+/// CPU time of the calling thread, in nanoseconds; 0 where that is not to be had.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}
+
+/// CPU time of a process, in nanoseconds, over its threads that live.
+pub(crate) fn process_cpu_ns(pid: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let of = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some(threads.flatten().filter_map(|thread| of(thread.path())).sum())
+}
+
+/// Memory of a process, in bytes.
+pub(crate) fn rss_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// The process that listens on a TCP port of this machine, where it can be seen.
+pub(crate) fn listener(port: u16) -> Option<u32> {
+    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| inodes(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.into_iter().find(|pid| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let links = files.filter_map(|file| fs::read_link(file.path()).ok());
+        links.into_iter().any(|link| sockets.iter().any(|socket| link.as_os_str() == &**socket))
+    })
+}
+
+/// The inodes of the sockets that listen on a port, of a table as /proc/net/tcp has it.
+fn inodes(table: &str, port: u16) -> Vec<u64> {
+    let of = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (local, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
+        let (_, at) = local.rsplit_once(':')?;
+        let listens = *state == "0A" && u16::from_str_radix(at, 16) == Ok(port);
+        listens.then(|| inode.parse().ok()).flatten()
+    };
+    table.lines().skip(1).filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_by_its_port() {
+        let listens = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listens.local_addr().unwrap().port();
+        assert_eq!(listener(port), Some(std::process::id()));
+        drop(listens);
+        assert_eq!(listener(port), None);
+    }
+
+    #[test]
+    fn this_process_has_memory_and_takes_time() {
+        let before = thread_cpu_ns();
+        let mut sum = 0_u64;
+        while thread_cpu_ns() == before {
+            sum = (0..100_000).fold(sum, |sum: u64, n| sum.wrapping_add(n));
+        }
+        std::hint::black_box(sum);
+        let pid = std::process::id();
+        assert!(process_cpu_ns(pid) > Some(0) && rss_bytes(pid) > Some(1 << 20));
+    }
+}

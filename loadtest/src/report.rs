@@ -1,0 +1,158 @@
+//! What a run found. [`Report`] is also the object that `--json` writes: its fields are the keys.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// How times were spread, in milliseconds; all 0 where nothing was measured.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Spread {
+    /// How many were measured.
+    pub count: u64,
+    /// Half were no longer.
+    pub p50: f64,
+    /// Nine of ten were no longer.
+    pub p90: f64,
+    /// 99 of 100.
+    pub p99: f64,
+    /// 999 of 1000.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
+    /// The mean.
+    pub mean: f64,
+}
+
+/// What a run was told, as far as it explains the numbers.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Told {
+    /// The server.
+    pub url: String,
+    /// The game.
+    pub game: String,
+    /// `ws`, `quic` or `mix`.
+    pub transport: String,
+    /// Rooms.
+    pub rooms: usize,
+    /// Players in each.
+    pub players: usize,
+    /// Bots in all.
+    pub bots: usize,
+    /// `all`, `sample` or `none`.
+    pub check: String,
+    /// How long was to be measured, in seconds.
+    pub duration_s: f64,
+    /// Over how long the joins were spread, in seconds.
+    pub ramp_s: f64,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// What went both ways while it was measured, seen from the bots. Bytes are those of frames, without
+/// what the transport adds.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Traffic {
+    /// Bytes a second from the server.
+    pub in_bytes_per_s: f64,
+    /// Messages a second from the server.
+    pub in_messages_per_s: f64,
+    /// Bytes a second to the server.
+    pub out_bytes_per_s: f64,
+    /// Messages a second to the server.
+    pub out_messages_per_s: f64,
+}
+
+/// How the generator itself did.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Generator {
+    /// How late it did its own work, against its schedule.
+    pub lag_ms: Spread,
+    /// The lag, at its p99, over which the run is invalid, in milliseconds.
+    pub lag_limit_ms: f64,
+    /// Its threads.
+    pub threads: usize,
+    /// CPU time of its threads over the time measured, in percent of one core.
+    pub cpu_percent: f64,
+    /// Memory of its process at the end, in bytes.
+    pub rss_bytes: u64,
+}
+
+/// What the server said of itself, over the time measured; what it did not say is null.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Server {
+    /// Its process, where it runs on this machine.
+    pub pid: Option<u32>,
+    /// CPU time in percent of one core, from /proc.
+    pub cpu_percent: Option<f64>,
+    /// The most memory seen, in bytes, from /proc.
+    pub rss_bytes: Option<u64>,
+    /// Ticks that ran, from /metrics.
+    pub ticks: Option<f64>,
+    /// Mean time of a tick, in milliseconds.
+    pub tick_mean_ms: Option<f64>,
+    /// 99 of 100 ticks were no longer; the bound of a bucket, in milliseconds.
+    pub tick_p99_ms: Option<f64>,
+    /// Ticks that took longer than their period.
+    pub overruns: Option<f64>,
+    /// Times a room gave up catching up.
+    pub slips: Option<f64>,
+    /// States that were not made because their client was behind.
+    pub skips: Option<f64>,
+    /// Inputs that came after their tick.
+    pub inputs_late: Option<f64>,
+}
+
+/// What a run found.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether the times can be believed: the generator was not the bottleneck.
+    pub valid: bool,
+    /// Why not, where they cannot.
+    pub invalid_because: Option<String>,
+    /// What the run was told.
+    pub told: Told,
+    /// Bots that were in when measuring began.
+    pub joined: usize,
+    /// Bots that decoded what they were sent.
+    pub decoding: usize,
+    /// How long was measured, in seconds.
+    pub measured_s: f64,
+    /// The room's tick, in milliseconds; null in a turn-based game.
+    pub tick_ms: Option<f64>,
+    /// From the dial to the first state, over all joins of the run.
+    pub connect_ms: Spread,
+    /// From the scheduled instant of an input or action to the arrival of the first state that tells of
+    /// it. Counts from the schedule, however late generator or connection were.
+    pub latency_ms: Spread,
+    /// Inputs and actions that no state told of before the end. They stand in `latency_ms` with their
+    /// age at the end.
+    pub unanswered: u64,
+    /// How far the time between two states was from the ticks between them; realtime games only.
+    pub jitter_ms: Spread,
+    /// States that came.
+    pub states: u64,
+    /// Ticks of which no state came, since there was nothing to tell or the client was behind.
+    pub states_skipped: u64,
+    /// What went both ways.
+    pub traffic: Traffic,
+    /// Connections lost after the bot was in, over the whole run.
+    pub drops: u64,
+    /// The same, by the code's name; `lost` where there was none.
+    pub drops_by_code: BTreeMap<String, u64>,
+    /// Attempts to get in that failed, by the code's name; they are made again where that may help.
+    pub refusals_by_code: BTreeMap<String, u64>,
+    /// Times a bot came back to the seat it held.
+    pub resumes: u64,
+    /// Times a bot came back and its seat was gone.
+    pub seats_lost: u64,
+    /// States whose hash was compared with the server's.
+    pub states_checked: u64,
+    /// States that were not what the server says they are, or could not be read.
+    pub wrong: u64,
+    /// The generator.
+    pub generator: Generator,
+    /// The server.
+    pub server: Server,
+    /// What a reader should know beside the numbers.
+    pub notes: Vec<String>,
+}

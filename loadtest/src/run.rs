@@ -1,0 +1,230 @@
+//! A run, from its plan to its report: starts the threads, keeps the phases, sums up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use referee_protocol::{GameName, MatchId};
+
+use crate::door::Door;
+use crate::live::Line;
+use crate::load::LoadError;
+use crate::machine;
+use crate::plan::Plan;
+use crate::report::{Generator, Report, Spread, Told, Traffic};
+use crate::server::{Watch, authority};
+use crate::shared::{Phase, Shared};
+use crate::tally::Tally;
+use crate::worker::{Job, decoding, work};
+
+/// How often the run is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long answers are waited for at the end.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Runs a plan.
+pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
+    let blind = check(&plan)?;
+    let shared = Arc::new(Shared::default());
+    let start = Instant::now();
+    let threads = start_threads(&plan, blind, start, &shared)?;
+    let mut line = Line::new(&plan);
+    let all_in = plan.ramp() + plan.join_within;
+    while start.elapsed() < all_in && !plan.stop.is_asked() {
+        if shared.settled.load(Ordering::Relaxed) >= plan.bots() as u64 {
+            break;
+        }
+        line.show(Phase::Joining, start.elapsed(), &shared);
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let joined = shared.joined.load(Ordering::Relaxed) as usize;
+    let mut watch = Watch::begin(&plan.url, plan.server_pid);
+    let began = Instant::now();
+    shared.enter(Phase::Measuring);
+    while joined > 0 && began.elapsed() < plan.duration && !plan.stop.is_asked() {
+        line.show(Phase::Measuring, began.elapsed(), &shared);
+        watch.sample();
+        std::thread::sleep(LOOK_EVERY.min(plan.duration.saturating_sub(began.elapsed())));
+    }
+    let measured = began.elapsed();
+    let (server, notes) = watch.end();
+    shared.enter(Phase::Draining);
+    if joined > 0 {
+        std::thread::sleep(DRAIN);
+    }
+    shared.enter(Phase::Leaving);
+    line.end();
+    let count = threads.len();
+    let tally = join(threads)?;
+    if joined == 0 {
+        return Err(nobody_in(&plan, tally.why));
+    }
+    let mut report = sum_up(&plan, &tally, measured, blind);
+    report.joined = joined;
+    (report.server, report.notes) = (server, notes);
+    report.generator.threads = count;
+    judge(&mut report, &tally);
+    Ok(report)
+}
+
+/// Checks a plan. Says whether its bots can play blind.
+fn check(plan: &Plan) -> Result<bool, LoadError> {
+    let wrong = |text: String| Err(LoadError::Plan(text));
+    if plan.bots() == 0 {
+        return wrong("0 bots are asked for; at least one room with one player is needed".into());
+    }
+    match authority(&plan.url) {
+        Some(("http" | "https", _)) => {}
+        _ => return wrong(format!("{:?} is no server; write it like http://host:port", plan.url)),
+    }
+    if plan.hz.is_some_and(|hz| !(hz > 0.0 && hz <= 1_000.0)) {
+        return wrong("the rate of inputs must be above 0 and at most 1,000 a second".into());
+    }
+    if let Err(error) = GameName::new(&plan.game) {
+        return wrong(format!("{:?} is no game name: {error}", plan.game));
+    }
+    if let Err(error) = MatchId::new(&plan.match_of(plan.rooms - 1)) {
+        return wrong(format!("{:?} begins no match id: {error}", plan.room_prefix));
+    }
+    Ok((plan.bot)(plan.seed).play_blind().is_some())
+}
+
+fn start_threads(
+    plan: &Plan,
+    blind: bool,
+    start: Instant,
+    shared: &Arc<Shared>,
+) -> Result<Vec<JoinHandle<std::io::Result<Tally>>>, LoadError> {
+    let failed = |why: String| LoadError::Plan(why);
+    let game = GameName::new(&plan.game).map_err(|error| failed(error.to_string()))?;
+    let doors = Door::all(plan)?;
+    let count = plan.worker_threads();
+    let mut threads = Vec::new();
+    for thread in 0..count {
+        let mut bots = Vec::new();
+        for number in (thread..plan.bots()).step_by(count) {
+            let id = plan.match_of(number);
+            let id = MatchId::new(&id).map_err(|error| failed(error.to_string()))?;
+            let door = doors.to(plan, number, id.as_str());
+            bots.push((number, id, door));
+        }
+        let (plan, game, shared) = (plan.clone(), game.clone(), Arc::clone(shared));
+        let job = Job { plan, game, bots, blind, start, shared };
+        let named = Builder::new().name(format!("referee-load-{thread}"));
+        let spawned = named.spawn(move || work(job));
+        threads.push(spawned.map_err(|error| LoadError::Thread(error.to_string()))?);
+    }
+    Ok(threads)
+}
+
+fn join(threads: Vec<JoinHandle<std::io::Result<Tally>>>) -> Result<Tally, LoadError> {
+    let mut all = Tally::default();
+    for thread in threads {
+        match thread.join() {
+            Ok(Ok(tally)) => all.merge(&tally),
+            Ok(Err(error)) => return Err(LoadError::Thread(error.to_string())),
+            Err(_) => return Err(LoadError::Thread("a bot panicked; its message is above".into())),
+        }
+    }
+    Ok(all)
+}
+
+fn nobody_in(plan: &Plan, why: Option<String>) -> LoadError {
+    LoadError::NobodyIn {
+        url: plan.url.clone(),
+        game: plan.game.clone(),
+        why: why.unwrap_or_else(|| "nothing was heard in time".into()),
+    }
+}
+
+fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report {
+    let seconds = measured.as_secs_f64().max(1e-9);
+    let a_second = |count: u64| count as f64 / seconds;
+    let owned = |map: &std::collections::BTreeMap<&str, u64>| {
+        map.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    };
+    Report {
+        told: told(plan),
+        decoding: decoding(plan, blind),
+        measured_s: seconds,
+        tick_ms: tally.hz.map(|hz| 1_000.0 / f64::from(hz)),
+        connect_ms: tally.connect.spread(),
+        latency_ms: tally.latency.spread(),
+        unanswered: tally.unanswered,
+        jitter_ms: tally.jitter.spread(),
+        states: tally.states,
+        states_skipped: tally.skipped,
+        traffic: Traffic {
+            in_bytes_per_s: a_second(tally.bytes_in),
+            in_messages_per_s: a_second(tally.messages_in),
+            out_bytes_per_s: a_second(tally.bytes_out),
+            out_messages_per_s: a_second(tally.messages_out),
+        },
+        drops: tally.drops.values().sum(),
+        drops_by_code: owned(&tally.drops),
+        refusals_by_code: owned(&tally.refusals),
+        resumes: tally.resumes,
+        seats_lost: tally.seats_lost,
+        states_checked: tally.checked,
+        wrong: tally.wrong,
+        generator: Generator {
+            lag_ms: lag(tally),
+            lag_limit_ms: plan.lag_limit.as_secs_f64() * 1_000.0,
+            threads: 0,
+            cpu_percent: tally.cpu_ns as f64 / 1e7 / seconds,
+            rss_bytes: machine::rss_bytes(std::process::id()).unwrap_or(0),
+        },
+        ..Report::default()
+    }
+}
+
+/// How late the generator was: in its bots' work, or in looking what is due, whichever is worse.
+fn lag(tally: &Tally) -> Spread {
+    let (work, turns) = (tally.lag.spread(), tally.turns.spread());
+    if turns.p99 > work.p99 { turns } else { work }
+}
+
+fn told(plan: &Plan) -> Told {
+    Told {
+        url: plan.url.clone(),
+        game: plan.game.clone(),
+        transport: plan.transport.name().into(),
+        rooms: plan.rooms,
+        players: plan.players,
+        bots: plan.bots(),
+        check: plan.check.name().into(),
+        duration_s: plan.duration.as_secs_f64(),
+        ramp_s: plan.ramp().as_secs_f64(),
+        seed: plan.seed,
+    }
+}
+
+/// Whether the times can be believed, and what else a reader should know.
+fn judge(report: &mut Report, tally: &Tally) {
+    let (lag, limit) = (report.generator.lag_ms.p99, report.generator.lag_limit_ms);
+    report.valid = lag <= limit;
+    if !report.valid {
+        report.invalid_because = Some(format!(
+            "the generator was the bottleneck: its own lag was {lag:.1} ms at p99, the limit is \
+             {limit} ms; give it more threads or a machine of its own, or take fewer bots"
+        ));
+    }
+    if report.joined < report.told.bots {
+        let missing = report.told.bots - report.joined;
+        let why = tally.why.as_deref().unwrap_or("nothing was heard in time");
+        report.notes.push(format!("{missing} bots did not get in: {why}"));
+    }
+    if report.told.check != "none" && report.states_checked == 0 {
+        report.notes.push(
+            "no state was compared with the server's hash: start the server with --test-mode for that"
+                .into(),
+        );
+    }
+    if let Some(unfit) = &tally.unfit {
+        report.notes.push(format!("a bot said what the game does not take: {unfit}"));
+    }
+    if report.latency_ms.count == 0 {
+        report.notes.push("no bot did anything: there is no latency to measure".into());
+    }
+}

@@ -1,0 +1,46 @@
+//! What the run's threads tell each other.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// How far the run is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Bots come.
+    #[default]
+    Joining,
+    /// What happens is measured.
+    Measuring,
+    /// Nothing new is said; answers are waited for.
+    Draining,
+    /// Everybody leaves.
+    Leaving,
+}
+
+/// Counters for the live line, and the phase.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    phase: AtomicU8,
+    /// Bots that got in, and those of which it is known that they did or never will.
+    pub(crate) joined: AtomicU64,
+    pub(crate) settled: AtomicU64,
+    pub(crate) drops: AtomicU64,
+    pub(crate) wrong: AtomicU64,
+    /// The p50 and p99 latency of the last thread that looked, in microseconds.
+    pub(crate) latency: [AtomicU64; 2],
+}
+
+impl Shared {
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Joining,
+            1 => Phase::Measuring,
+            2 => Phase::Draining,
+            _ => Phase::Leaving,
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+}

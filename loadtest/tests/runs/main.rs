@@ -1,0 +1,6 @@
+//! Runs against a server in this process.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod runs;
+mod site;

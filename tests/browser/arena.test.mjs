@@ -1,0 +1,248 @@
+// The arena, played with keys, mouse and thumbs.
+
+import assert from 'node:assert/strict';
+import { PHONE, assertFits, freshMatch, scene, until, untilOpen } from './harness.mjs';
+
+/** What a ship flies, in units per second: the game's own number. */
+const SPEED = 260;
+/** How much faster a shown ship may seem in one frame: the shown time runs on a little faster or
+ * slower than the clock while it follows the server's. */
+const TOLERANCE = 1.5;
+/** A shown place is rounded to the wire's step at both ends, in units. */
+const STEP = 0.125;
+
+/** A small map for two. */
+const small = (match) => `/arena/${match}?players=2&size=400`;
+
+/** Two people on a small map, each in a browser of its own. */
+async function two(scene) {
+  const path = small(freshMatch());
+  const pages = [await scene.visit(path), await scene.visit(path)];
+  for (const page of pages) {
+    await untilOpen(page);
+    await until(page, () => room.entities('Ship', 'Player').length === 2);
+  }
+  return pages;
+}
+
+/** The own ship. */
+const mine = (page) => page.evaluate(() => ({ ...room.me.Position, ...room.me.Ship }));
+
+/** The only other ship, as this page knows it. */
+const other = (page) =>
+  page.evaluate(() => {
+    const ship = room.entities('Ship', 'Position').find(({ id }) => id !== room.me.id);
+    return { ...ship.Position, ...ship.Ship };
+  });
+
+/** Holds keys, waits for something, and lets go; other keys where it does not come in a while. */
+async function fly(page, choices, arrived) {
+  for (let turn = 0; turn < 8; turn += 1) {
+    const keys = choices[turn % choices.length];
+    for (const key of keys) await page.keyboard.down(key);
+    const there = await arrived(1_500).then(
+      () => true,
+      () => false,
+    );
+    for (const key of keys) await page.keyboard.up(key);
+    if (there) return;
+  }
+  assert.fail('whatever the keys, it does not come about');
+}
+
+const CORNERS = [
+  ['KeyD', 'KeyS'],
+  ['KeyA', 'KeyW'],
+  ['ArrowRight', 'ArrowUp'],
+  ['ArrowLeft', 'ArrowDown'],
+];
+
+/** Points the mouse at the other ship, from the middle of the picture, where the own one is. */
+async function aimAtOther(page) {
+  const [from, to] = [await mine(page), await other(page)];
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  const far = Math.hypot(dx, dy) || 1;
+  const { width, height } = page.viewportSize();
+  await page.mouse.move(width / 2 + (dx / far) * 200, height / 2 + (dy / far) * 200);
+}
+
+scene('two in the arena see each other move, and one is hit', async (scene) => {
+  const [hunter, prey] = await two(scene);
+  for (const [moves, sees] of [
+    [hunter, prey],
+    [prey, hunter],
+  ]) {
+    const before = await other(sees);
+    await fly(moves, CORNERS, (timeout) =>
+      sees.waitForFunction(
+        ({ x, y }) => {
+          const ship = room.entities('Ship', 'Position').find(({ id }) => id !== room.me.id);
+          return Math.hypot(ship.Position.x - x, ship.Position.y - y) > 30;
+        },
+        before,
+        { timeout },
+      ),
+    );
+  }
+
+  // The hunter shoots at the prey wherever it is, and goes elsewhere while a wall is in the way.
+  await prey.evaluate(() => {
+    window.lost = 0;
+    let health = 100;
+    room.onChange(() => {
+      const now = room.me.Ship.health;
+      window.lost += Math.max(0, health - now);
+      health = now;
+    });
+  });
+  await hunter.mouse.down();
+  await fly(hunter, [[], ...CORNERS, ...CORNERS], async (patience) => {
+    const end = performance.now() + patience;
+    while (!(await prey.evaluate(() => window.lost > 0))) {
+      if (performance.now() > end) throw new Error('no hit yet');
+      await aimAtOther(hunter);
+    }
+  });
+  await hunter.mouse.up();
+  assert.ok((await prey.evaluate(() => window.lost)) >= 20, 'a hit costs health');
+});
+
+/** Records where ships are shown in each frame of some seconds. */
+const record = (page, seconds) =>
+  page.evaluate(
+    (seconds) =>
+      new Promise((resolve) => {
+        const frames = [];
+        const stop = room.onFrame((frame) => {
+          const ships = frame.entities('Ship', 'Position');
+          const places = ships.map(({ id, Position: { x, y } }) => ({ id, x, y }));
+          frames.push({ time: document.timeline.currentTime, places });
+          if (frames.at(-1).time - frames[0].time >= seconds * 1000) {
+            stop();
+            resolve(frames);
+          }
+        });
+      }),
+    seconds,
+  );
+
+/** From one frame to the next, each ship's way and the time it took. */
+function* steps(frames) {
+  for (let at = 1; at < frames.length; at += 1) {
+    const seconds = (frames[at].time - frames[at - 1].time) / 1000;
+    for (const { id, x, y } of frames[at].places) {
+      const before = frames[at - 1].places.find((place) => place.id === id);
+      if (before) yield { id, seconds, way: Math.hypot(x - before.x, y - before.y) };
+    }
+  }
+}
+
+scene('what is shown of a moving ship moves without jumps', async (scene) => {
+  const [flies, watches] = await two(scene);
+  const recording = Promise.all([flies, watches].map((page) => record(page, 5)));
+  let done = false;
+  recording.finally(() => (done = true));
+  for (let turn = 0; !done; turn += 1) {
+    const keys = CORNERS[turn % CORNERS.length];
+    for (const key of keys) await flies.keyboard.down(key);
+    const from = await mine(flies);
+    await flies
+      .waitForFunction(
+        ({ x, y }) => Math.hypot(room.me.Position.x - x, room.me.Position.y - y) > 120,
+        from,
+        { timeout: 700 },
+      )
+      .catch(() => {});
+    for (const key of keys) await flies.keyboard.up(key);
+  }
+  for (const frames of await recording) {
+    assert.ok(frames.length > 50, `only ${frames.length} frames in five seconds`);
+    let far = 0;
+    let fastest = 0;
+    for (const { seconds, way } of steps(frames)) {
+      far += way;
+      const bound = SPEED * TOLERANCE * seconds + 2 * STEP;
+      fastest = Math.max(fastest, way / seconds);
+      assert.ok(
+        way <= bound,
+        `${way.toFixed(1)} units in ${(seconds * 1000).toFixed(1)} ms; ${bound.toFixed(1)} is the bound`,
+      );
+    }
+    assert.ok(far > SPEED, `the ships went ${far.toFixed(0)} units in all`);
+    console.log(`${frames.length} frames, ${far.toFixed(0)} units, at most ${fastest.toFixed(0)} units/s`);
+  }
+});
+
+/** Every part of the frame around the picture lies inside the window, and none upon another. */
+async function assertNothingCutOff(page) {
+  await assertFits(page);
+  const faults = await page.evaluate(() => {
+    const panels = [...document.querySelectorAll('.panel')].filter((panel) => panel.offsetParent);
+    const boxes = panels.map((panel) => ({ id: panel.id, box: panel.getBoundingClientRect() }));
+    const outside = boxes.filter(
+      ({ box }) => box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight,
+    );
+    const upon = boxes.flatMap((a, at) =>
+      boxes
+        .slice(at + 1)
+        .filter(
+          (b) =>
+            a.box.left < b.box.right &&
+            b.box.left < a.box.right &&
+            a.box.top < b.box.bottom &&
+            b.box.top < a.box.bottom,
+        )
+        .map((b) => `${a.id} lies upon ${b.id}`),
+    );
+    return [...outside.map(({ id }) => `${id} is cut off`), ...upon];
+  });
+  assert.deepEqual(faults, []);
+}
+
+scene('the arena on a desktop', async (scene) => {
+  const match = freshMatch();
+  const page = await scene.visit(`/arena/${match}`, { viewport: { width: 1280, height: 800 } });
+  const guest = await scene.visit(`/arena/${match}`);
+  for (const one of [page, guest]) await untilOpen(one);
+  await until(page, () => room.entities('Ship').length === 2);
+  await page.mouse.move(900, 300);
+  await page.mouse.down();
+  await until(page, () => room.entities('Shot').length >= 2);
+  await assertNothingCutOff(page);
+  await scene.screenshot(page, 'arena');
+});
+
+/** Thumbs on a screen: what it takes to put them down, move and lift them. */
+async function thumbs(page) {
+  const session = await page.context().newCDPSession(page);
+  const touch = (type, ...points) =>
+    session.send('Input.dispatchTouchEvent', {
+      type,
+      touchPoints: points.map(([id, x, y]) => ({ id, x, y })),
+    });
+  return touch;
+}
+
+scene('the arena on a phone: one thumb flies, the other aims and shoots', async (scene) => {
+  const page = await scene.visit(`/arena/${freshMatch()}?players=2&size=400`, PHONE);
+  await untilOpen(page);
+  const touch = await thumbs(page);
+  const { x, y } = await mine(page);
+  // Away from the nearer edges, so that there is a way to go.
+  const [dx, dy] = [x < 200 ? 45 : -45, y < 200 ? 45 : -45];
+  await touch('touchStart', [1, 90, 520]);
+  await touch('touchMove', [1, 90 + dx, 520 + dy]);
+  await until(
+    page,
+    ({ x, y }) => Math.hypot(room.me.Position.x - x, room.me.Position.y - y) > 20,
+    { x, y },
+  );
+  await touch('touchStart', [1, 90 + dx, 520 + dy], [2, 290, 520]);
+  await touch('touchMove', [1, 90 + dx, 520 + dy], [2, 290, 460]);
+  await until(page, () => room.entities('Shot').length > 0);
+  await until(page, () => Math.abs(room.me.Ship.aim - Math.PI * 1.5) < 0.1);
+  await assertNothingCutOff(page);
+  await scene.screenshot(page, 'arena-phone');
+  await touch('touchEnd');
+  await until(page, () => room.entities('Shot').length === 0);
+});

@@ -1,0 +1,129 @@
+//! Bots alone on the release server: they are measured, and they come back by themselves when it is
+//! killed.
+
+use crate::log::Log;
+use crate::project::Project;
+use crate::{Result, command, play};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What must hold where nothing happens to the server.
+const QUIET: &str = "p99=2ticks,drops=0,wrong=0,missing=0,unanswered=0";
+/// What must hold where it is killed once.
+const KILLED: &str = "resumes>=30,seats_lost=0,wrong=0,missing=0";
+/// The load test's exit code for a run in which its own lag was too great: times prove nothing, and
+/// what is counted holds.
+const INVALID: i32 = 3;
+/// How long the server may take to start.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server that is killed when it goes out of scope.
+struct Server {
+    child: Child,
+    port: u16,
+    data: PathBuf,
+}
+
+pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
+    log.run(command::cargo(&project.root).args(["build", "--release", "-p", "referee-loadtest"]))?;
+    let data = project.target.join("xtask").join("load");
+    if data.exists() {
+        std::fs::remove_dir_all(&data)?;
+    }
+    let mut server = Server::start(project, free_port()?, data)?;
+    for transport in ["ws", "quic"] {
+        let mut bots = bots(project, &server, transport, "20s", QUIET);
+        watch(bots.spawn()?, log, |_| Ok(()))?;
+        let mut bots = self::bots(project, &server, transport, "12s", KILLED);
+        // Its first line of latencies tells that all are in; by the second their seats are saved.
+        let mut lines = 0;
+        watch(bots.spawn()?, log, |line| {
+            lines += u32::from(line.contains("latency"));
+            if lines == 2 && line.contains("latency") {
+                server.kill_and_start(project)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn bots(project: &Project, server: &Server, transport: &str, time: &str, hold: &str) -> Command {
+    let file = format!("referee-loadtest{}", std::env::consts::EXE_SUFFIX);
+    let mut bots = command::program(project.target.join("release").join(file), &project.root);
+    bots.args(["--url", &format!("http://127.0.0.1:{}", server.port), "--game", "arena"]);
+    bots.args(["--rooms", "1", "--players", "30", "--transport", transport]);
+    bots.args(["--duration", time, "--assert", hold]);
+    bots.stdout(Stdio::piped()).stderr(Stdio::piped());
+    bots
+}
+
+/// Looks at what a load test says until it ends.
+fn watch(mut bots: Child, log: &mut Log, mut said: impl FnMut(&str) -> Result) -> Result {
+    let lines = bots.stderr.take().map(|stderr| BufReader::new(stderr).lines());
+    for line in lines.into_iter().flatten() {
+        let line = line?;
+        log.say(&line)?;
+        if let Err(error) = said(&line) {
+            let _ = bots.kill();
+            return Err(error);
+        }
+    }
+    let output = bots.wait_with_output()?;
+    log.say(&String::from_utf8_lossy(&output.stdout))?;
+    match output.status.code() {
+        Some(0) => Ok(()),
+        Some(INVALID) => log.say("the times are not asserted: this machine is too busy"),
+        _ => Err(format!("the bots found fault: {}", output.status).into()),
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+impl Server {
+    fn start(project: &Project, port: u16, data: PathBuf) -> Result<Self> {
+        let child = spawn(project, port, &data)?;
+        let mut server = Self { child, port, data };
+        server.wait()?;
+        Ok(server)
+    }
+
+    fn wait(&mut self) -> Result {
+        let deadline = Instant::now() + START_WITHIN;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("the server ended: {status}").into());
+            }
+            if Instant::now() > deadline {
+                return Err("the server did not start in time".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn kill_and_start(&mut self, project: &Project) -> Result {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = spawn(project, self.port, &self.data)?;
+        self.wait()
+    }
+}
+
+fn spawn(project: &Project, port: u16, data: &PathBuf) -> Result<Child> {
+    let mut server = command::program(play::server_binary(project), &project.root);
+    server.args(["--test-mode", "--log", "warn", "--port", &port.to_string(), "--data"]);
+    Ok(server.arg(data).stdout(Stdio::null()).spawn()?)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
