@@ -16,8 +16,8 @@ const QUIET: &str = "p99=2ticks,drops=0,wrong=0,missing=0,unanswered=0";
 const KILLED: &str = "resumes>=30,seats_lost=0,wrong=0,missing=0";
 /// A realtime room is saved every 600 ticks: at this rate every ten seconds, before it is killed.
 const SAVED_OFTEN: &str = r#"{"hz": 60}"#;
-/// The load test's exit code for a run in which its own lag was too great: times prove nothing, and
-/// what is counted holds.
+/// The load test's exit code for a run in which its own lag was too great: times and drops prove
+/// nothing, and the rest holds.
 const INVALID: i32 = 3;
 /// How long the server may take to start.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ fn watch(mut bots: Child, log: &mut Log, mut said: impl FnMut(&str) -> Result) -
     log.say(&String::from_utf8_lossy(&output.stdout))?;
     match output.status.code() {
         Some(0) => Ok(()),
-        Some(INVALID) => log.say("the times are not asserted: this machine is too busy"),
+        Some(INVALID) => log.say("times and drops are not asserted: this machine is too busy"),
         _ => Err(format!("the bots found fault: {}", output.status).into()),
     }
 }
