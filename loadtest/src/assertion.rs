@@ -117,6 +117,10 @@ impl What {
         matches!(self, P50 | P90 | P99 | P999 | Max | Jitter | Connect | Lag)
     }
 
+    fn needs_a_valid_run(self) -> bool {
+        self.is_time() || matches!(self, Self::Drops | Self::Unanswered)
+    }
+
     fn name(self) -> &'static str {
         let known = NAMES.iter().find(|(_, what)| *what == self);
         known.map_or("", |(name, _)| name)
@@ -194,12 +198,13 @@ impl Bound {
     }
 }
 
-/// Looks at all assertions. Times of an invalid run prove nothing, in neither direction.
+/// Looks at all assertions. Times of an invalid run prove nothing, in neither direction, and neither do
+/// drops and answers that did not come: a generator that stalls causes them itself.
 #[must_use]
 pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
     let mut verdict = Verdict::default();
     for assertion in assertions {
-        if assertion.what.is_time() && !report.valid {
+        if assertion.what.needs_a_valid_run() && !report.valid {
             verdict.unproved.push(format!("{}: the run is invalid", assertion.what.name()));
         } else if let Err(problem) = assertion.check(report) {
             verdict.failed.push(problem);
@@ -244,11 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn times_of_an_invalid_run_prove_nothing_but_counts_do() {
-        let report = Report { valid: false, ..report() };
-        let verdict = judge(&all("p99=1ms,drops=0"), &report);
-        assert_eq!(verdict.unproved, ["p99: the run is invalid"]);
-        assert_eq!(verdict.failed, ["drops: 1; at most 0 was asked for"]);
+    fn times_and_drops_of_an_invalid_run_prove_nothing_but_wrong_states_do() {
+        let report = Report { valid: false, wrong: 2, ..report() };
+        let verdict = judge(&all("p99=1ms,drops=0,wrong=0"), &report);
+        assert_eq!(verdict.unproved, ["p99: the run is invalid", "drops: the run is invalid"]);
+        assert_eq!(verdict.failed, ["wrong: 2; at most 0 was asked for"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ const INVALID: u8 = 3;
     time in us, ms, s or ticks, and drops, wrong, resumes, seats_lost, unanswered, missing with a \
     number: each may be at most that, or with >= must be at least that.\n\n\
     Exit code: 0 all holds; 1 an assertion does not hold; 2 there is no report; 3 the run is invalid: \
-    the generator was the bottleneck, and its times say nothing.")]
+    the generator was the bottleneck; its times and drops say nothing.")]
 struct Cli {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777")]

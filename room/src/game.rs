@@ -62,7 +62,7 @@ impl Rules {
     pub(crate) fn snapshot_ticks(&self) -> u64 {
         self.snapshot_ticks.unwrap_or(match self.kind {
             Kind::TurnBased => 4,
-            Kind::Realtime => 600,
+            Kind::Realtime => 60,
         })
     }
 }

@@ -72,12 +72,7 @@ pub(crate) fn server_binary(project: &Project) -> PathBuf {
     project.target.join("release").join(file)
 }
 
-/// The bots that play the example games.
-pub(crate) fn build_loadtest(project: &Project, log: &mut Log) -> Result {
-    log.run(command::cargo(&project.root).args(["build", "--release", "-p", "referee-loadtest"]))
-}
-
-/// Where `build_loadtest` leaves it.
+/// Where the release build leaves it.
 pub(crate) fn loadtest_binary(project: &Project) -> PathBuf {
     let file = format!("referee-loadtest{}", std::env::consts::EXE_SUFFIX);
     project.target.join("release").join(file)

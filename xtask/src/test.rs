@@ -40,7 +40,7 @@ const STEPS: &[Step] = &[
     step("tests", "unit, property and integration tests of all crates", Normal, &[], steps::tests),
     step("doctests", "the examples in the documentation run", Normal, &[], steps::doctests),
     step("wasm", "all portable crates and every game build for the browser", Normal, &["tools"], steps::portable),
-    step("release", "the server with all games builds, client included", Normal, &["client"], steps::release),
+    step("release", "the server with all games builds, client included, and the load test", Normal, &["client"], steps::release),
     step("browser", "real pages play the games on the release server", Normal, &["tools", "release"], browser::run),
     step("protocol", "a client made from PROTOCOL.md alone plays on the release server", Normal, &["tools", "release"], protocol::run),
     step("outside", "the README's game, made outside the workspace, is played in a page", Normal, &["tools", "client"], outside::run),
