@@ -1,3 +1,5 @@
+//! What the command line takes, and what its exit code says.
+
 use super::*;
 use clap::CommandFactory;
 use referee_client::Session;

@@ -1,3 +1,5 @@
+//! Measuring, with frames made by hand on a fake clock.
+
 use super::*;
 use referee_protocol::frame::{Ack, ActionFrame, InputAck, InputFrame, Payload};
 use referee_protocol::{Incarnation, SessionId};
