@@ -1,4 +1,4 @@
-//! The command line: what it takes, what it refuses, and how.
+//! What the command line takes, and what its exit code says.
 
 use super::*;
 use clap::CommandFactory;

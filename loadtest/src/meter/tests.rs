@@ -1,4 +1,4 @@
-//! Meters: what counts, and from when.
+//! Measuring, with frames made by hand on a fake clock.
 
 use super::*;
 use referee_protocol::frame::{Ack, ActionFrame, InputAck, InputFrame, Payload};
