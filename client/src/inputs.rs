@@ -38,8 +38,9 @@ impl Inputs {
     pub(crate) fn set(&mut self, name: &str, value: Value) {
         match self.slots.iter_mut().find(|slot| slot.name == name) {
             Some(slot) => {
+                // A page may say the same in each picture: that is no news.
+                slot.changed |= slot.value != value;
                 slot.value = value;
-                slot.changed = true;
             }
             None => {
                 self.slots.push(Slot {

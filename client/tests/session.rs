@@ -1,4 +1,5 @@
 //! The session against a scripted server, on a fake clock.
+//! Long because all of it is one contract, each rule of which has a test here; silence has its own file.
 
 mod common;
 
@@ -588,6 +589,7 @@ fn a_sample_is_stamped_with_the_tick_it_reaches_and_no_tick_gets_two() {
     rig.pass(49);
     assert_eq!(samples(&mut rig), [(2, 12)]);
     rig.pass(200);
+    rig.session.set_input(rig.now, "Stick", &Value::Int(6)).unwrap();
     assert_eq!(samples(&mut rig), [], "nothing changed");
     rig.pass(60);
     assert_eq!(samples(&mut rig), [(3, 17)], "what is held is said again in time");

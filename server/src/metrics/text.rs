@@ -106,6 +106,8 @@ fn clients(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     out.family(connections, "transport", of)?;
     let waiting = metrics.hellos_waiting.get();
     out.gauge("hellos_waiting", "Connections that have not said Hello yet", waiting)?;
+    let retries = metrics.quic_retries.get();
+    out.counter("quic_retries", "QUIC clients asked to show their address", retries)?;
     out.counter("bytes_in", "Bytes of messages from clients", metrics.bytes_in.get())?;
     out.counter("bytes_out", "Bytes of messages to clients", metrics.bytes_out.get())?;
     out.counter("messages_in", "Messages from clients", metrics.messages_in.get())?;

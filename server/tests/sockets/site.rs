@@ -86,6 +86,11 @@ impl Site {
         self.with(Running::metrics)
     }
 
+    /// What it prints once it can be visited.
+    pub(crate) fn greeting(&self) -> String {
+        self.with(Running::greeting)
+    }
+
     pub(crate) fn authority(&self) -> String {
         self.with(|running| running.address().to_string())
     }

@@ -102,7 +102,11 @@ fn template(site: &Site) -> Arc<Template> {
 }
 
 fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Live {
-    Live::new(Parts {
+    Live::new(parts(site, room, incarnation, created_unix_ms))
+}
+
+fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Parts {
+    Parts {
         house: site.house.clone(),
         key: key(),
         template: template(site),
@@ -111,7 +115,7 @@ fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) ->
         created_unix_ms,
         ticked: Rc::default(),
         links: Rc::default(),
-    })
+    }
 }
 
 fn wish() -> Wish {
@@ -383,6 +387,42 @@ fn a_client_behind_a_slow_network_is_skipped_and_gets_the_newest_without_a_tick(
     assert_eq!(live.room.counters().skipped_states, 8);
     live.written(watching);
     assert!(watcher.take().is_empty());
+}
+
+/// At 50 Hz, and its third tick takes 200 ms.
+fn stumbles(game: &mut Game) {
+    game.realtime(50);
+    game.systems(|time: Res<Time>| {
+        if time.tick == Tick(3) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+}
+
+#[test]
+fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_rest() {
+    let site = site(Config::default());
+    let template = Template::new("stumbles", stumbles).unwrap();
+    let create = Create { params: vec![], seed: [1; 32], build: String::new() };
+    let room = Room::create(&template, &create).unwrap();
+    let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    let metrics = &site.house.metrics;
+    let tick = |live: &Live| live.room.info().tick.0;
+    while tick(&live) < 3 {
+        match live.turn() {
+            Next::At(at) => std::thread::sleep(at.saturating_duration_since(Instant::now())),
+            Next::Soon => assert_eq!(tick(&live), 3, "it gives way right after the long one"),
+            Next::Never => panic!("a realtime room goes on"),
+        }
+    }
+    assert_eq!(metrics.overruns.get(), 1);
+    // Ten periods are over; four are made up for, and what became due meanwhile.
+    let next = live.turn();
+    assert!(matches!(next, Next::At(_) | Next::Soon), "{next:?}");
+    let slips = metrics.slips.get();
+    assert!((5..=9).contains(&slips), "{slips} slips");
+    assert!((4..=7).contains(&tick(&live)), "tick {}", tick(&live));
+    assert!(metrics.tick_lateness.seconds() > 0.1, "it is seen how late they were");
 }
 
 #[test]
