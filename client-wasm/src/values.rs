@@ -13,7 +13,8 @@ pub(crate) fn object<'a>(properties: impl IntoIterator<Item = (&'a str, JsValue)
     let object = Object::new();
     for (name, value) in properties {
         // Interned: a name is made a string of JavaScript's once, not for each object.
-        Reflect::set(&object, &intern(name).into(), &value).expect("a plain object takes any property");
+        Reflect::set(&object, &intern(name).into(), &value)
+            .expect("a plain object takes any property");
     }
     object.into()
 }

@@ -1,4 +1,5 @@
 //! The session against a scripted server, on a fake clock.
+//! Long because all of it is one contract, each rule of which has a test here; silence has its own file.
 
 mod common;
 

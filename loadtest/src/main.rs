@@ -5,7 +5,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     referee_loadtest::run(|load| {
         load.game("arena", arena::bot);
-        load.game("arena", arena::bot);
         load.game("counter", counter::bot);
         load.game("tic-tac-toe", tic_tac_toe::bot);
     })

@@ -114,7 +114,15 @@ pub enum EntryError {
 }
 
 impl Entry {
-    fn number(&self) -> u8 {
+    /// What each kind of entry is called, by its number.
+    pub const KINDS: [&'static str; 12] = [
+        "create", "join", "drop", "resume", "leave", "input", "action", "alarm", "request",
+        "answer", "admin", "seal",
+    ];
+
+    /// The number of its kind.
+    #[must_use]
+    pub fn number(&self) -> u8 {
         match self {
             Self::Create(_) => 0,
             Self::Join(_) => 1,

@@ -16,12 +16,14 @@
 //! | `host` | the threads that read sockets and run rooms |
 //! | [`metrics`] | what the server counts about itself |
 //! | [`run`], `shutdown` | starting all of this, and ending it |
+//! | `greeting` | what is printed once it can be visited |
 
 pub mod assets;
 pub mod cli;
 pub mod config;
 mod directory;
 pub mod games;
+mod greeting;
 mod host;
 pub mod http;
 pub mod key;

@@ -1,33 +1,38 @@
 //! What the server counts about itself: plain atomic numbers, cheap enough to be always on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use referee_protocol::Code;
+use referee_room::Entry;
 
-/// One number.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+mod count;
+pub(crate) mod text;
 
-impl Count {
-    /// One more.
-    pub fn up(&self) {
-        self.add(1);
-    }
+pub use count::{Count, Durations};
 
-    /// `n` more.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
+/// How a client is connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// A WebSocket.
+    Ws,
+    /// A WebSocket over TLS.
+    Wss,
+    /// QUIC.
+    Quic,
+    /// Within the process.
+    Memory,
+}
 
-    /// One less, for a number that stands for what there is at the moment.
-    pub fn down(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+impl Transport {
+    pub(crate) const ALL: [Self; 4] = [Self::Ws, Self::Wss, Self::Quic, Self::Memory];
 
-    /// The number.
+    /// Its name in addresses and metrics.
     #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Quic => "quic",
+            Self::Memory => "memory",
+        }
     }
 }
 
@@ -46,8 +51,10 @@ pub struct Metrics {
     pub hellos_waiting: Count,
     /// QUIC clients that were asked to show that their address is their own.
     pub quic_retries: Count,
-    /// Connections in rooms at the moment.
-    pub connections: Count,
+    /// Connections in rooms at the moment, by transport.
+    connections: [Count; Transport::ALL.len()],
+    /// Seats whose client is connected.
+    pub players: Count,
     /// Messages from clients.
     pub messages_in: Count,
     /// Bytes of messages from clients.
@@ -66,6 +73,20 @@ pub struct Metrics {
     pub ticks: Count,
     /// Ticks of realtime rooms that were left out because the room fell behind.
     pub slips: Count,
+    /// Ticks of realtime rooms that took longer than their period.
+    pub overruns: Count,
+    /// How long ticks take, their sends included.
+    pub tick_seconds: Durations,
+    /// How long after they were due ticks of realtime rooms began.
+    pub tick_lateness: Durations,
+    /// Entries into rooms, by their number.
+    pub(crate) entries: [Count; Entry::KINDS.len()],
+    /// States that were not made because a client was behind.
+    pub skips: Count,
+    /// Input samples that came after their tick.
+    pub inputs_late: Count,
+    /// Connections that broke, or were closed by the client.
+    pub gone: Count,
     /// Connections refused or ended, by the number of the code.
     ends: Ends,
 }
@@ -83,6 +104,24 @@ impl Default for Ends {
 }
 
 impl Metrics {
+    /// Connections in rooms at the moment.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.iter().map(Count::get).sum()
+    }
+
+    /// Connections in rooms over one transport.
+    pub(crate) fn connections_by(&self, transport: Transport) -> &Count {
+        &self.connections[transport as usize]
+    }
+
+    /// How many entries of this kind (one of [`Entry::KINDS`]) came into rooms.
+    #[must_use]
+    pub fn entries(&self, kind: &str) -> u64 {
+        let mut kinds = Entry::KINDS.iter().zip(&self.entries);
+        kinds.find(|(name, _)| **name == kind).map_or(0, |(_, count)| count.get())
+    }
+
     /// Counts a connection that was refused or ended.
     pub fn ended(&self, code: Code) {
         if let Some(count) = self.ends.0.get(code as usize) {

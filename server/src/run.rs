@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::config::{Config, ConfigError};
 use crate::directory::Local;
 use crate::games::Games;
+use crate::greeting;
 use crate::host::{Door, Hosts, House};
 use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
 use crate::metrics::Metrics;
@@ -76,35 +77,17 @@ pub enum RunError {
     Late(u64),
 }
 
-/// Runs a server until SIGTERM or Ctrl-C. Prints one line once it can be visited.
+/// Runs a server until SIGTERM or Ctrl-C. Prints where it can be visited once it can.
 ///
 /// # Errors
 /// When it cannot start, or could not save everything at its end.
 pub fn run(games: Games, config: Config) -> Result<(), RunError> {
     let signals = Signals::new()?;
-    let names: Vec<_> = games.keys().map(ToString::to_string).collect();
-    let host = shown_host(&config);
-    let scheme = if config.is_secure() { "https" } else { "http" };
     let running = Server::start(games, config)?;
-    println!(
-        "Referee hosts {}: open {scheme}://{host}:{}",
-        names.join(", "),
-        running.address().port()
-    );
+    println!("{}", running.greeting());
     signals.wait();
     tracing::info!("asked to stop");
     running.stop()
-}
-
-/// The host under which a person at this machine reaches the server.
-fn shown_host(config: &Config) -> String {
-    let bind = config.bind;
-    match config.hosts.first() {
-        Some(name) if !bind.is_loopback() => name.clone(),
-        _ if bind.is_loopback() || bind.is_unspecified() => "localhost".to_owned(),
-        _ if bind.is_ipv6() => format!("[{bind}]"),
-        _ => bind.to_string(),
-    }
 }
 
 /// A server that is to be started.
@@ -325,6 +308,14 @@ impl Running {
         Ok(theirs)
     }
 
+    /// The lines that tell where it can be visited, and by whom.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        let names: Vec<_> = self.house.games.keys().map(|name| name.as_str()).collect();
+        let own = greeting::own_addresses();
+        greeting::lines(&names, &self.house.config, self.address.port(), &own)
+    }
+
     /// What it counts.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
@@ -366,20 +357,6 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_says_where_this_machine_finds_the_server() {
-        let host = |bind: &str, hosts: &[&str]| {
-            let hosts = hosts.iter().map(ToString::to_string).collect();
-            shown_host(&Config { bind: bind.parse().unwrap(), hosts, ..Config::default() })
-        };
-        assert_eq!(host("127.0.0.1", &[]), "localhost");
-        assert_eq!(host("127.0.0.1", &["play.example"]), "localhost");
-        assert_eq!(host("0.0.0.0", &[]), "localhost");
-        assert_eq!(host("0.0.0.0", &["play.example"]), "play.example");
-        assert_eq!(host("192.168.1.5", &[]), "192.168.1.5");
-        assert_eq!(host("fd00::5", &[]), "[fd00::5]");
-    }
 
     #[test]
     fn an_address_that_is_taken_is_named_with_the_way_out() {

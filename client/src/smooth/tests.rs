@@ -1,3 +1,5 @@
+//! What is shown moves evenly, steps where it was put, comes and goes in time.
+
 use super::*;
 use referee_protocol::block::{BlockKind, BlockWriter};
 use referee_protocol::frame::Prelude;

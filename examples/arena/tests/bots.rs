@@ -6,16 +6,17 @@ use referee::bot::{Bot, Say, Session, Value};
 use referee::prelude::*;
 use referee::room::Template;
 use referee::testkit::{TestPlayer, TestRoom};
-use referee_client::Config;
 use referee_client::protocol::frame::Lane;
 use referee_client::protocol::message::{self, ServerControl, Welcome};
 use referee_client::protocol::{GameName, Incarnation, MatchId, SessionId};
+use referee_client::{Config, LinkId, Output};
 
 /// A bot, its place in the room, and the client through which it sees.
 struct Seated {
     bot: Ace,
     player: TestPlayer,
     session: Session,
+    link: LinkId,
     /// How many of its client's frames the session has read.
     read: usize,
 }
@@ -27,7 +28,8 @@ impl Seated {
         let mut session =
             Session::new(Config::new(GameName::new("arena").unwrap(), MatchId::new("m").unwrap()));
         session.handle_timeout(0);
-        session.handle_open(0);
+        let Some(Output::Connect { link }) = session.poll_output() else { panic!("it connects") };
+        session.handle_open(0, link);
         let welcome = Welcome {
             version: 1,
             session: SessionId(seed),
@@ -43,16 +45,16 @@ impl Seated {
             events_lost: false,
             ended: None,
         };
-        session.handle_frame(0, &message::encode(&ServerControl::Welcome(welcome)));
+        session.handle_frame(0, link, &message::encode(&ServerControl::Welcome(welcome)));
         let mut frame = vec![Lane::Schema as u8];
         frame.extend_from_slice(schema.schema_bytes());
-        session.handle_frame(0, &frame);
-        Self { bot: arena::bot(seed), player, session, read: 0 }
+        session.handle_frame(0, link, &frame);
+        Self { bot: arena::bot(seed), player, session, link, read: 0 }
     }
 
     fn look(&mut self, room: &TestRoom) {
         let frames = &room.frames(self.player)[self.read..];
-        frames.iter().for_each(|frame| self.session.handle_frame(0, frame));
+        frames.iter().for_each(|frame| self.session.handle_frame(0, self.link, frame));
         self.read += frames.len();
         while self.session.poll_output().is_some() {}
         while self.session.poll_event().is_some() {}

@@ -1,3 +1,5 @@
+//! The command line: what it takes, what it refuses, and how.
+
 use super::*;
 use clap::CommandFactory;
 use referee_client::Session;

@@ -1,3 +1,5 @@
+//! Meters: what counts, and from when.
+
 use super::*;
 use referee_protocol::frame::{Ack, ActionFrame, InputAck, InputFrame, Payload};
 use referee_protocol::{Incarnation, SessionId};

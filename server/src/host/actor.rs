@@ -106,6 +106,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         incarnation: Incarnation(incarnation),
         created_unix_ms,
         ticked: place.ticked.clone(),
+        links: place.links.clone(),
     }))
 }
 

@@ -61,15 +61,25 @@ impl Clock {
         }
     }
 
+    /// How long a step of a realtime room is.
+    pub(crate) fn period(&self) -> Option<Duration> {
+        match self {
+            Self::Turns { .. } => None,
+            Self::Realtime { hz, .. } => Some(step_time(*hz, 1)),
+        }
+    }
+
     /// When time reaches the tick.
     pub(crate) fn when(&self, tick: Tick) -> Instant {
         match self {
             Self::Turns { loaded, age } => {
                 *loaded + Duration::from_millis(tick.0).saturating_sub(*age)
             }
-            Self::Realtime { hz, origin, from } => {
-                *origin + step_time(*hz, tick.0.saturating_sub(*from))
+            Self::Realtime { hz, origin, from } if tick.0 < *from => {
+                let before = step_time(*hz, *from - tick.0);
+                origin.checked_sub(before).unwrap_or(*origin)
             }
+            Self::Realtime { hz, origin, from } => *origin + step_time(*hz, tick.0 - *from),
         }
     }
 }
@@ -108,6 +118,8 @@ mod tests {
         let mut clock = Clock::realtime(10, Tick(0), start);
         assert_eq!(clock.now(start + 400 * MS, Tick(0)), (Tick(4), 0));
         assert_eq!(clock.now(start + 1000 * MS, Tick(0)), (Tick(4), 6));
+        // Those that are made up for were due at their pace.
+        assert_eq!(clock.when(Tick(1)), start + 700 * MS);
         // What has slipped is gone; the pace goes on.
         assert_eq!(clock.now(start + 1000 * MS, Tick(4)), (Tick(4), 0));
         assert_eq!(clock.when(Tick(5)), start + 1100 * MS);

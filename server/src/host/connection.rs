@@ -4,21 +4,30 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use referee_protocol::frame::Lane;
-use referee_protocol::limits::{
-    ACTIONS_PER_TICK_MAX, FRAMES_IN_FLIGHT_MAX, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
-};
+use referee_protocol::limits::{ACTIONS_PER_TICK_MAX, LINK_SILENCE_MAX_MS, PING_EVERY_MS};
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Code, Refusal, Seat, SessionId};
 use referee_room::output::Frame;
 use smallvec::SmallVec;
 
+use super::flight::Flight;
+use super::wheel;
 use crate::metrics::Metrics;
 use crate::session::{Rate, Wish};
-use crate::transport::{SendError, Sent, Wire};
+use crate::transport::{SendError, Sent, Wire, tcp};
 
 /// How long a client may take nothing of what waits for it, or leave what it got unacknowledged, in
 /// milliseconds.
 pub(crate) const STALL_MAX_MS: u64 = LINK_SILENCE_MAX_MS;
+
+/// Within which a peer that is gone without a word is found, whatever was on its way, in
+/// milliseconds. Everyone else has answered a probe by then.
+pub(crate) const DEAD_PEER_FOUND_WITHIN_MS: u64 = LINK_SILENCE_MAX_MS + wheel::STEP_MS;
+
+// Two probes at least are without an answer by then.
+const _: () = assert!(2 * (PING_EVERY_MS + wheel::STEP_MS) < LINK_SILENCE_MAX_MS);
+// The kernel does not end a connection before its room could say why.
+const _: () = assert!(DEAD_PEER_FOUND_WITHIN_MS < tcp::USER_TIMEOUT_MS);
 
 /// Whether the room has let a client in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,17 +49,9 @@ pub(crate) struct Connection {
     wire: Box<dyn Wire>,
     heard: Instant,
     probed: Instant,
-    states: States,
+    flight: Flight,
     /// Entries since the tick of this number.
     queued: (u64, usize),
-}
-
-/// State frames sent and acknowledged.
-struct States {
-    sent: u64,
-    acked: u64,
-    /// When the last frame that may be in flight left, or the client last acknowledged some.
-    moved: Instant,
 }
 
 impl Connection {
@@ -70,7 +71,7 @@ impl Connection {
             wire,
             heard: now,
             probed: now,
-            states: States { sent: 0, acked: 0, moved: now },
+            flight: Flight::new(now),
             queued: (0, 0),
         }
     }
@@ -82,10 +83,7 @@ impl Connection {
         parts.push(IoSlice::new(head));
         parts.extend(frame.parts.iter().map(|part| IoSlice::new(part)));
         if head.first() == Some(&(Lane::State as u8)) {
-            self.states.sent += 1;
-            if self.states.sent - self.states.acked == u64::from(FRAMES_IN_FLIGHT_MAX) {
-                self.states.moved = Instant::now();
-            }
+            self.flight.send(Instant::now);
         }
         self.send_parts(&parts, metrics)
     }
@@ -120,12 +118,9 @@ impl Connection {
         self.rate.take(now)
     }
 
-    /// The client has received so many state frames.
-    pub(crate) fn acked(&mut self, frames: u64, now: Instant) {
-        if frames > self.states.acked {
-            self.states.acked = frames.min(self.states.sent);
-            self.states.moved = now;
-        }
+    /// The client has received so many state frames. Gives the shortest round trip when that is news.
+    pub(crate) fn acked(&mut self, frames: u64, now: Instant) -> Option<Duration> {
+        self.flight.acknowledge(frames, now)
     }
 
     /// One more entry since the tick of this number. False when that was the last one that may come
@@ -141,19 +136,30 @@ impl Connection {
         self.queued.0 != tick || self.queued.1 < ACTIONS_PER_TICK_MAX
     }
 
-    /// Asks for a sign of life where none has come for a while.
-    pub(crate) fn probe(&mut self, now: Instant) {
-        let last = self.heard.max(self.probed);
-        if now.saturating_duration_since(last) >= Duration::from_millis(PING_EVERY_MS) {
+    /// Asks for a sign of life where none has come for a while. Gives the time at which to look
+    /// again, or what is wrong with the client.
+    pub(crate) fn look(&mut self, now: Instant) -> Result<Instant, Refusal> {
+        if let Some(refusal) = self.fault(now) {
+            return Err(refusal);
+        }
+        let quiet = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
+        if quiet <= now {
             self.probed = now;
             self.wire.probe();
         }
+        let next_probe = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
+        let ends = [
+            Some(self.heard + Duration::from_millis(LINK_SILENCE_MAX_MS)),
+            self.wire.stalled_since().map(|since| since + Duration::from_millis(STALL_MAX_MS)),
+            self.flight.stuck_since().map(|since| since + Duration::from_millis(STALL_MAX_MS)),
+        ];
+        Ok(ends.into_iter().flatten().fold(next_probe, Instant::min))
     }
 
     /// What is wrong with the client, if anything is.
-    pub(crate) fn fault(&self, now: Instant) -> Option<Refusal> {
+    fn fault(&self, now: Instant) -> Option<Refusal> {
         let over = |since: Instant, limit_ms| {
-            now.saturating_duration_since(since) > Duration::from_millis(limit_ms)
+            now.saturating_duration_since(since) >= Duration::from_millis(limit_ms)
         };
         if over(self.heard, LINK_SILENCE_MAX_MS) {
             let text = format!("nothing was heard for {LINK_SILENCE_MAX_MS} ms");
@@ -163,12 +169,27 @@ impl Connection {
             let text = format!("the client took nothing for {STALL_MAX_MS} ms");
             return Some(Refusal::new(Code::SlowReader, text));
         }
-        let in_flight = self.states.sent - self.states.acked;
-        if in_flight >= u64::from(FRAMES_IN_FLIGHT_MAX) && over(self.states.moved, STALL_MAX_MS) {
+        if self.flight.stuck_since().is_some_and(|since| over(since, STALL_MAX_MS)) {
             let text = format!("the client acknowledged no state for {STALL_MAX_MS} ms");
             return Some(Refusal::new(Code::SlowReader, text));
         }
         None
+    }
+
+    /// It has a seat or watches from now on.
+    pub(crate) fn let_in(&mut self, seat: Option<Seat>, metrics: &Metrics) {
+        self.standing = Standing::In(seat);
+        if seat.is_some() {
+            metrics.players.up();
+        }
+    }
+
+    /// It is in the room no longer.
+    pub(crate) fn uncount(&self, metrics: &Metrics) {
+        metrics.connections_by(self.wire.transport()).down();
+        if let Standing::In(Some(_)) = self.standing {
+            metrics.players.down();
+        }
     }
 
     /// Tells the client why, and ends the connection.

@@ -1,6 +1,7 @@
 //! A loaded room with its clients: entries in, outputs out, panics caught. Knows no socket and
 //! waits for nothing; [`super::actor`] gives it its time.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
-use referee_room::room::{NextTick, Room};
+use referee_room::room::{Counters, NextTick, Room};
 use referee_room::{Entry, Template};
 use tokio::sync::{Notify, oneshot};
 
@@ -56,11 +57,13 @@ pub(crate) struct Live {
     created_unix_ms: u64,
     connections: BTreeMap<LinkId, Connection>,
     sessions: BTreeMap<SessionId, LinkId>,
-    last_link: u64,
+    links: Rc<Cell<u64>>,
     requests: BTreeMap<u64, Answer>,
     last_request: u64,
     /// Ticks run since the room was loaded.
     ticks: u64,
+    /// What of the room's own counters is in the metrics.
+    counted: Counters,
     /// Bytes of entries since the last tick.
     inbox: usize,
     /// A client waits for the next tick before it may say more.
@@ -87,11 +90,14 @@ pub(crate) struct Parts {
     pub(crate) incarnation: Incarnation,
     pub(crate) created_unix_ms: u64,
     pub(crate) ticked: Rc<Notify>,
+    /// The number of the last link, so that none is given to two lives of a room.
+    pub(crate) links: Rc<Cell<u64>>,
 }
 
 impl Live {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { house, key, template, room, incarnation, created_unix_ms, ticked } = parts;
+        let Parts { house, key, template, room, incarnation, created_unix_ms, ticked, links } =
+            parts;
         let now = Instant::now();
         let info = room.info();
         let clock = match info.hz {
@@ -113,10 +119,11 @@ impl Live {
             created_unix_ms,
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            last_link: 0,
+            links,
             requests: BTreeMap::new(),
             last_request: 0,
             ticks: 0,
+            counted: Counters::default(),
             inbox: 0,
             paused: false,
             ticked,
@@ -187,7 +194,7 @@ impl Live {
     pub(crate) fn dismiss(&mut self, refusal: &Refusal) {
         self.sessions.clear();
         for (_, connection) in std::mem::take(&mut self.connections) {
-            self.house.metrics.connections.down();
+            connection.uncount(&self.house.metrics);
             connection.close(refusal, &self.house.metrics);
         }
         for (_, answer) in std::mem::take(&mut self.requests) {
@@ -199,6 +206,7 @@ impl Live {
         // A realtime room's next tick is due when it is due.
         self.stirred |= matches!(self.clock, Clock::Turns { .. });
         self.inbox += payload + ENTRY_BYTES;
+        self.house.metrics.entries[usize::from(entry.number())].up();
         self.guarded(|room| room.handle(entry));
     }
 
@@ -221,17 +229,21 @@ impl Live {
             if now.saturating_duration_since(begun) > Duration::from_millis(TURN_MS) {
                 return Next::Soon;
             }
-            self.tick(due);
+            if let Clock::Realtime { .. } = self.clock {
+                let late = now.saturating_duration_since(self.clock.when(due));
+                self.house.metrics.tick_lateness.observe(late);
+            }
+            self.tick(due, now);
         }
         Next::Never
     }
 
-    fn tick(&mut self, at: Tick) {
+    /// Runs a tick, which began just `now`.
+    fn tick(&mut self, at: Tick, now: Instant) {
         self.guarded(|room| room.tick(at));
         while let Some(warning) = self.guarded(Room::take_warning).flatten() {
             tracing::warn!(room = %self.key, "{warning}");
         }
-        self.house.metrics.ticks.up();
         self.ticks += 1;
         self.inbox = 0;
         if std::mem::take(&mut self.paused) {
@@ -243,6 +255,24 @@ impl Live {
         if !self.failed {
             self.announce();
         }
+        self.note(now.elapsed());
+    }
+
+    /// Counts a tick that took so long, and what happened in it.
+    fn note(&mut self, took: Duration) {
+        let metrics = &self.house.metrics;
+        metrics.ticks.up();
+        metrics.tick_seconds.observe(took);
+        if self.clock.period().is_some_and(|period| took > period) {
+            metrics.overruns.up();
+        }
+        let (now, before) = (self.room.counters(), self.counted);
+        // Counting nothing would cost as much as counting something.
+        if now != before {
+            metrics.skips.add(now.skipped_states - before.skipped_states);
+            metrics.inputs_late.add(now.late_inputs - before.late_inputs);
+            self.counted = now;
+        }
     }
 
     /// Runs one tick at the present time. A turn-based room that comes back begins with it: time
@@ -250,8 +280,9 @@ impl Live {
     /// once, however long it was away.
     fn tick_now(&mut self) {
         let last = self.room.info().tick;
-        let (reached, _) = self.clock.now(Instant::now(), last);
-        self.tick(Tick(reached.0.max(last.0 + 1)));
+        let now = Instant::now();
+        let (reached, _) = self.clock.now(now, last);
+        self.tick(Tick(reached.0.max(last.0 + 1)), now);
     }
 
     /// The tick that clients are told when they ask. In a turn-based room the clock's: the last one that

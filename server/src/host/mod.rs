@@ -8,14 +8,18 @@
 //! | `actor` | a room's life: loading, turns, grace, the end |
 //! | `live` | a loaded room with its clients |
 //! | `connection` | what a room knows of one connection |
+//! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
+//! | `wheel` | when to look whether a client is still there |
 
 mod actor;
 mod clock;
 mod connection;
 mod door;
+mod flight;
 mod live;
 mod thread;
+mod wheel;
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -33,7 +37,7 @@ use crate::directory::{Directory, Local, Owner, Ticket};
 use crate::games::Games;
 use crate::http::{GameListing, RoomListing, RoomReply, RoomRequest, Rooms, Upgrade};
 use crate::key::RoomKey;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::store::Store;
 use crate::token::Tokens;
 use crate::transport::socket::LINGER_MS;
@@ -166,6 +170,10 @@ impl Rooms for Hosts {
                 page: hosted.page,
             };
         self.house.games.iter().map(listing).collect()
+    }
+
+    fn metrics(&self) -> String {
+        metrics::text::encode(&self.house.metrics, self.house.store.stats())
     }
 
     fn public_rooms(&self) -> Vec<RoomListing> {

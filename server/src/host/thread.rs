@@ -14,6 +14,7 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::live::{Answer, Live};
+use super::wheel::{self, Wheel};
 use super::{House, actor};
 use crate::directory::{Directory, Ticket};
 use crate::http::{ConnectionSlot, RoomRequest};
@@ -22,9 +23,6 @@ use crate::session::Wish;
 use crate::transport::Peer;
 use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse, serve};
 use crate::transport::stream::Moving;
-
-/// How often a thread looks for clients that are silent or do not read, in milliseconds.
-const SWEEP_EVERY_MS: u64 = 500;
 
 /// Rooms of one thread that are read from the store at once; more wait.
 const LOADS_AT_ONCE: usize = 4;
@@ -78,6 +76,8 @@ pub(super) struct Place {
     pub(super) wake: Notify,
     /// A tick has run, after which clients may say more.
     pub(super) ticked: Rc<Notify>,
+    /// The number of the last link.
+    pub(super) links: Rc<Cell<u64>>,
 }
 
 /// The thread.
@@ -85,6 +85,8 @@ pub(super) struct Thread {
     pub(super) house: Arc<House>,
     places: RefCell<BTreeMap<RoomKey, Rc<Place>>>,
     stopping: Cell<bool>,
+    /// When to look whether a client is still there.
+    wheel: RefCell<Wheel<(Rc<Place>, LinkId)>>,
     /// Tasks that look after a socket.
     sockets: Cell<usize>,
     /// A room or a socket has gone.
@@ -101,6 +103,7 @@ pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::
         house,
         places: RefCell::default(),
         stopping: Cell::new(false),
+        wheel: RefCell::new(Wheel::new(Instant::now())),
         sockets: Cell::new(0),
         less: Notify::new(),
     });
@@ -110,8 +113,8 @@ pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::
 
 impl Thread {
     async fn serve(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
-        let mut sweep = interval(Duration::from_millis(SWEEP_EVERY_MS));
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut step = interval(Duration::from_millis(wheel::STEP_MS));
+        step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !(self.stopping() && self.places.borrow().is_empty()) {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -125,7 +128,7 @@ impl Thread {
                     }
                     Some(Command::Stop) | None => self.stop(),
                 },
-                _ = sweep.tick() => self.sweep(),
+                _ = step.tick() => self.look(Instant::now()),
                 () = self.less.notified() => {}
             }
         }
@@ -152,6 +155,7 @@ impl Thread {
             live: RefCell::default(),
             wake: Notify::new(),
             ticked: Rc::default(),
+            links: Rc::default(),
         });
         self.places.borrow_mut().insert(key.clone(), place.clone());
         // Before the visitor's ticket goes, so that the directory never finds the room unowned.
@@ -185,11 +189,13 @@ impl Thread {
         }
     }
 
-    fn sweep(&self) {
-        let now = Instant::now();
-        let places: Vec<_> = self.places.borrow().values().cloned().collect();
-        for place in places {
-            place.with(|live| live.sweep(now));
+    /// Looks after the clients that are due to be looked after.
+    fn look(&self, now: Instant) {
+        let due = self.wheel.borrow_mut().due(now);
+        for (place, link) in due {
+            if let Some(again) = place.with(|live| live.look(link, now)) {
+                self.wheel.borrow_mut().put((place, link), again);
+            }
         }
     }
 
@@ -252,6 +258,7 @@ impl Thread {
                     let socket = Socket::new(stream, reader.framing(), limit);
                     let wire = Box::new(socket.clone());
                     let link = place.with(|live| live.admit(wish, wire));
+                    self.wheel.borrow_mut().put((place.clone(), link), Instant::now());
                     let line = Line { place: place.clone(), link };
                     self.look_after(async move {
                         serve(socket, reader, line).await;

@@ -9,6 +9,7 @@
 //! | `/api/games`, `/api/rooms` | what is hosted, and the public rooms |
 //! | `/api/transports` | what clients can choose besides WebSocket |
 //! | `/assets/..` | the browser client |
+//! | `/metrics` | what the server counts |
 //! | `/healthz`, `/readyz` | the process lives; it takes players |
 
 mod accept;
@@ -115,6 +116,9 @@ pub struct Upgrade {
 pub trait Rooms: Send + Sync + 'static {
     /// The hosted games. Asked once.
     fn games(&self) -> Vec<GameListing>;
+
+    /// All that is counted, as OpenMetrics text.
+    fn metrics(&self) -> String;
 
     /// The rooms that are listed in public.
     fn public_rooms(&self) -> Vec<RoomListing>;

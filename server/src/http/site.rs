@@ -23,6 +23,7 @@ use super::{Rooms, Transports, Upgrade};
 use crate::assets::Assets;
 use crate::config::Config;
 use crate::key::RoomKey;
+use crate::metrics::text::MEDIA_TYPE;
 use crate::store::Store;
 
 const INDEX: &str = include_str!("../../pages/index.html");
@@ -111,6 +112,7 @@ pub(super) fn router<R: Rooms>(site: Arc<Site<R>>) -> Router {
         .route("/assets/{name}", get(asset::<R>))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready::<R>))
+        .route("/metrics", get(metrics::<R>))
         .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/robots.txt", get(async || "User-agent: *\nDisallow: /\n"))
         .route("/{game}", get(game::<R>))
@@ -229,6 +231,11 @@ async fn asset<R: Rooms>(
 fn takes_gzip(request: &HeaderMap) -> bool {
     let accepted = request.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     accepted.is_some_and(|accepted| accepted.split(',').any(|e| e.trim() == "gzip"))
+}
+
+async fn metrics<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {
+    let headers = [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")];
+    (headers, site.rooms.metrics()).into_response()
 }
 
 async fn ready<R: Rooms>(State(site): State<Arc<Site<R>>>) -> Response {

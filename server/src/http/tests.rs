@@ -46,6 +46,10 @@ impl Rooms for Notes {
         vec![game("mine", Some(PAGE)), game("plain", None)]
     }
 
+    fn metrics(&self) -> String {
+        "# EOF\n".to_owned()
+    }
+
     fn public_rooms(&self) -> Vec<RoomListing> {
         vec![RoomListing {
             game: "mine".to_owned(),

@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase};
 use tokio::sync::watch;
@@ -66,8 +66,16 @@ impl Default for StoreConfig {
 pub struct StoreStats {
     /// Rooms that are not on disk yet as they are.
     pub rooms_waiting: usize,
+    /// Bytes of them.
+    pub bytes_waiting: usize,
+    /// Transactions done since the start.
+    pub commits: u64,
     /// Transactions that failed since the start.
     pub failed_writes: u64,
+    /// Bytes of rooms written since the start.
+    pub bytes_written: u64,
+    /// Time spent in transactions since the start.
+    pub commit_time: Duration,
 }
 
 /// The database, opened.
@@ -281,9 +289,18 @@ impl Store {
     /// What the store is doing, in numbers.
     #[must_use]
     pub fn stats(&self) -> StoreStats {
+        let (rooms_waiting, bytes_waiting) = {
+            let queue = self.shared.queue();
+            (queue.len(), queue.bytes())
+        };
+        let progress = *self.shared.progress.borrow();
         StoreStats {
-            rooms_waiting: self.shared.queue().len(),
-            failed_writes: self.shared.progress.borrow().failures,
+            rooms_waiting,
+            bytes_waiting,
+            commits: progress.commits,
+            failed_writes: progress.failures,
+            bytes_written: progress.bytes,
+            commit_time: progress.time,
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Save(room) => room.snapshot.len() + 128,
             Self::Delete => 128,
@@ -116,6 +116,11 @@ impl Queue {
     /// How many rooms wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.writing.len()
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The next reserved number, if there is one.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redb::{Database, Durability, ReadableTable, Table};
 use tokio::sync::watch;
@@ -22,8 +22,14 @@ pub(super) type Open = Box<dyn Fn() -> Result<Database, StoreError> + Send + Syn
 pub(super) struct Progress {
     /// Changes up to this one are durable.
     pub(super) durable: u64,
+    /// Transactions done.
+    pub(super) commits: u64,
     /// Transactions that failed.
     pub(super) failures: u64,
+    /// Bytes of rooms written.
+    pub(super) bytes: u64,
+    /// Time spent in transactions.
+    pub(super) time: Duration,
 }
 
 /// What the store and its writing thread share.
@@ -49,8 +55,10 @@ impl Shared {
     /// The writing thread's body: ends after the store closes.
     pub(super) fn write_until_closed(&self) {
         while let Some(batch) = self.next_batch() {
+            let begun = Instant::now();
             let outcome = self.write(&batch);
             let now = Instant::now();
+            let bytes: usize = batch.changes.values().map(|change| change.bytes()).sum();
             let mut queue = self.queue();
             let closing = queue.closing;
             match &outcome {
@@ -66,13 +74,23 @@ impl Shared {
                 }
             }
             drop(queue);
-            self.progress.send_modify(|progress| match &outcome {
-                Ok(_) => progress.durable = batch.up_to,
-                Err(_) => progress.failures += 1,
+            self.progress.send_modify(|progress| {
+                progress.time += now - begun;
+                match &outcome {
+                    Ok(_) => {
+                        progress.durable = batch.up_to;
+                        progress.commits += 1;
+                        progress.bytes += bytes as u64;
+                    }
+                    Err(_) => progress.failures += 1,
+                }
             });
             self.over.notify_all();
             if outcome.is_err() {
-                self.reopen();
+                // It is tried again before the next write.
+                if let Err(error) = self.reopen() {
+                    tracing::debug!("cannot open the store again: {error}");
+                }
                 if closing {
                     return;
                 }
@@ -97,11 +115,12 @@ impl Shared {
     /// Writes a batch; true when no expired rooms are left.
     fn write(&self, batch: &Batch) -> Result<bool, String> {
         if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
-            self.reopen();
+            self.reopen()
+                .map_err(|error| format!("the database cannot be opened again: {error}"))?;
         }
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = database.as_ref() else {
-            return Err("the database cannot be opened again".to_owned());
+            return Err("the database is closed".to_owned());
         };
         let expired_before = format::day(unix_ms()).saturating_sub(self.stored_rooms_days);
         match catch_unwind(AssertUnwindSafe(|| transact(database, batch, expired_before))) {
@@ -111,14 +130,12 @@ impl Shared {
     }
 
     /// Closes the database and opens it again.
-    fn reopen(&self) {
+    fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The file is locked until the old one is gone.
         drop(database.take());
-        match (self.open)() {
-            Ok(opened) => *database = Some(opened),
-            Err(error) => tracing::debug!("cannot open the store again: {error}"),
-        }
+        *database = Some((self.open)()?);
+        Ok(())
     }
 }
 

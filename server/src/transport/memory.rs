@@ -8,6 +8,7 @@ use std::time::Instant;
 use referee_protocol::Refusal;
 
 use super::{SendError, Sent, Wire};
+use crate::metrics::Transport;
 
 /// Keeps what is sent.
 #[derive(Clone, Default)]
@@ -18,6 +19,7 @@ struct Kept {
     frames: RefCell<Vec<Vec<u8>>>,
     refusal: RefCell<Option<Refusal>>,
     full: Cell<bool>,
+    slow: Cell<bool>,
     probes: Cell<u32>,
 }
 
@@ -37,6 +39,11 @@ impl Memory {
         self.0.probes.get()
     }
 
+    /// Whether what is sent from now on waits for the network.
+    pub(crate) fn slow(&self, slow: bool) {
+        self.0.slow.set(slow);
+    }
+
     /// From now on, it takes no more.
     pub(crate) fn fill(&self) {
         self.0.full.set(true);
@@ -51,7 +58,7 @@ impl Wire for Memory {
         let mut frame = vec![];
         parts.iter().for_each(|part| frame.extend_from_slice(part));
         self.0.frames.borrow_mut().push(frame);
-        Ok(Sent::Out)
+        Ok(if self.0.slow.get() { Sent::Held } else { Sent::Out })
     }
 
     fn probe(&self) {
@@ -60,6 +67,10 @@ impl Wire for Memory {
 
     fn close(&self, refusal: &Refusal) {
         *self.0.refusal.borrow_mut() = Some(refusal.clone());
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Memory
     }
 
     fn stalled_since(&self) -> Option<Instant> {

@@ -15,11 +15,14 @@ use std::time::Instant;
 
 use referee_protocol::Refusal;
 
+use crate::metrics::Transport;
+
 mod framed;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod tcp;
 mod websocket;
 
 /// Longest reason that goes with a close, in bytes: a WebSocket's control frame holds 125, two of
@@ -49,6 +52,9 @@ pub(crate) trait Wire {
 
     /// Tells the client why, then ends the connection once that has left. Nothing is sent after.
     fn close(&self, refusal: &Refusal);
+
+    /// How the client is connected.
+    fn transport(&self) -> Transport;
 
     /// Since when bytes have waited without any of them leaving.
     fn stalled_since(&self) -> Option<Instant>;

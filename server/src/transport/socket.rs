@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::stream::{Stream, Wish};
 use super::{Peer, SendError, Sent, Wire, framed, websocket};
+use crate::metrics::Transport;
 
 #[cfg(test)]
 mod tests;
@@ -339,6 +340,10 @@ impl Wire for Rc<Socket> {
         let _ = self.write(&[IoSlice::new(&self.framing.farewell(refusal))], usize::MAX);
         self.out.borrow_mut().closing.get_or_insert_with(|| refusal.clone());
         self.wake.notify_one();
+    }
+
+    fn transport(&self) -> Transport {
+        self.stream.borrow().transport()
     }
 
     fn stalled_since(&self) -> Option<Instant> {

@@ -12,6 +12,9 @@ use socket2::SockRef;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
+use super::tcp;
+use crate::metrics::Transport;
+
 mod memory;
 mod quic;
 mod side;
@@ -44,8 +47,11 @@ pub(crate) enum Moving {
 }
 
 impl Moving {
-    /// On the runtime of the caller. Fails only when the socket is broken.
+    /// On the runtime of the caller, whose room it is for. Fails only when the socket is broken.
     pub(crate) fn land(self) -> io::Result<Stream> {
+        if let Self::Tcp(socket) | Self::Tls(socket, _) = &self {
+            tcp::prepare(socket);
+        }
         Ok(match self {
             Self::Tcp(socket) => Stream::Tcp(TcpStream::from_std(socket)?),
             Self::Tls(socket, session) => {
@@ -72,6 +78,16 @@ impl Stream {
             }
             free @ (Self::Quic(_) | Self::Memory(_)) => Moving::Free(free),
         })
+    }
+
+    /// What carries it.
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Ws,
+            Self::Tls(_) => Transport::Wss,
+            Self::Quic(_) => Transport::Quic,
+            Self::Memory(_) => Transport::Memory,
+        }
     }
 
     /// Reads what is there. `WouldBlock` when nothing is, 0 at the end.

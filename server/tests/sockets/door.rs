@@ -1,8 +1,12 @@
 //! What comes to the door: handshakes and Hellos, good and bad.
 
-use referee_client_tokio::{Code, Options, Received};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use referee_client_tokio::{Client, Code, Options, Received};
 use referee_protocol::frame::Ack;
-use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
+use referee_protocol::limits::{CLIENT_MESSAGE_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use referee_protocol::message::Hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -133,14 +137,47 @@ async fn a_close_is_answered() {
     }
 }
 
+/// An address of this machine under which others in its network know it.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent: the system only says from where it would be.
+    socket.connect("198.51.100.1:9").expect("this machine is in a network");
+    socket.local_addr().unwrap().ip()
+}
+
+#[tokio::test]
+async fn others_in_the_network_play_when_they_are_let_in_and_else_the_line_names_the_flag() {
+    let own = own_address();
+    assert!(!own.is_loopback());
+    let open = Site::new(|config| config.bind = Ipv4Addr::UNSPECIFIED.into());
+    let url = format!("ws://{own}:{}/count/a", open.port());
+    let player = soon(Client::connect(&url, Options::default())).await.expect("it is let in");
+    press(&player);
+    counts(&player, 1).await;
+    let greeting = open.greeting();
+    assert!(greeting.ends_with(&format!("reach it at http://{own}:{}", open.port())), "{greeting}");
+
+    let closed = Site::new(|_| {});
+    let error = soon(TcpStream::connect((own, closed.port()))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    let greeting = closed.greeting();
+    let (place, reach) = greeting.split_once('\n').unwrap();
+    assert!(place.ends_with(&format!("open http://localhost:{}", closed.port())), "{place}");
+    assert!(reach.contains("Only this machine") && reach.contains("--bind 0.0.0.0"), "{reach}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_open_connection_is_noticed() {
+async fn a_half_open_connection_is_noticed_in_time() {
     let site = Site::new(|_| {});
     let player = site.join("count/a").await;
     let (mut raw, _) = site.raw_in("count/a").await;
+    let begun = tokio::time::Instant::now();
     let metrics = site.metrics();
     // Nothing more comes of it: no pong, not even an end.
     until(|| metrics.ends(Code::Silent) == 1).await;
+    // The step of the wheel, and what a busy machine may need.
+    let most = Duration::from_millis(LINK_SILENCE_MAX_MS + 250 + 750);
+    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
     assert_eq!(end(&mut raw).await.code, Code::Silent);
     press(&player);
     counts(&player, 1).await;

@@ -80,3 +80,14 @@ pub(crate) fn ticker(game: &mut Game) {
     game.realtime(50).replicate::<Count>();
     game.systems(|mut count: ResMut<Count>| count.0 += 1);
 }
+
+#[derive(Event)]
+struct Tale(#[field(max = 4000)] String);
+
+/// Tells everyone 1.2 MB a second that must not be lost.
+pub(crate) fn teller(game: &mut Game) {
+    game.realtime(60).event::<Tale>();
+    game.systems(|mut tales: Events<Tale>| {
+        (0..5).for_each(|_| tales.all(Tale("x".repeat(4000))));
+    });
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use referee_client_tokio::{Client, Code, Received};
 use referee_protocol::frame::Ack;
-use referee_protocol::limits::LINK_SILENCE_MAX_MS;
+use referee_protocol::limits::{EVENTS_KEPT_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use referee_protocol::message::{self, ClientControl};
 
 use super::site;
@@ -32,8 +32,8 @@ async fn who_acknowledges_nothing_is_let_go_while_others_play() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_claims_to_read_and_does_not_fills_its_queue_and_is_let_go() {
-    let site = site(|config| config.send_queue_max_bytes = 4 << 20);
+async fn who_claims_to_read_and_does_not_is_sent_no_state_and_let_go() {
+    let site = site(|_| {});
     let player = site.join("flood/a").await;
     let (mut raw, _) = site.raw_in("flood/a").await;
     let metrics = site.metrics();
@@ -47,7 +47,39 @@ async fn who_claims_to_read_and_does_not_fills_its_queue_and_is_let_go() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     until(|| metrics.ends(Code::SlowReader) == 1).await;
+    assert!(metrics.skips.get() > 100, "what the network does not take is not made");
     goes_on(&player).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_events_unacknowledged_is_let_go_at_a_bound() {
+    let site = site(|_| {});
+    let (mut raw, _) = site.raw_in("teller/a").await;
+    // It reads; what it does not say is that it did.
+    let refusal = end(&mut raw).await;
+    assert_eq!(refusal.code, Code::SlowReader);
+    let most = EVENTS_KEPT_MAX_BYTES as u64 + 64 * 1024;
+    let sent = site.metrics().bytes_out.get();
+    assert!(sent < most, "{sent} bytes were sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_lost_waits_up_to_a_bound_in_bytes_and_then_the_client_is_let_go() {
+    let site = site(|config| config.send_queue_max_bytes = 4 << 20);
+    let (mut raw, _) = site.raw_in("teller/a").await;
+    let metrics = site.metrics();
+    // It says that it took all of it, and takes nothing.
+    let mut event = 0;
+    while metrics.ends(Code::SlowReader) == 0 {
+        event += 10;
+        if soon(raw.send(&Ack { frames: event, event }.encode())).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until(|| metrics.ends(Code::SlowReader) == 1).await;
+    let refusal = end(&mut raw).await;
+    assert!(refusal.message.contains("at most 4194304 may"), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

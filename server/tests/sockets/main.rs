@@ -7,9 +7,11 @@
 mod door;
 mod games;
 mod kills;
+mod metrics;
 mod over_memory;
 mod over_quic;
 mod over_websocket;
 mod quic;
+mod relay;
 mod site;
 mod tls;

@@ -86,6 +86,11 @@ impl Site {
         self.with(Running::metrics)
     }
 
+    /// What it prints once it can be visited.
+    pub(crate) fn greeting(&self) -> String {
+        self.with(Running::greeting)
+    }
+
     pub(crate) fn authority(&self) -> String {
         self.with(|running| running.address().to_string())
     }
@@ -269,6 +274,7 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("bomb", games::bomb);
     host("flood", games::flood);
     host("ticker", games::ticker);
+    host("teller", games::teller);
     hosted
 }
 

@@ -12,7 +12,9 @@ use referee_room::room::Link;
 
 use super::{Answer, Live};
 use crate::directory::BUSY_RETRY_MS;
+use crate::host::clock::Clock;
 use crate::host::connection::{Connection, Standing, slow};
+use crate::host::flight;
 use crate::http::RoomRequest;
 use crate::session::{self, Rate, Said, Wish};
 use crate::token::Claim;
@@ -21,16 +23,17 @@ use crate::transport::{SendError, Sent, Wire};
 impl Live {
     /// A client comes.
     pub(crate) fn admit(&mut self, wish: Wish, wire: Box<dyn Wire>) -> LinkId {
-        self.last_link += 1;
-        let link = LinkId(self.last_link);
+        self.links.set(self.links.get() + 1);
+        let link = LinkId(self.links.get());
         let now = Instant::now();
         let config = &self.house.config;
         // A client that comes back says all again that it cannot know to be done.
         let extra = ACTIONS_KEPT_MAX as u32;
         let rate = Rate::new(config.messages_per_second, config.messages_burst, extra, now);
+        let transport = wire.transport();
         let connection = Connection::new(SessionId(0), wish, wire, rate, now);
         self.connections.insert(link, connection);
-        self.house.metrics.connections.up();
+        self.house.metrics.connections_by(transport).up();
         self.left = false;
         self.begin(link);
         link
@@ -152,7 +155,11 @@ impl Live {
 
     pub(super) fn acked(&mut self, link: LinkId, ack: Ack, now: Instant) {
         let Some(connection) = self.connections.get_mut(&link) else { return };
-        connection.acked(ack.frames, now);
+        let rtt = connection.acked(ack.frames, now);
+        if let (Some(rtt), Clock::Realtime { hz, .. }) = (rtt, &self.clock) {
+            let window = flight::window(rtt, *hz);
+            self.guarded(|room| room.link(link, Link::Window(window)));
+        }
         self.guarded(|room| room.link(link, Link::Ack(ack)));
         // Room for a newer state: it goes out without a tick.
         self.hand_out();
@@ -177,6 +184,7 @@ impl Live {
     /// The client's connection is gone.
     pub(crate) fn gone(&mut self, link: LinkId) {
         if let Some(connection) = self.remove(link) {
+            self.house.metrics.gone.up();
             self.drop_session(&connection);
         }
     }
@@ -191,7 +199,7 @@ impl Live {
 
     pub(super) fn remove(&mut self, link: LinkId) -> Option<Connection> {
         let connection = self.connections.remove(&link)?;
-        self.house.metrics.connections.down();
+        connection.uncount(&self.house.metrics);
         self.sessions.remove(&connection.session);
         self.guarded(|room| room.link(link, Link::Close));
         if self.connections.is_empty() {
@@ -232,17 +240,15 @@ impl Live {
         }
     }
 
-    /// Asks clients that are quiet whether they are there; lets go of those that are silent all the
-    /// same, or do not read.
-    pub(crate) fn sweep(&mut self, now: Instant) {
-        self.connections.values_mut().for_each(|connection| connection.probe(now));
-        let faults: Vec<_> = self
-            .connections
-            .iter()
-            .filter_map(|(link, connection)| Some((*link, connection.fault(now)?)))
-            .collect();
-        for (link, refusal) in faults {
-            self.end(link, &refusal);
+    /// Looks whether a client is still there: asks it where it is quiet, lets it go where it is silent all the
+    /// same, or does not read. Gives the time at which to look again; none when it is gone.
+    pub(crate) fn look(&mut self, link: LinkId, now: Instant) -> Option<Instant> {
+        match self.connections.get_mut(&link)?.look(now) {
+            Ok(again) => Some(again),
+            Err(refusal) => {
+                self.end(link, &refusal);
+                None
+            }
         }
     }
 

@@ -66,11 +66,11 @@ impl Live {
             }
             Joined::Refused(refusal) => self.end(link, &refusal),
             Joined::Watching => {
-                connection.standing = Standing::In(None);
+                connection.let_in(None, &self.house.metrics);
                 self.welcome(link, |_| {});
             }
             Joined::Seated { seat, generation, resumed, last_action, last_event, events_lost } => {
-                connection.standing = Standing::In(Some(seat));
+                connection.let_in(Some(seat), &self.house.metrics);
                 let token = self.house.tokens.issue(&self.key, Claim { seat, generation });
                 self.welcome(link, |welcome| {
                     welcome.seat = Some(seat);

@@ -102,7 +102,11 @@ fn template(site: &Site) -> Arc<Template> {
 }
 
 fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Live {
-    Live::new(Parts {
+    Live::new(parts(site, room, incarnation, created_unix_ms))
+}
+
+fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Parts {
+    Parts {
         house: site.house.clone(),
         key: key(),
         template: template(site),
@@ -110,7 +114,8 @@ fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) ->
         incarnation: Incarnation(incarnation),
         created_unix_ms,
         ticked: Rc::default(),
-    })
+        links: Rc::default(),
+    }
 }
 
 fn wish() -> Wish {
@@ -131,6 +136,11 @@ fn come(live: &mut Live, wish: Wish) -> (LinkId, Memory) {
     let link = live.admit(wish, Box::new(wire.clone()));
     live.turn();
     (link, wire)
+}
+
+/// Gives the room its turns until it has done all there is to do.
+fn rest(live: &mut Live) {
+    while live.turn() == Next::Soon {}
 }
 
 fn lanes(frames: &[Vec<u8>]) -> Vec<Lane> {
@@ -199,7 +209,7 @@ fn who_finds_no_place_is_told_so() {
     let (_, third) = come(&mut live, wish());
     assert_eq!(third.closed().unwrap().code, Code::Full);
     assert_eq!(site.house.metrics.ends(Code::Full), 1);
-    assert_eq!(site.house.metrics.connections.get(), 2);
+    assert_eq!(site.house.metrics.connections(), 2);
 }
 
 #[test]
@@ -338,12 +348,81 @@ fn the_quiet_are_asked_and_the_silent_let_go() {
     let mut live = live(&site);
     let (silent, wire) = come(&mut live, wish());
     live.message(silent, &Ack { frames: 1, event: 0 }.encode());
-    live.sweep(Instant::now() + Duration::from_secs(1));
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let again = live.look(silent, at(1)).expect("it is there");
     assert_eq!(wire.probes(), 0);
-    live.sweep(Instant::now() + Duration::from_secs(5));
+    assert!(again < at(3), "it is looked at when a probe may be due");
+    let again = live.look(silent, at(5)).expect("it is there");
     assert_eq!((wire.probes(), wire.closed()), (1, None));
-    live.sweep(Instant::now() + Duration::from_secs(7));
+    assert!(again <= at(6), "and when it would be silent for too long");
+    assert_eq!(live.look(silent, at(7)), None);
     assert_eq!(wire.closed().unwrap().code, Code::Silent);
+    assert_eq!(live.look(silent, at(8)), None, "it is gone");
+}
+
+#[test]
+fn a_client_behind_a_slow_network_is_skipped_and_gets_the_newest_without_a_tick() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, player) = come(&mut live, wish());
+    let (watching, watcher) = come(&mut live, Wish { watch: true, ..wish() });
+    rest(&mut live);
+    player.take();
+    watcher.take();
+    watcher.slow(true);
+    live.message(link, &action(1, 0));
+    rest(&mut live);
+    assert_eq!(lanes(&watcher.take()), [Lane::State], "this one waits for the network");
+    for number in 2..10 {
+        live.message(link, &action(number, 0));
+        live.message(link, &Ack { frames: number, event: 0 }.encode());
+        rest(&mut live);
+    }
+    assert_eq!(lanes(&player.take()).len(), 9, "nobody else notices");
+    assert!(watcher.take().is_empty(), "none is made behind it");
+    watcher.slow(false);
+    live.written(watching);
+    assert_eq!(lanes(&watcher.take()), [Lane::State], "the newest, once");
+    assert_eq!(live.room.counters().skipped_states, 8);
+    live.written(watching);
+    assert!(watcher.take().is_empty());
+}
+
+/// At 50 Hz, and its third tick takes 200 ms.
+fn stumbles(game: &mut Game) {
+    game.realtime(50);
+    game.systems(|time: Res<Time>| {
+        if time.tick == Tick(3) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+}
+
+#[test]
+fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_rest() {
+    let site = site(Config::default());
+    let template = Template::new("stumbles", stumbles).unwrap();
+    let create = Create { params: vec![], seed: [1; 32], build: String::new() };
+    let room = Room::create(&template, &create).unwrap();
+    let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    let metrics = &site.house.metrics;
+    let tick = |live: &Live| live.room.info().tick.0;
+    while tick(&live) < 3 {
+        match live.turn() {
+            Next::At(at) => std::thread::sleep(at.saturating_duration_since(Instant::now())),
+            Next::Soon => assert_eq!(tick(&live), 3, "it gives way right after the long one"),
+            Next::Never => panic!("a realtime room goes on"),
+        }
+    }
+    assert_eq!(metrics.overruns.get(), 1);
+    // Ten periods are over; four are made up for, and what became due meanwhile.
+    let next = live.turn();
+    assert!(matches!(next, Next::At(_) | Next::Soon), "{next:?}");
+    let slips = metrics.slips.get();
+    assert!((5..=9).contains(&slips), "{slips} slips");
+    assert!((4..=7).contains(&tick(&live)), "tick {}", tick(&live));
+    assert!(metrics.tick_lateness.seconds() > 0.1, "it is seen how late they were");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use referee_protocol::Code;
 use referee_protocol::frame::split;
 use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
 use referee_protocol::message::{self, ServerControl};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio_tungstenite::WebSocketStream;
@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::*;
+use crate::transport::stream::Moving;
+use crate::transport::tcp;
 
 type Client = WebSocketStream<TcpStream>;
 
@@ -153,6 +155,41 @@ fn a_client_that_does_not_read_fills_its_bound_and_no_more() {
         assert!(socket.stalled_since().is_some());
         socket.close(&Refusal::new(Code::SlowReader, "too slow"));
         assert_eq!(end_of(&mut client).await, (Code::SlowReader, 4015));
+    });
+}
+
+const READER_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What lies in the kernel for a reader that stalls, at most: what may be unsent, the piece of up to 64
+/// KiB with which the kernel notices, and what the reader's own system takes (it allots twice what
+/// it is told).
+const IN_KERNEL_MAX_BYTES: usize =
+    tcp::UNSENT_MAX_BYTES as usize + 64 * 1024 + 2 * READER_BUFFER_BYTES;
+
+#[test]
+fn little_lies_in_the_kernel_for_a_reader_that_stalls() {
+    run(async {
+        let reader = tokio::net::TcpSocket::new_v4().unwrap();
+        reader.set_recv_buffer_size(READER_BUFFER_BYTES as u32).unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = reader.connect(server.local_addr().unwrap()).await.unwrap();
+        let stream = Moving::Tcp(server.accept().await.unwrap().0.into_std().unwrap());
+        let socket = Socket::new(stream.land().unwrap(), Framing::WebSocket, 1 << 20);
+        let frame = vec![1; 1_000];
+        let mut sent = 0;
+        // The room makes no more from the first frame on that waits.
+        while socket.try_send(&[IoSlice::new(&frame)]) == Ok(Sent::Out) {
+            sent += frame.len();
+            assert!(sent <= IN_KERNEL_MAX_BYTES, "{sent} bytes are old by now");
+            tokio::task::yield_now().await;
+        }
+        // All of it arrives once it reads.
+        let mut read = vec![0; 1 << 20];
+        let mut taken = 0;
+        while taken < sent {
+            taken += client.read(&mut read).await.unwrap();
+            socket.flush();
+        }
     });
 }
 

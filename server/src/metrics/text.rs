@@ -1,0 +1,151 @@
+//! All numbers as text for `/metrics`, in the OpenMetrics format. Read when somebody asks; counting
+//! costs nothing for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use referee_protocol::Code;
+use referee_room::Entry;
+
+use super::{Durations, Metrics, Transport};
+use crate::store::StoreStats;
+
+/// What the text is.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The numbers as text.
+pub(crate) fn encode(metrics: &Arc<Metrics>, store: StoreStats) -> String {
+    let mut registry = Registry::with_prefix("referee");
+    registry.register_collector(Box::new(Reading { metrics: metrics.clone(), store }));
+    let mut out = String::new();
+    text::encode(&mut out, &registry).expect("a string takes all text");
+    out
+}
+
+#[derive(Debug)]
+struct Reading {
+    metrics: Arc<Metrics>,
+    store: StoreStats,
+}
+
+/// Writes one kind of number after the other.
+struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    /// A family with one label. Of counters, unless it is said to be of gauges.
+    fn family(
+        &mut self,
+        (name, help, kind): (&str, &str, MetricType),
+        label: &'static str,
+        values: impl Iterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        let gauge = matches!(kind, MetricType::Gauge);
+        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
+        for (of, value) in values {
+            let labels = [(label, of)];
+            let mut one = metric.encode_family(&labels)?;
+            match gauge {
+                true => one.encode_gauge(&value)?,
+                false => one.encode_counter::<NoLabelSet, _, u64>(&value, None)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, durations: &Durations) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let buckets = durations.buckets();
+        // Counted once: the parts must agree with each other, also while others count on.
+        let count = buckets.iter().map(|bucket| bucket.1).sum();
+        metric.encode_histogram::<NoLabelSet>(durations.seconds(), count, &buckets, None)
+    }
+}
+
+impl Collector for Reading {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (mut out, metrics) = (Writer(encoder), &*self.metrics);
+        rooms(&mut out, metrics)?;
+        clients(&mut out, metrics)?;
+        ticks(&mut out, metrics)?;
+        store(&mut out, &self.store)
+    }
+}
+
+fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
+    out.gauge("rooms", "Rooms loaded", metrics.rooms.get())?;
+    out.counter("rooms_made", "Rooms made anew", metrics.rooms_made.get())?;
+    out.counter("rooms_loaded", "Rooms loaded from the store", metrics.rooms_loaded.get())?;
+    out.counter("rooms_failed", "Rooms whose game failed", metrics.rooms_failed.get())?;
+    out.counter("requests", "HTTP requests into rooms", metrics.requests.get())
+}
+
+fn clients(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
+    out.gauge("players", "Seats whose client is connected", metrics.players.get())?;
+    let connections = ("connections", "Connections in rooms", MetricType::Gauge);
+    let transports = Transport::ALL.iter();
+    let of = transports.map(|of| (of.name(), metrics.connections_by(*of).get()));
+    out.family(connections, "transport", of)?;
+    let waiting = metrics.hellos_waiting.get();
+    out.gauge("hellos_waiting", "Connections that have not said Hello yet", waiting)?;
+    let retries = metrics.quic_retries.get();
+    out.counter("quic_retries", "QUIC clients asked to show their address", retries)?;
+    out.counter("bytes_in", "Bytes of messages from clients", metrics.bytes_in.get())?;
+    out.counter("bytes_out", "Bytes of messages to clients", metrics.bytes_out.get())?;
+    out.counter("messages_in", "Messages from clients", metrics.messages_in.get())?;
+    out.counter("messages_out", "Messages to clients", metrics.messages_out.get())?;
+    let held = metrics.messages_held.get();
+    out.counter("messages_held", "Messages the network did not take at once", held)?;
+    let drops = ("drops", "Connections refused or ended, by reason", MetricType::Counter);
+    let codes = Code::ALL.iter().map(|code| (code.name(), metrics.ends(*code)));
+    out.family(drops, "reason", codes.chain([("gone", metrics.gone.get())]))
+}
+
+fn ticks(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
+    out.counter("ticks", "Ticks run", metrics.ticks.get())?;
+    let help = "Time of a tick, its sends included";
+    out.histogram("tick_seconds", help, &metrics.tick_seconds)?;
+    let help = "Time from when a realtime tick was due to when it began";
+    out.histogram("tick_lateness_seconds", help, &metrics.tick_lateness)?;
+    let slips = metrics.slips.get();
+    out.counter("slips", "Realtime ticks left out because the room fell behind", slips)?;
+    let overruns = metrics.overruns.get();
+    out.counter("overruns", "Realtime ticks that took longer than their period", overruns)?;
+    let entries = ("entries", "Entries into rooms, by kind", MetricType::Counter);
+    let kinds = Entry::KINDS.iter().zip(&metrics.entries);
+    out.family(entries, "kind", kinds.map(|(kind, count)| (*kind, count.get())))?;
+    let skips = metrics.skips.get();
+    out.counter("skips", "States not made because a client was behind", skips)?;
+    let late = metrics.inputs_late.get();
+    out.counter("inputs_late", "Input samples that came after their tick", late)?;
+    let unseated = metrics.unseated.get();
+    out.counter("unseated", "Inputs and actions of clients without a seat", unseated)
+}
+
+fn store(out: &mut Writer<'_>, store: &StoreStats) -> fmt::Result {
+    out.counter("store_commits", "Transactions of the store", store.commits)?;
+    out.counter("store_failures", "Transactions that failed", store.failed_writes)?;
+    out.counter("store_bytes", "Bytes of rooms written", store.bytes_written)?;
+    let seconds = store.commit_time.as_secs_f64();
+    out.seconds("store_seconds", "Time spent in transactions", seconds)?;
+    out.gauge("store_queue_rooms", "Rooms that wait to be written", store.rooms_waiting as u64)?;
+    out.gauge("store_queue_bytes", "Bytes that wait to be written", store.bytes_waiting as u64)
+}

@@ -1,0 +1,40 @@
+//! How a TCP socket of a room is set up, so that little lies in the kernel: what is in there is old
+//! by the time it leaves, and can be taken back no more.
+
+use std::io;
+use std::net::TcpStream;
+
+use referee_protocol::limits::LINK_SILENCE_MAX_MS;
+use socket2::SockRef;
+
+/// Bytes that the kernel keeps of what was sent and not acknowledged, and with it the most that is
+/// in flight: 128 KiB over a path of 100 ms are more than a megabyte a second for each client. (Linux
+/// allots twice this, for its own book-keeping.)
+pub(crate) const SEND_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Bytes in the kernel that have not left yet before it takes no more: a few ordinary frames. What
+/// comes then waits in the server, where a newer state takes its place before it is made.
+pub(crate) const UNSENT_MAX_BYTES: u32 = 16 * 1024;
+
+/// How long the kernel tries to get bytes to a peer that acknowledges nothing, in milliseconds.
+/// Rooms let go of such a client earlier; this frees what lies in the kernel after that.
+pub(crate) const USER_TIMEOUT_MS: u64 = 2 * LINK_SILENCE_MAX_MS;
+
+/// Sets a socket up for a room. A system that does not know one of the options serves all the same.
+pub(crate) fn prepare(socket: &TcpStream) {
+    if let Err(error) = set(&SockRef::from(socket)) {
+        tracing::debug!(%error, "a socket could not be set up for its room");
+    }
+}
+
+fn set(socket: &SockRef<'_>) -> io::Result<()> {
+    // Frames are written whole; to wait for more of them would only delay.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES)?;
+        socket.set_tcp_user_timeout(Some(std::time::Duration::from_millis(USER_TIMEOUT_MS)))?;
+    }
+    Ok(())
+}
