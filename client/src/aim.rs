@@ -6,6 +6,7 @@ use referee_protocol::Tick;
 use referee_protocol::limits::INPUT_AHEAD_MAX_MS;
 
 /// What is added to the round trip at first, in ticks: some, so that the first samples come in time.
+/// From there on the notes alone steer: a page that is busy measures its round trips too long.
 const SLACK_FIRST: f64 = 0.25;
 /// What a late sample adds for each tick that it was late, in ticks. Large: a late sample is felt.
 const LATE_ADDS: f64 = 0.5;
@@ -18,40 +19,60 @@ const EARLY_TAKES: f64 = 1.0 / 64.0;
 /// sample in some hundred is late for that.
 const TIMELY_TAKES: f64 = 1.0 / 1024.0;
 
+/// When so many notes in a row tell of early samples, the least early of them says how much is too
+/// much for certain. Enough that a strewn road shows its worst; a third of a second at 30 Hz.
+const NOTES: u8 = 10;
+/// What is then taken for each tick that all of them were early, in ticks.
+const ALL_EARLY_TAKES: f64 = 0.75;
+
 /// How far ahead samples are aimed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Aim {
-    /// What is added to the round trip, in ticks.
-    slack: f64,
+    /// In ticks, from a sample's leaving to the arrival of its tick's state. None: as the round trip
+    /// suggests.
+    lead: Option<f64>,
     /// The first sample on this connection that was aimed at a tick.
     first: u64,
     /// Notes about samples before this one tell of an aim that is no more.
     since: u64,
+    /// Notes since then, and the least early of them.
+    notes: u8,
+    least: i8,
 }
 
 impl Default for Aim {
     fn default() -> Self {
-        Self { slack: SLACK_FIRST, first: 1, since: 1 }
+        Self { lead: None, first: 1, since: 1, notes: 0, least: i8::MAX }
     }
 }
 
 impl Aim {
-    /// Samples from the one with this number on are aimed anew.
+    /// Samples from the one with this number on are aimed anew: a connection began.
     pub(crate) fn begin(&mut self, sample: u64) {
-        (self.first, self.since) = (sample, sample);
+        *self = Self { first: sample, since: sample, ..Self::default() };
     }
 
     /// The room tells where a sample fell; `next` is the number of the next sample to be sent. Says
     /// whether that sample was aimed at all.
     pub(crate) fn note(&mut self, sample: u64, margin: i8, next: u64) -> bool {
+        let Some(lead) = &mut self.lead else { return false };
         if sample < self.since {
             return sample >= self.first;
         }
+        (self.notes, self.least) = (self.notes + 1, self.least.min(margin));
+        let all_early = self.notes >= NOTES && self.least > 0;
         if margin < 0 {
-            self.slack += LATE_ADDS * f64::from(-i16::from(margin)).min(LATE_MAX);
-            self.since = next;
+            *lead += LATE_ADDS * f64::from(-i16::from(margin)).min(LATE_MAX);
+        } else if all_early {
+            *lead -= ALL_EARLY_TAKES * f64::from(self.least);
         } else {
-            self.slack -= (EARLY_TAKES * f64::from(margin)).max(TIMELY_TAKES);
+            *lead -= (EARLY_TAKES * f64::from(margin)).max(TIMELY_TAKES);
+        }
+        if margin < 0 || all_early {
+            self.since = next;
+        }
+        if margin < 0 || self.notes >= NOTES {
+            (self.notes, self.least) = (0, i8::MAX);
         }
         true
     }
@@ -59,11 +80,12 @@ impl Aim {
     /// The pace at which samples go out, given the round trip in milliseconds.
     pub(crate) fn pace(&mut self, clock: &RoomClock, round_trip_ms: f64) -> Pace {
         let period_ms = clock.period_ms();
+        let trip = round_trip_ms / period_ms;
         // The room keeps no sample longer than it allows, the tick itself included.
-        let most = (INPUT_AHEAD_MAX_MS as f64 / period_ms - 1.0).max(0.0);
-        self.slack = self.slack.clamp(-1.0, most);
-        let lead_ms = round_trip_ms + self.slack * period_ms;
-        let base = clock.base();
+        let most = trip + (INPUT_AHEAD_MAX_MS as f64 / period_ms - 1.0).max(SLACK_FIRST);
+        let lead = self.lead.unwrap_or(trip + SLACK_FIRST).clamp(0.0, most);
+        self.lead = Some(lead);
+        let (base, lead_ms) = (clock.base(), lead * period_ms);
         Pace { base, origin: clock.arrival_of(base) - lead_ms, period_ms, lead_ms }
     }
 }
@@ -168,6 +190,7 @@ mod tests {
     #[test]
     fn samples_are_never_aimed_further_ahead_than_the_room_keeps_them() {
         let (mut aim, clock) = (Aim::default(), RoomClock::new(20, Tick(0), 0.0));
+        aim.pace(&clock, 10.0);
         for sample in 1..100 {
             aim.note(sample, i8::MIN, sample + 1);
         }
@@ -176,12 +199,22 @@ mod tests {
 
     #[test]
     fn one_stall_counts_once() {
-        let mut aim = Aim::default();
+        let (mut aim, clock) = (Aim::default(), RoomClock::new(20, Tick(0), 0.0));
+        aim.pace(&clock, 10.0);
         assert!(aim.note(10, -1, 15));
-        let slack = aim.slack;
+        let lead = aim.lead;
         (11..15).for_each(|sample| assert!(aim.note(sample, -1, 15)));
-        assert_eq!(aim.slack, slack, "they were aimed before the change");
+        assert_eq!(aim.lead, lead, "they were aimed before the change");
         assert!(aim.note(15, -1, 18));
-        assert!(aim.slack > slack);
+        assert!(aim.lead > lead);
+    }
+
+    #[test]
+    fn a_first_round_trip_that_was_far_too_long_is_soon_forgotten() {
+        let (mut aim, clock) = (Aim::default(), RoomClock::new(20, Tick(0), 0.0));
+        aim.pace(&clock, 150.0);
+        (1..=u64::from(NOTES)).for_each(|n| assert!(aim.note(n, 3, n + 1)));
+        let lead_ms = aim.pace(&clock, 150.0).lead_ms();
+        assert!(lead_ms < 60.0, "{lead_ms} ms after {NOTES} samples of which each came 3 early");
     }
 }
