@@ -28,14 +28,17 @@ struct Entry {
 pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
     let mut entries = Vec::new();
     for scenario in bench.scenarios {
-        let mut lengths = Lengths { frame: 0, input: 0 };
+        // Until Referee was seen; a ledger with these is told to be insane.
+        let mut lengths = Lengths { frame: 1, input: 1 };
         let mut windows: Vec<Vec<Window>> = vec![Vec::new(); hosts.len()];
         for round in 0..bench.times.rounds {
             for (at, &host) in hosts.iter().enumerate() {
                 eprintln!("{} {}: round {}", scenario.name, host.name(), round + 1);
-                let window = patiently(|| bench.window(host, &scenario, lengths)).await?;
+                let taken = patiently(|| bench.window(host, &scenario, lengths)).await;
+                let window = taken.unwrap_or_else(|error| Window::failed(error.to_string()));
+                eprintln!("  {:.2} us for each message", window.cpu_us_each());
                 // The floor comes after, and sends what Referee sent.
-                if host == Host::WebSocket {
+                if host == Host::WebSocket && window.seen.delivered() > 0 {
                     lengths = Lengths::of(&window.seen);
                 }
                 windows[at].push(window);
@@ -43,7 +46,11 @@ pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
         }
         for (&host, windows) in hosts.iter().zip(windows) {
             eprintln!("{} {}: counting", scenario.name, host.name());
-            let counts = patiently(|| bench.counts(host, &scenario, lengths)).await?;
+            let taken = patiently(|| bench.counts(host, &scenario, lengths)).await;
+            let counts = taken.unwrap_or_else(|error| {
+                eprintln!("nothing was counted: {error}");
+                Counts::NONE
+            });
             entries.push(Entry { scenario, host, windows, counts, lengths });
         }
     }
@@ -70,8 +77,8 @@ impl Entry {
     }
 
     fn wakeups(&self) -> f64 {
-        let each: Vec<f64> = self.windows.iter().map(|w| w.each(w.wakeups as f64)).collect();
-        median(&each)
+        let seen = self.windows.iter().filter(|window| window.seen.delivered() > 0);
+        median(&seen.map(|window| window.each(window.wakeups as f64)).collect::<Vec<_>>())
     }
 
     fn delivered(&self) -> u64 {
@@ -79,9 +86,8 @@ impl Entry {
     }
 
     fn frame_median(&self) -> f64 {
-        let each: Vec<f64> =
-            self.windows.iter().map(|w| f64::from(w.seen.frame_median())).collect();
-        median(&each)
+        let seen = self.windows.iter().filter(|window| window.seen.delivered() > 0);
+        median(&seen.map(|window| f64::from(window.seen.frame_median())).collect::<Vec<_>>())
     }
 
     fn lag_p99_ms(&self) -> f64 {

@@ -78,6 +78,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// A window that could not be looked at.
+    pub(crate) fn failed(why: String) -> Self {
+        Self { cpu_us: f64::NAN, wakeups: 0, seen: Seen::default(), invalid: Some(why) }
+    }
+
     /// A figure of the window for each message that was delivered in it.
     pub(crate) fn each(&self, figure: f64) -> f64 {
         figure / self.seen.delivered().max(1) as f64
@@ -94,6 +99,12 @@ pub(crate) struct Counts {
     pub(crate) syscalls: f64,
     pub(crate) allocations: f64,
     pub(crate) copied_bytes: f64,
+}
+
+impl Counts {
+    /// Nothing could be counted.
+    pub(crate) const NONE: Self =
+        Self { syscalls: f64::NAN, allocations: f64::NAN, copied_bytes: f64::NAN };
 }
 
 impl Bench {

@@ -79,9 +79,10 @@ fn percentile(values: &[u32], percent: f64) -> u32 {
     sorted.get(at).copied().unwrap_or(0)
 }
 
-/// The middle of some figures; the mean of the two in the middle where their number is even.
+/// The middle of those figures that are there (not NaN); the mean of the two in the middle where
+/// their number is even.
 pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
         0 => f64::NAN,
@@ -98,6 +99,7 @@ mod tests {
     fn medians_and_percentiles_lie_where_they_should() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&[f64::NAN, 7.0]), 7.0);
         assert!(median(&[]).is_nan());
         let values: Vec<u32> = (0..=100).rev().collect();
         assert_eq!((percentile(&values, 50.0), percentile(&values, 99.0)), (50, 99));
