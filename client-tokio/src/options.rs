@@ -23,7 +23,7 @@ pub struct Options {
     pub schema: Option<Vec<u8>>,
     /// The `Origin` header. Native programs send none; a test may.
     pub origin: Option<String>,
-    /// The SHA-256 of the server's self-signed certificate, as [`crate::transports()`] tells it: with
+    /// The SHA-256 of the server's self-signed certificate, as [`fn@crate::transports`] tells it: with
     /// it `wss` and `quic` take this certificate and no other. None: the system's roots decide.
     pub pin: Option<[u8; 32]>,
     /// Seeds the jitter of retries; drawn where none is given.
