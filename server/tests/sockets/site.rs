@@ -346,6 +346,18 @@ pub(crate) async fn end(raw: &mut RawSocket) -> Refusal {
     }
 }
 
+/// The code with which a connection ends that may have no stream yet: then the close alone says it.
+pub(crate) async fn end_code(raw: &mut RawSocket) -> Option<Code> {
+    loop {
+        match soon(raw.receive()).await.expect("a close, not a break") {
+            Received::Frame(_) => {}
+            Received::Closed { code, .. } => {
+                return code.and_then(close_code);
+            }
+        }
+    }
+}
+
 /// Waits until a client sees this count.
 pub(crate) async fn counts(client: &Client, count: i128) {
     let seen = client.wait_until(|session| session.resource("Count") == Some(Value::Int(count)));
