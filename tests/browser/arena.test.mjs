@@ -40,8 +40,8 @@ const other = (page) =>
   });
 
 /** Holds keys, waits for something, and lets go; other keys where it does not come in a while. */
-async function fly(page, choices, arrived) {
-  for (let turn = 0; turn < 8; turn += 1) {
+async function fly(page, choices, arrived, turns = 8) {
+  for (let turn = 0; turn < turns; turn += 1) {
     const keys = choices[turn % choices.length];
     for (const key of keys) await page.keyboard.down(key);
     const there = await arrived(1_500).then(
@@ -89,7 +89,7 @@ scene('two in the arena see each other move, and one is hit', async (scene) => {
     );
   }
 
-  // The hunter shoots at the prey wherever it is, and goes elsewhere while a wall is in the way.
+  // The hunter shoots at the prey wherever it is. While a wall is in the way, both go elsewhere.
   await prey.evaluate(() => {
     window.lost = 0;
     let health = 100;
@@ -99,14 +99,23 @@ scene('two in the arena see each other move, and one is hit', async (scene) => {
       health = now;
     });
   });
+  const hit = (timeout) => prey.waitForFunction(() => window.lost > 0, null, { timeout });
   await hunter.mouse.down();
-  await fly(hunter, [[], ...CORNERS, ...CORNERS], async (patience) => {
-    const end = performance.now() + patience;
-    while (!(await prey.evaluate(() => window.lost > 0))) {
-      if (performance.now() > end) throw new Error('no hit yet');
-      await aimAtOther(hunter);
-    }
-  });
+  const hunts = fly(
+    hunter,
+    [[], ...CORNERS],
+    async (patience) => {
+      const end = performance.now() + patience;
+      while (!(await prey.evaluate(() => window.lost > 0))) {
+        if (performance.now() > end) throw new Error('no hit yet');
+        await aimAtOther(hunter);
+      }
+    },
+    30,
+  );
+  // Every other way, so that the two do not go round in step.
+  const flees = fly(prey, [CORNERS[1], CORNERS[2], CORNERS[0]], hit, 30);
+  await Promise.all([hunts, flees]);
   await hunter.mouse.up();
   assert.ok((await prey.evaluate(() => window.lost)) >= 20, 'a hit costs health');
 });
@@ -211,7 +220,7 @@ scene('the arena on a desktop', async (scene) => {
   await until(page, () => room.entities('Ship').length === 2);
   await page.mouse.move(900, 300);
   await page.mouse.down();
-  await until(page, () => room.entities('Shot').length >= 2);
+  await until(page, () => room.entities('Shot').length >= 1);
   await assertNothingCutOff(page);
   await scene.screenshot(page, 'arena');
 });
