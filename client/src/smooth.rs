@@ -70,7 +70,10 @@ impl Smooth {
         let due = clock.arriving_ms(now) - delay_ms(clock);
         let moment = self.moment.map_or(Moment { ms: due, at: now }, |was| was.moved(due, now));
         self.moment = Some(moment);
-        self.tick = clock.tick_at(moment.ms).clamp(self.history.oldest().0 as f64, newest);
+        // After a slip the shown moment rests until the room has come so far again: nothing that was
+        // seen to move goes back.
+        let tick = clock.tick_at(moment.ms).max(self.tick);
+        self.tick = tick.clamp(self.history.oldest().0 as f64, newest);
     }
 
     /// The clock was replaced: its milliseconds count from elsewhere.

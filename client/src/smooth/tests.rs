@@ -351,3 +351,21 @@ fn what_is_kept_is_bounded() {
     let track = rig.smooth.entity(1).or(rig.smooth.history.entity(1)).unwrap();
     assert!(track.tracks()[0].len() <= 12, "half a second of ticks and the one before");
 }
+
+#[test]
+fn after_a_slip_of_the_room_nothing_goes_back() {
+    let mut rig = Rig::new();
+    let (mut now, mut shown) = (0.0, 0.0);
+    // The room stands still for a second at its tick 40, as the clock of a busy machine has it.
+    for tick in 0..120_u64 {
+        let came = tick as f64 * PERIOD + if tick > 40 { 1_000.0 } else { 0.0 };
+        while now < came {
+            rig.show(now);
+            let place = rig.place(1).unwrap_or(0.0);
+            assert!(place >= shown, "at {now:.0} ms: {place} after {shown}");
+            (now, shown) = (now + 1_000.0 / 60.0, place);
+        }
+        rig.places(tick, came, &[(1, tick as f64 * 10.0)]);
+    }
+    assert!(shown > 1_100.0, "and it goes on: {shown}");
+}
