@@ -34,6 +34,12 @@ impl Numbers {
         Some(self.0.get(name)? - before.0.get(name).copied().unwrap_or(0.0))
     }
 
+    /// Whether a count went back: the server that says so is not the one from before.
+    fn is_of_another_life(&self, before: &Self) -> bool {
+        let counts = ["referee_tick_seconds_count", "referee_messages_out_total"];
+        counts.iter().any(|name| self.growth(before, name).is_some_and(|growth| growth < 0.0))
+    }
+
     /// The bound of the histogram's bucket below which a part of what came since `before` lies.
     fn quantile(&self, before: &Self, name: &str, quantile: f64) -> Option<f64> {
         let prefix = format!("{name}_bucket{{le=\"");
@@ -105,6 +111,10 @@ impl Watch {
             );
         }
         match fetch(&self.url).and_then(|after| Ok((self.numbers?, after))) {
+            Ok((before, after)) if after.is_of_another_life(&before) => notes.push(
+                "the server's own numbers are not known: it was restarted, and counts from 0"
+                    .into(),
+            ),
             Ok((before, after)) => fill(&mut server, &before, &after),
             Err(why) => notes.push(format!("the server's own numbers are not known: {why}")),
         }
@@ -193,6 +203,8 @@ mod tests {
         let mut server = Server::default();
         fill(&mut server, &text(1_000, 500), &text(2_000, 505));
         assert_eq!((server.ticks, server.slips), (Some(1_000.0), Some(0.0)));
+        let (before, after) = (text(1_000, 500), text(2_000, 505));
+        assert!(!after.is_of_another_life(&before) && before.is_of_another_life(&after));
         assert!((server.tick_mean_ms.unwrap() - 0.5).abs() < 1e-9);
         assert_eq!(server.tick_p99_ms, Some(1.0), "5 of 1,000 were slower");
         fill(&mut server, &text(1_000, 500), &text(2_000, 520));

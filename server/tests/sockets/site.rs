@@ -352,7 +352,7 @@ pub(crate) async fn end_code(raw: &mut RawSocket) -> Option<Code> {
         match soon(raw.receive()).await.expect("a close, not a break") {
             Received::Frame(_) => {}
             Received::Closed { code, .. } => {
-                return code.and_then(close_code);
+                return code.and_then(referee_client::close_code);
             }
         }
     }
