@@ -48,7 +48,37 @@ impl ValueError {
     }
 }
 
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(is_so: bool) -> Self {
+        Self::Bool(is_so)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
 impl Value {
+    /// A struct of these fields, in any order: `Value::record([("x", 0.5.into()), ("fire", true.into())])`.
+    #[must_use]
+    pub fn record<const N: usize>(fields: [(&str, Self); N]) -> Self {
+        Self::Struct(fields.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
     /// The field of this name, where this is a struct that has it.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Self> {

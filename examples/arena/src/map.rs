@@ -6,6 +6,8 @@ use referee::prelude::*;
 pub const SIZE_MAX: f32 = 4096.0;
 /// Most walls of a map.
 const WALLS_MAX: u32 = 128;
+/// Between two walls there is at least so much, in units.
+const PASSAGE: u16 = 36;
 /// How far the ways are checked for walls, in units: less than the thinnest wall.
 const CHECK_EVERY: f32 = 12.0;
 
@@ -35,13 +37,23 @@ pub(crate) fn create(
         let (long, thick) = (rng.range(70..220) as u16, rng.range(28..60) as u16);
         let (w, h) = if rng.chance(0.5) { (long, thick) } else { (thick, long) };
         let mut along = |edge: u16| rng.range(70..i32::from(map.size - edge) - 70) as u16;
-        let (x, y) = (along(w), along(h));
-        map.walls.push([x, y, w, h]);
+        let wall = [along(w), along(h), w, h];
+        if !map.walls.iter().any(|other| is_near(*other, wall)) {
+            map.walls.push(wall);
+        }
     }
     for _ in 0..=map.size / 256 {
         commands.spawn((crate::Pickup, crate::Position(map.free_place(&mut rng))));
     }
     Ok(())
+}
+
+/// Whether a ship does not fit between two walls.
+fn is_near(a: [u16; 4], b: [u16; 4]) -> bool {
+    let close = |from: u16, long: u16, other: u16, wide: u16| {
+        from < other + wide + PASSAGE && other < from + long + PASSAGE
+    };
+    close(a[0], a[2], b[0], b[2]) && close(a[1], a[3], b[1], b[3])
 }
 
 impl Map {
