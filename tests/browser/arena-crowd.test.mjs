@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freshMatch, scene, until, untilOpen } from './harness.mjs';
+import { SECOND_UNUSED, freshMatch, scene, until, untilOpen } from './harness.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const binary = process.env.REFEREE_LOADTEST ?? join(root, 'target/release/referee-loadtest');
@@ -52,6 +52,7 @@ const watch = (page) =>
 scene(
   'thirty bots and two pages play a minute in one arena: no drop, no wrong state',
   async (scene) => {
+    scene.expectComplaints(SECOND_UNUSED);
     const prefix = freshMatch();
     const path = `/arena/${prefix}-0`;
     const pages = [await scene.visit(path), await scene.visit(path)];

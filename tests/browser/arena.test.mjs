@@ -1,7 +1,7 @@
 // The arena, played with keys, mouse and thumbs.
 
 import assert from 'node:assert/strict';
-import { PHONE, assertFits, freshMatch, scene, until, untilOpen } from './harness.mjs';
+import { PHONE, SECOND_UNUSED, assertFits, freshMatch, scene, until, untilOpen } from './harness.mjs';
 
 /** What a ship flies, in units per second: the game's own number. */
 const SPEED = 260;
@@ -71,6 +71,7 @@ async function aimAtOther(page) {
 }
 
 scene('two in the arena see each other move, and one is hit', async (scene) => {
+  scene.expectComplaints(SECOND_UNUSED);
   const [hunter, prey] = await two(scene);
   for (const [moves, sees] of [
     [hunter, prey],
@@ -152,6 +153,7 @@ function* steps(frames) {
 }
 
 scene('what is shown of a moving ship moves without jumps', async (scene) => {
+  scene.expectComplaints(SECOND_UNUSED);
   const [flies, watches] = await two(scene);
   const recording = Promise.all([flies, watches].map((page) => record(page, 5)));
   let done = false;
@@ -213,6 +215,7 @@ async function assertNothingCutOff(page) {
 }
 
 scene('the arena on a desktop', async (scene) => {
+  scene.expectComplaints(SECOND_UNUSED);
   const match = freshMatch();
   const page = await scene.visit(`/arena/${match}`, { viewport: { width: 1280, height: 800 } });
   const guest = await scene.visit(`/arena/${match}`);
@@ -237,6 +240,7 @@ async function thumbs(page) {
 }
 
 scene('the arena on a phone: one thumb flies, the other aims and shoots', async (scene) => {
+  scene.expectComplaints(SECOND_UNUSED);
   const page = await scene.visit(`/arena/${freshMatch()}?players=2&size=400`, PHONE);
   await untilOpen(page);
   const touch = await thumbs(page);

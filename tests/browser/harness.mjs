@@ -23,6 +23,10 @@ const PATIENCE_MS = 20_000;
 /** What Chromium says when the server is away, which a test may bring about. */
 export const SERVER_AWAY = /WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE/;
 
+/** What Chromium says when a page opened a second connection after half a second of silence, and closed
+ * it unused because the first one spoke again: that is how it is meant, on a busy machine. */
+export const SECOND_UNUSED = /WebSocket is closed before the connection is established/;
+
 /** For `person` and `visit`: a small telephone, held upright. */
 export const PHONE = { viewport: { width: 375, height: 667 }, hasTouch: true, isMobile: true };
 
