@@ -161,8 +161,10 @@ impl Room {
         }
         let repeat = self.span(Duration::from_millis(INPUT_REPEAT_MS));
         let seats: Vec<Seat> = self.core().seats.keys().copied().collect();
+        // Out of the game while they are used: to clone a type's description for each seat costs.
+        let rows = std::mem::take(&mut self.game.inputs);
         for seat in seats {
-            for kind in 0..self.game.inputs.len() {
+            for (kind, row) in rows.iter().enumerate() {
                 let mut core = self.game.world.resource_mut::<Core>();
                 let Some(state) = core.seats.get_mut(&seat) else { continue };
                 let (entity, buffer) = (state.entity, &mut state.inputs[kind]);
@@ -171,16 +173,16 @@ impl Room {
                     due = buffer.waiting.pop_front();
                 }
                 let stale = buffer.last.is_some_and(|last| now.0 - last.0 > repeat);
-                let row = self.game.inputs[kind].clone();
                 if let Some((_, _, words)) = due {
                     buffer.last = Some(now);
-                    self.stand(entity, &row, Some(words));
+                    self.stand(entity, row, Some(words));
                 } else if stale {
                     buffer.last = None;
-                    self.stand(entity, &row, None);
+                    self.stand(entity, row, None);
                 }
             }
         }
+        self.game.inputs = rows;
     }
 
     fn stand(&mut self, entity: Entity, row: &crate::registry::InputRow, words: Option<Vec<u32>>) {
