@@ -153,7 +153,11 @@ impl What {
             Jitter => report.jitter_ms.count > 0,
             Connect => report.connect_ms.count > 0,
             Lag => report.generator.lag_ms.count > 0,
-            _ => true,
+            // Without a server in test mode no state is compared, and so none can be wrong.
+            Self::Wrong => report.states_checked > 0,
+            Self::Drops | Self::Resumes | Self::SeatsLost | Self::Unanswered | Self::Missing => {
+                true
+            }
         }
     }
 }
@@ -163,7 +167,13 @@ impl Assertion {
     fn check(&self, report: &Report) -> Result<(), String> {
         let (name, value) = (self.what.name(), self.what.of(report));
         if !self.what.is_measured(report) {
-            return Err(format!("{name}: nothing was measured"));
+            return Err(match self.what {
+                What::Wrong => format!(
+                    "{name}: no state was compared; start the server with --test-mode, and take \
+                     --check sample or all"
+                ),
+                _ => format!("{name}: nothing was measured"),
+            });
         }
         let Some(bound) = self.bound.number(report.tick_ms) else {
             return Err(format!("{name}: a turn-based room has no ticks to count in; use ms"));
@@ -224,7 +234,14 @@ mod tests {
 
     fn report() -> Report {
         let latency_ms = Spread { count: 9, p50: 20.0, p99: 60.0, ..Spread::default() };
-        Report { valid: true, tick_ms: Some(50.0), latency_ms, drops: 1, ..Report::default() }
+        Report {
+            valid: true,
+            tick_ms: Some(50.0),
+            latency_ms,
+            drops: 1,
+            states_checked: 40,
+            ..Report::default()
+        }
     }
 
     #[test]
@@ -254,6 +271,13 @@ mod tests {
         let verdict = judge(&all("p99=1ms,drops=0,wrong=0"), &report);
         assert_eq!(verdict.unproved, ["p99: the run is invalid", "drops: the run is invalid"]);
         assert_eq!(verdict.failed, ["wrong: 2; at most 0 was asked for"]);
+    }
+
+    #[test]
+    fn where_no_state_was_compared_none_is_shown_to_be_right() {
+        let report = Report { states_checked: 0, ..report() };
+        let verdict = judge(&all("wrong=0"), &report);
+        assert!(verdict.failed[0].contains("--test-mode"), "{:?}", verdict.failed);
     }
 
     #[test]
