@@ -1,12 +1,13 @@
 //! A light client of Referee: it takes part, sends samples, counts and acknowledges states, and does
 //! not look into them. Many fit beside the server that they load.
 
+use referee_client_tokio::referee_client::Random;
 use referee_client_tokio::{RawSocket, Received};
 use referee_protocol::frame::{Ack, EventsFrame, InputFrame, Lane, Payload, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl};
 use referee_protocol::{Schema, Tick, TypeDef};
 
-use crate::random::Random;
+use crate::random;
 
 /// The game that is measured.
 pub(crate) const GAME: &str = "arena";
@@ -102,7 +103,7 @@ impl Light {
         }
         if self.sample.is_multiple_of(HELD_SAMPLES) {
             let mut words = Vec::new();
-            let value = self.random.value(&self.input.ty);
+            let value = random::value(&mut self.random, &self.input.ty);
             value.to_words(&self.input.ty, &mut words).map_err(|error| error.to_string())?;
             self.held = Payload::from_words(0, &self.input.ty, &words);
         }

@@ -84,7 +84,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let bench = Bench {
         server: arguments.server,
         floor: arguments.floor,
-        library: arguments.counts,
+        shim: arguments.counts,
         folder: arguments.folder,
         times: if arguments.quick { QUICK } else { THOROUGH },
         scenarios: if arguments.quick { SMALL } else { SCENARIOS },

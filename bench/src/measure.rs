@@ -33,7 +33,7 @@ pub(crate) struct Bench {
     pub(crate) server: PathBuf,
     pub(crate) floor: PathBuf,
     /// The counting library.
-    pub(crate) library: PathBuf,
+    pub(crate) shim: PathBuf,
     /// A folder of our own.
     pub(crate) folder: PathBuf,
     pub(crate) times: Times,
@@ -140,7 +140,7 @@ impl Bench {
         let syscalls = self.syscalls(host, scenario, lengths).await?;
         let file = self.folder.join("counts");
         fs::write(&file, [])?;
-        let counting = Counting { library: &self.library, file: &file };
+        let counting = Counting { shim: &self.shim, file: &file };
         let process = self.start(host, scenario, lengths, Some(counting))?;
         let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
         sleep(self.times.warm_up).await;

@@ -30,7 +30,7 @@ pub(crate) struct Process {
 /// Where the counting library is, and where it counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Counting<'a> {
-    pub(crate) library: &'a Path,
+    pub(crate) shim: &'a Path,
     pub(crate) file: &'a Path,
 }
 
@@ -125,8 +125,8 @@ impl Drop for Process {
 }
 
 fn count(command: &mut Command, counting: Option<Counting<'_>>) {
-    if let Some(Counting { library, file }) = counting {
-        command.env("LD_PRELOAD", library).env("REFEREE_COUNTS", file);
+    if let Some(Counting { shim, file }) = counting {
+        command.env("LD_PRELOAD", shim).env("REFEREE_COUNTS", file);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A player that is a program: what a game's bots implement, and what a load test drives.
 
-pub use crate::Session;
+pub use crate::{Random, Session};
 pub use referee_protocol::Value;
 
 /// What a bot does.

@@ -29,6 +29,7 @@ mod inputs;
 mod link;
 mod metrics;
 mod output;
+mod random;
 mod references;
 mod retry;
 mod session;
@@ -38,8 +39,9 @@ pub use config::Config;
 pub use error::{ClientError, Reason};
 pub use metrics::Metrics;
 pub use output::{Dropped, Event, Kind, LinkId, Output, Status};
+pub use random::Random;
 pub use referee_protocol as protocol;
-pub use retry::{Jitter, RETRY_AFTER_MAX_MS, RETRY_MAX_MS, Retry};
+pub use retry::{RETRY_AFTER_MAX_MS, RETRY_MAX_MS, Retry};
 pub use session::{
     EVENTS_WAITING_MAX, EntityView, Session, Shown, ShownEntity, UNREADABLE_LINKS_MAX, close_code,
 };

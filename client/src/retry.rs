@@ -1,5 +1,7 @@
 //! When to try again.
 
+use crate::random::Random;
+
 /// Longest wait between two attempts to connect, in milliseconds.
 pub const RETRY_MAX_MS: u64 = 5_000;
 /// Longest wait that a server may ask for, in milliseconds.
@@ -9,39 +11,18 @@ pub const RETRY_AFTER_MAX_MS: u64 = 60_000;
 /// notices.
 const FIRST_MS: [u64; 4] = [0, 100, 200, 400];
 
-/// A small generator (SplitMix64) for jitter alone.
-#[derive(Debug)]
-pub struct Jitter(u64);
-
-impl Jitter {
-    /// A generator; the same seed gives the same numbers.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number from `low` to `high`.
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        low + (z ^ (z >> 31)) % (high - low + 1)
-    }
-}
-
 /// The waits of one run of attempts.
 #[derive(Debug)]
 pub struct Retry {
     attempts: u32,
-    jitter: Jitter,
+    random: Random,
 }
 
 impl Retry {
-    /// A run that begins.
+    /// A run that begins. The seed is for the jitter.
     #[must_use]
-    pub fn new(jitter: Jitter) -> Self {
-        Self { attempts: 0, jitter }
+    pub fn new(seed: u64) -> Self {
+        Self { attempts: 0, random: Random::new(seed) }
     }
 
     /// A connection held: the next loss starts from the front.
@@ -60,7 +41,7 @@ impl Retry {
         }
         let doubled = FIRST_MS[3] << (attempt - 3).min(8);
         let most = doubled.min(RETRY_MAX_MS);
-        self.jitter.between(most / 2, most)
+        most / 2 + self.random.below(most - most / 2 + 1)
     }
 }
 
@@ -70,7 +51,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_the_maximum() {
-        let mut retry = Retry::new(Jitter::new(7));
+        let mut retry = Retry::new(7);
         let waits: Vec<_> = (0..12).map(|_| retry.wait_ms()).collect();
         assert_eq!(waits[..4], [0, 100, 200, 400]);
         assert!((400..=800).contains(&waits[4]), "{waits:?}");

@@ -16,7 +16,7 @@ use crate::inputs::Inputs;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::output::{Event, LinkId, Output, Status};
-use crate::retry::{Jitter, Retry};
+use crate::retry::Retry;
 use crate::smooth::Smooth;
 use referee_protocol::hash::hash;
 use referee_protocol::limits::VERSIONS;
@@ -116,7 +116,7 @@ impl Session {
     /// A session that wants to connect: its timeout is at 0.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let retry = Retry::new(Jitter::new(config.seed));
+        let retry = Retry::new(config.seed);
         // A schema from elsewhere that is damaged is none; the server sends its own.
         let schema = config.schema.as_deref().and_then(|bytes| KnownSchema::new(bytes).ok());
         Self {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use referee_client::bot::Say;
-use referee_client::{Config, Event, Jitter, LinkId, Output, Reason, Retry, Status};
+use referee_client::{Config, Event, LinkId, Output, Reason, Retry, Status};
 use referee_protocol::frame::{
     Ack, ActionFrame, EventsFrame, FrameError, InputFrame, Lane, Payload, split,
 };
@@ -86,7 +86,7 @@ pub(crate) struct Light {
 impl Light {
     pub(crate) fn new(config: Config, schema: Option<Rc<KnownSchema>>) -> Self {
         Self {
-            retry: Retry::new(Jitter::new(config.seed)),
+            retry: Retry::new(config.seed),
             config,
             schema,
             stage: Stage::Waiting { until: 0 },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use referee_client::{Config, Session};
+use referee_client::{Config, Random, Session};
 use referee_protocol::{GameName, MatchId};
 use tokio::task::LocalSet;
 
@@ -74,7 +74,9 @@ fn seat(job: &Job, place: usize, thread: &Rc<Thread>) -> impl FnOnce() -> Player
     let (plan, game, blind) = (job.plan.clone(), job.game.clone(), job.blind);
     let thread = Rc::clone(thread);
     move || {
-        let seed = mixed(plan.seed, number as u64);
+        // Bots of neighbouring numbers are nothing alike.
+        let mut random = Random::new(Random::new(plan.seed).bits() ^ number as u64);
+        let seed = random.bits();
         let config = Config {
             name: format!("Bot {}", number + 1),
             params: plan.params.clone(),
@@ -89,7 +91,7 @@ fn seat(job: &Job, place: usize, thread: &Rc<Thread>) -> impl FnOnce() -> Player
             mind: Mind::of(config, decodes, &thread),
             bot: (plan.bot)(seed),
             door,
-            phase: (mixed(seed, 1) >> 11) as f64 / (1_u64 << 53) as f64,
+            phase: random.unit(),
             hz: plan.hz,
             comes,
             thread,
@@ -129,14 +131,6 @@ fn tell(thread: &Thread) {
     for (told, ms) in thread.shared.latency.iter().zip([spread.p50, spread.p99]) {
         told.store((ms * 1_000.0) as u64, Ordering::Relaxed);
     }
-}
-
-/// A seed made of two (SplitMix64).
-fn mixed(seed: u64, number: u64) -> u64 {
-    let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// How many bots of a plan decode what they are sent.

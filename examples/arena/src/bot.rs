@@ -2,7 +2,7 @@
 //! shots, keeps clear of walls and fetches health when it is hurt.
 
 use crate::{Map, RADIUS, SHOT_SPEED, SPEED};
-use referee::bot::{Bot, Say, Session, Value};
+use referee::bot::{Bot, Random, Say, Session, Value};
 use referee::prelude::*;
 use std::collections::BTreeMap;
 use std::f32::consts::TAU;
@@ -24,7 +24,7 @@ const UNSTEADY: f32 = 0.07;
 
 /// A player of a seed.
 pub struct Ace {
-    random: u64,
+    random: Random,
     map: Option<Map>,
     /// The others as they were seen last, by their ids.
     seen: BTreeMap<u32, Sight>,
@@ -50,7 +50,15 @@ struct Sight {
 #[must_use]
 pub fn bot(seed: u64) -> Ace {
     let seen = BTreeMap::new();
-    Ace { random: seed, map: None, seen, mood: 0, turn: 1.0, heading: 0.0, at: Vec2::ZERO }
+    Ace {
+        random: Random::new(seed),
+        map: None,
+        seen,
+        mood: 0,
+        turn: 1.0,
+        heading: 0.0,
+        at: Vec2::ZERO,
+    }
 }
 
 impl Bot for Ace {
@@ -107,9 +115,9 @@ impl Ace {
             self.at = at;
         }
         if self.mood == 0 || stuck {
-            self.mood = 15 + (self.unit() * (MOOD_LOOKS - 15) as f32) as u32;
-            self.turn = if self.unit() < 0.5 { 1.0 } else { -1.0 };
-            self.heading = self.unit() * TAU;
+            self.mood = 15 + (self.random.unit() as f32 * (MOOD_LOOKS - 15) as f32) as u32;
+            self.turn = if self.random.unit() < 0.5 { 1.0 } else { -1.0 };
+            self.heading = self.random.unit() as f32 * TAU;
         }
     }
 
@@ -153,20 +161,11 @@ impl Ace {
     fn aim(&mut self, at: Vec2, enemy: Sight) -> f32 {
         let flight = at.distance(enemy.at) / SHOT_SPEED;
         let ahead = enemy.at + enemy.course * SPEED * flight;
-        (ahead - at).to_angle() + UNSTEADY * (2.0 * self.unit() - 1.0)
+        (ahead - at).to_angle() + UNSTEADY * (2.0 * self.random.unit() as f32 - 1.0)
     }
 
     fn sees(&self, at: Vec2, other: Vec2) -> bool {
         self.map.as_ref().is_none_or(|map| map.way_until_wall(at, other - at).distance(other) < 1.0)
-    }
-
-    /// A number from 0 to just under 1 (`SplitMix64`).
-    fn unit(&mut self) -> f32 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1_u32 << 24) as f32
     }
 }
 

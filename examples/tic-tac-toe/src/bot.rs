@@ -1,7 +1,7 @@
 //! A bot that plays well: it wins where it can, prevents what it must, and begins a new round when one
 //! is over. Now and then it errs, so that not every round is a draw.
 
-use referee::bot::{Bot, Say, Session, Value};
+use referee::bot::{Bot, Random, Say, Session, Value};
 
 use crate::LINES;
 
@@ -11,13 +11,13 @@ const ERRS_ONE_IN: u64 = 6;
 /// A player of a seed.
 #[derive(Debug)]
 pub struct Strategist {
-    random: u64,
+    random: Random,
 }
 
 /// The bot of a seed.
 #[must_use]
 pub fn bot(seed: u64) -> Strategist {
-    Strategist { random: seed }
+    Strategist { random: Random::new(seed) }
 }
 
 /// The cells, by the names of the marks on them.
@@ -53,7 +53,7 @@ fn cells(board: &Value) -> Option<Cells> {
 impl Strategist {
     fn choose(&mut self, cells: &Cells, mine: &str) -> Option<usize> {
         let free: Vec<usize> = (0..9).filter(|at| cells[*at].is_none()).collect();
-        let err = self.below(ERRS_ONE_IN) == 0;
+        let err = self.random.below(ERRS_ONE_IN) == 0;
         let is_mine = |mark: &str| mark == mine;
         let best = completes(cells, is_mine).or_else(|| completes(cells, |mark| mark != mine));
         if let Some(cell) = best.filter(|_| !err) {
@@ -63,16 +63,7 @@ impl Strategist {
         let worth = |at: &usize| LINES.iter().filter(|line| line.contains(at)).count();
         let most = free.iter().map(worth).max()?;
         let good: Vec<usize> = free.iter().copied().filter(|at| err || worth(at) == most).collect();
-        Some(good[self.below(good.len() as u64) as usize])
-    }
-
-    /// A number below another (SplitMix64).
-    fn below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
+        Some(good[self.random.below(good.len() as u64) as usize])
     }
 }
 
