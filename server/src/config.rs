@@ -55,7 +55,7 @@ pub struct Config {
 
     /// Most connections at once.
     pub connections_max: usize,
-    /// Most connections of one address at once.
+    /// Most connections of one address (in IPv6: of one network) at once.
     pub connections_per_address_max: usize,
     /// Most sockets at once that are open but have not said Hello.
     pub hellos_waiting_max: usize,

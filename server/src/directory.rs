@@ -5,12 +5,14 @@
 //! its place behind [`Directory`] once rooms live on several machines.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Refusal};
 
+use crate::address::network;
+use crate::bucket::{Allowance, Bucket};
 use crate::config::Config;
 use crate::http::RoomListing;
 use crate::key::RoomKey;
@@ -64,8 +66,8 @@ pub(crate) struct Local(Arc<Inner>);
 
 struct Inner {
     rooms_max: usize,
-    per_second: f64,
-    burst: f64,
+    /// New rooms of one network.
+    new_rooms: Allowance,
     state: Mutex<State>,
 }
 
@@ -74,7 +76,7 @@ struct State {
     rooms: HashMap<RoomKey, Place>,
     /// Rooms of each thread.
     loads: Vec<usize>,
-    makers: HashMap<IpAddr, Maker>,
+    makers: HashMap<IpAddr, Bucket>,
     /// When addresses were forgotten last.
     forgot: Option<Instant>,
 }
@@ -88,19 +90,15 @@ struct Place {
     listing: Option<RoomListing>,
 }
 
-/// An address that makes rooms.
-struct Maker {
-    left: f64,
-    at: Instant,
-}
-
 impl Local {
     pub(crate) fn new(config: &Config, threads: usize) -> Self {
         let state = State { loads: vec![0; threads], ..State::default() };
         Self(Arc::new(Inner {
             rooms_max: config.rooms_max,
-            per_second: f64::from(config.new_rooms_per_second),
-            burst: f64::from(config.new_rooms_burst),
+            new_rooms: Allowance {
+                per_second: config.new_rooms_per_second,
+                burst: config.new_rooms_burst,
+            },
             state: Mutex::new(state),
         }))
     }
@@ -117,52 +115,36 @@ impl Inner {
             let max = self.rooms_max;
             return Err(busy(&format!("this server holds {max} rooms, as many as it may")));
         }
-        let filled = |maker: &Maker| {
-            let since = now.saturating_duration_since(maker.at).as_secs_f64();
-            (maker.left + since * self.per_second).min(self.burst)
-        };
+        let allowed = self.new_rooms;
         let from = network(from);
         if state.makers.len() >= MAKERS_MAX && !state.makers.contains_key(&from) {
             let forgot = state.forgot.map(|forgot| now.saturating_duration_since(forgot));
             if forgot.is_none_or(|since| since >= FORGET_EVERY) {
                 state.forgot = Some(now);
-                state.makers.retain(|_, maker| filled(maker) < self.burst);
+                state.makers.retain(|_, maker| !maker.is_full(allowed, now));
             }
             if state.makers.len() >= MAKERS_MAX {
                 return Err(busy("too many addresses make rooms at the moment"));
             }
         }
-        let maker = state.makers.entry(from).or_insert(Maker { left: self.burst, at: now });
-        maker.left = filled(maker);
-        maker.at = now;
-        if maker.left < 1.0 {
-            let wait_ms = (1.0 - maker.left) / self.per_second.max(0.001) * 1000.0;
-            let text = format!(
-                "more new rooms come from your address than {} at once and {} a second; \
-                 try again in a while",
-                self.burst, self.per_second
-            );
-            return Err(Refusal {
-                retry_after_ms: Some(wait_ms.ceil() as u32),
-                ..Refusal::new(Code::RoomRate, text)
-            });
+        let full = || Bucket::full(allowed, now);
+        let maker = state.makers.entry(from).or_insert_with(full);
+        if maker.take(allowed, now) {
+            return Ok(());
         }
-        maker.left -= 1.0;
-        Ok(())
+        let Allowance { per_second, burst } = allowed;
+        let text = format!(
+            "more new rooms come from your address than {burst} at once and {per_second} a second; \
+             try again in a while"
+        );
+        let retry_after_ms = Some(maker.wait(allowed).as_millis() as u32 + 1);
+        Err(Refusal { retry_after_ms, ..Refusal::new(Code::RoomRate, text) })
     }
 }
 
 fn busy(why: &str) -> Refusal {
     let text = format!("{why}; try again in a while");
     Refusal { retry_after_ms: Some(BUSY_RETRY_MS), ..Refusal::new(Code::Busy, text) }
-}
-
-/// An IPv6 client may use any address of its network; they count as one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-    }
 }
 
 impl State {
@@ -245,8 +227,9 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
-    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     use referee_protocol::{GameName, MatchId};

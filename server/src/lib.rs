@@ -18,7 +18,9 @@
 //! | [`run`], `shutdown` | starting all of this, and ending it |
 //! | `greeting` | what is printed once it can be visited |
 
+mod address;
 pub mod assets;
+mod bucket;
 pub mod cli;
 pub mod config;
 mod directory;

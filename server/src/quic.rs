@@ -18,6 +18,7 @@ use sha2::Sha256;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::bucket::{Allowance, Bucket};
 use crate::config::Config;
 use crate::host::Hosts;
 use crate::http::Slots;
@@ -102,17 +103,29 @@ impl Quic {
         let endpoint_config = endpoint_config(self.keys);
         let (server, socket) = (Some(self.server), self.socket);
         let endpoint = Endpoint::new(endpoint_config, server, socket, Arc::new(TokioRuntime))?;
-        let mut gate = Gate::new(config, Instant::now());
+        // How many handshakes are begun without asking the client to show that it is where it says.
+        let allowed = Allowance {
+            per_second: config.quic_handshakes_per_second,
+            burst: config.quic_handshakes_burst,
+        };
+        let mut gate = Bucket::full(allowed, Instant::now());
         loop {
             let incoming = tokio::select! {
                 incoming = endpoint.accept() => incoming,
                 _ = stop.wait_for(|stop| *stop) => None,
             };
             let Some(incoming) = incoming else { break };
-            admit(incoming, &mut gate, &hosts, &slots);
+            if !incoming.remote_address_validated() && !gate.take(allowed, Instant::now()) {
+                // It is one that may be asked to come again, since it has not been asked before.
+                let _ = incoming.retry();
+                hosts.metrics().quic_retries.up();
+                continue;
+            }
+            admit(incoming, &hosts, &slots);
         }
         endpoint.set_server_config(None);
-        let within = Duration::from_millis(config.stop_within_ms);
+        // What comes after must be done within the same time.
+        let within = Duration::from_millis(config.stop_within_ms).saturating_sub(2 * DRAIN);
         let _ = timeout(within, endpoint.wait_idle()).await;
         endpoint.close(VarInt::from_u32(0), b"");
         let _ = timeout(DRAIN, endpoint.wait_idle()).await;
@@ -120,46 +133,13 @@ impl Quic {
     }
 }
 
-/// Looks at a handshake that begins. Whoever finds no place is refused by the transport itself, for
+/// Lets a handshake go on. Whoever finds no place is refused by the transport itself, for
 /// which nothing is kept.
-fn admit(incoming: Incoming, gate: &mut Gate, hosts: &Hosts, slots: &Arc<Slots>) {
-    if !incoming.remote_address_validated() && !gate.take(Instant::now()) {
-        // It is one that may be asked to come again, since it has not been asked before.
-        let _ = incoming.retry();
-        hosts.metrics().quic_retries.up();
-        return;
-    }
+fn admit(incoming: Incoming, hosts: &Hosts, slots: &Arc<Slots>) {
     let address = incoming.remote_address().ip().to_canonical();
     match (slots.take(address, false), hosts.hello_permit()) {
         (Some(slot), Some(permit)) => hosts.welcome_quic(incoming, slot, permit),
         _ => incoming.refuse(),
-    }
-}
-
-/// How many handshakes are begun without asking the client to show that it is where it says.
-struct Gate {
-    left: f64,
-    burst: f64,
-    per_second: f64,
-    looked: Instant,
-}
-
-impl Gate {
-    fn new(config: &Config, now: Instant) -> Self {
-        let burst = f64::from(config.quic_handshakes_burst);
-        let per_second = f64::from(config.quic_handshakes_per_second);
-        Self { left: burst, burst, per_second, looked: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.looked).as_secs_f64();
-        self.looked = now;
-        self.left = (self.left + passed * self.per_second).min(self.burst);
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
     }
 }
 
@@ -208,16 +188,5 @@ mod tests {
         assert_eq!((keys.connection_ids, keys.resets), (again.connection_ids, again.resets));
         assert_ne!(keys.connection_ids, other.connection_ids);
         assert_ne!(keys.resets, keys.tokens);
-    }
-
-    #[test]
-    fn above_the_rate_clients_are_asked_to_show_where_they_are() {
-        let config =
-            Config { quic_handshakes_per_second: 2, quic_handshakes_burst: 3, ..Config::default() };
-        let start = Instant::now();
-        let mut gate = Gate::new(&config, start);
-        assert_eq!((0..9).filter(|_| gate.take(start)).count(), 3);
-        let later = start + Duration::from_secs(1);
-        assert_eq!((0..9).filter(|_| gate.take(later)).count(), 2);
     }
 }

@@ -7,6 +7,7 @@ use referee_protocol::frame::{Ack, ActionFrame, FrameError, InputFrame, Lane, sp
 use referee_protocol::message::{self, ClientControl, Hello, HelloError, Resume};
 use referee_protocol::{Code, GameName, MatchId, Refusal, Schema};
 
+use crate::bucket::{Allowance, Bucket};
 use crate::key::RoomKey;
 use crate::token::{Claim, Tokens};
 
@@ -160,21 +161,18 @@ pub(crate) fn said(frame: &[u8], schema: &Schema) -> Result<Said, Refusal> {
     said.map_err(|e| bad(&e))
 }
 
-/// How many messages a client may still send: a bucket that fills at a rate.
+/// How many messages a client may still send.
 #[derive(Clone, Debug)]
 pub(crate) struct Rate {
-    per_second: u32,
-    burst: u32,
-    /// Messages in the bucket.
-    left: f64,
-    at: Instant,
+    allowed: Allowance,
+    bucket: Bucket,
 }
 
 impl Rate {
-    /// A bucket that fills with `per_second` up to `burst`, and holds `extra` more to begin with.
+    /// As `allowed` says, and `extra` more to begin with.
     #[must_use]
-    pub(crate) fn new(per_second: u32, burst: u32, extra: u32, now: Instant) -> Self {
-        Self { per_second, burst, left: f64::from(burst) + f64::from(extra), at: now }
+    pub(crate) fn new(allowed: Allowance, extra: u32, now: Instant) -> Self {
+        Self { allowed, bucket: Bucket::with_extra(allowed, extra, now) }
     }
 
     /// Takes one.
@@ -182,31 +180,22 @@ impl Rate {
     /// # Errors
     /// When none is left.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Refusal> {
-        if self.left < f64::from(self.burst) {
-            let filled = now.saturating_duration_since(self.at).as_secs_f64();
-            let filled = filled * f64::from(self.per_second);
-            self.left = (self.left + filled).min(f64::from(self.burst));
+        if self.bucket.take(self.allowed, now) {
+            return Ok(());
         }
-        self.at = now;
-        if self.left < 1.0 {
-            return Err(Refusal::new(
-                Code::TooMany,
-                format!(
-                    "more messages came than {} at once and {} a second; send fewer",
-                    self.burst, self.per_second
-                ),
-            ));
-        }
-        self.left -= 1.0;
-        Ok(())
+        let Allowance { per_second, burst } = self.allowed;
+        Err(Refusal::new(
+            Code::TooMany,
+            format!(
+                "more messages came than {burst} at once and {per_second} a second; send fewer"
+            ),
+        ))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
     use referee_protocol::frame::Payload;
     use referee_protocol::{GameName, Kind, MatchId, Seat, Tick};
 
@@ -309,17 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_allows_a_burst_and_then_its_rate() {
+    fn who_sends_too_much_is_told_how_much_is_allowed() {
         let start = Instant::now();
-        let mut rate = Rate::new(10, 3, 2, start);
-        for _ in 0..5 {
-            assert!(rate.take(start).is_ok());
-        }
-        assert_eq!(rate.take(start).unwrap_err().code, Code::TooMany);
-        let later = start + Duration::from_millis(250);
-        assert!(rate.take(later).is_ok() && rate.take(later).is_ok());
-        assert!(rate.take(later).is_err());
-        let much_later = later + Duration::from_secs(60);
-        assert_eq!((0..9).filter(|_| rate.take(much_later).is_ok()).count(), 3);
+        let mut rate = Rate::new(Allowance { per_second: 10, burst: 3 }, 2, start);
+        (0..5).for_each(|_| assert!(rate.take(start).is_ok()));
+        let refusal = rate.take(start).unwrap_err();
+        assert_eq!(refusal.code, Code::TooMany);
+        assert!(refusal.message.contains("3 at once and 10 a second"), "{refusal}");
     }
 }

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::doors::Doors;
+use crate::address::network;
 
 /// Bytes a request's head may have, and the buffer of a connection that waits for one.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -86,6 +87,7 @@ impl Slots {
 
     /// A slot for a connection of this address, if there is one. A proxy has all of them.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr, proxy: bool) -> Option<ConnectionSlot> {
+        let address = network(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
         if taken.all >= self.max || (of_address >= self.max_per_address && !proxy) {
@@ -230,6 +232,16 @@ mod tests {
         drop((clone, proxy));
         assert!(slots.take(two, false).is_some());
         assert_eq!(slots.taken.lock().unwrap().by_address.len(), 1);
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        let slots = Slots::new(9, 2);
+        let of = |last: u16| format!("2001:db8::{last:x}").parse::<IpAddr>().unwrap();
+        let taken: Vec<_> = (1..=3).map(|last| slots.take(of(last), false)).collect();
+        assert_eq!(taken.iter().flatten().count(), 2);
+        drop(taken);
+        assert!(slots.taken.lock().unwrap().by_address.is_empty());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use referee_room::entry::{Entry, Join, RequestEntry};
 use referee_room::room::Link;
 
 use super::{Answer, Live};
+use crate::bucket::Allowance;
 use crate::directory::BUSY_RETRY_MS;
 use crate::host::clock::Clock;
 use crate::host::connection::{Connection, Standing, slow};
@@ -29,7 +30,8 @@ impl Live {
         let config = &self.house.config;
         // A client that comes back says all again that it cannot know to be done.
         let extra = ACTIONS_KEPT_MAX as u32;
-        let rate = Rate::new(config.messages_per_second, config.messages_burst, extra, now);
+        let (per_second, burst) = (config.messages_per_second, config.messages_burst);
+        let rate = Rate::new(Allowance { per_second, burst }, extra, now);
         let transport = wire.transport();
         let connection = Connection::new(SessionId(0), wish, wire, rate, now);
         self.connections.insert(link, connection);
