@@ -15,8 +15,10 @@ const HZ = 30;
 /** A shown place is rounded to the wire's step at both ends, in units. */
 const STEP = 0.125;
 
+/** Edge of a small map, in units: it is seen whole. */
+const SIZE = 400;
 /** A small map for two. */
-const small = (match) => `/arena/${match}?players=2&size=400`;
+const small = (match) => `/arena/${match}?players=2&size=${SIZE}`;
 
 /** Two people on a small map, each in a browser of its own. */
 async function two(scene) {
@@ -61,13 +63,16 @@ const CORNERS = [
   ['ArrowLeft', 'ArrowDown'],
 ];
 
-/** Points the mouse at the other ship, from the middle of the picture, where the own one is. */
+/** Points the mouse at the other ship, far out from where the own one is drawn: a small map stands
+ * still in the middle of the picture. */
 async function aimAtOther(page) {
   const [from, to] = [await mine(page), await other(page)];
+  const { width, height } = page.viewportSize();
+  const scale = Math.max(width / 1150, height / 820, 0.62);
   const [dx, dy] = [to.x - from.x, to.y - from.y];
   const far = Math.hypot(dx, dy) || 1;
-  const { width, height } = page.viewportSize();
-  await page.mouse.move(width / 2 + (dx / far) * 200, height / 2 + (dy / far) * 200);
+  const place = (along, seen, way) => seen / 2 + (along - SIZE / 2) * scale + (way / far) * 60;
+  await page.mouse.move(place(from.x, width, dx), place(from.y, height, dy));
 }
 
 scene('two in the arena see each other move, and one is hit', async (scene) => {

@@ -165,7 +165,7 @@ impl Ace {
     }
 
     fn sees(&self, at: Vec2, other: Vec2) -> bool {
-        self.map.as_ref().is_none_or(|map| map.way_until_wall(at, other - at).distance(other) < 1.0)
+        self.map.as_ref().is_none_or(|map| map.sees(at, other))
     }
 }
 
@@ -184,6 +184,15 @@ impl Sight {
     }
 }
 
+impl Map {
+    /// Whether no wall stands between two places.
+    #[must_use]
+    pub fn sees(&self, from: Vec2, to: Vec2) -> bool {
+        let steps = (from.distance(to) / FEELERS[0]).ceil() as u32;
+        (0..=steps).all(|n| self.is_free(from.lerp(to, n as f32 / steps.max(1) as f32), 0.0))
+    }
+}
+
 fn nearest(at: Vec2, match_: &Session, component: &str) -> Option<Vec2> {
     let things = match_.entities().filter(|thing| thing.has(component));
     let places = things.filter_map(|thing| position(&thing.component("Position")?));
@@ -195,11 +204,7 @@ fn position(value: &Value) -> Option<Vec2> {
 }
 
 fn map(value: &Value) -> Option<Map> {
-    let wall = |wall: &Value| -> Option<[u16; 4]> {
-        let sides = wall.items()?.iter().map(|side| side.as_i64().map(|side| side as u16));
-        sides.collect::<Option<Vec<_>>>()?.try_into().ok()
-    };
-    let walls = value.field("walls")?.items()?.iter().map(wall).collect::<Option<_>>()?;
+    let walls = value.field("walls")?.items()?.iter().map(Value::as_bool).collect::<Option<_>>()?;
     Some(Map { size: value.number_of("size")? as u16, walls })
 }
 

@@ -7,7 +7,7 @@ mod bot;
 mod map;
 
 pub use bot::{Ace, bot};
-pub use map::{Map, SIZE_MAX};
+pub use map::{Map, SIZE_MAX, TILE};
 
 /// The page, played at `/arena/{match}`.
 pub const PAGE: &str = include_str!("../page.html");
@@ -18,7 +18,7 @@ const SHOT_SPEED: f32 = 720.0;
 const SHOT_LIFE: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(250); // between two shots
 const RESPAWN: Duration = Duration::from_secs(2);
-const ROUND_SECONDS: u16 = 180;
+const ROUND: Round = Round { seconds: 180, winner: None };
 const CHEER_SECONDS: u16 = 8; // between a round and the next
 const HEALTH: u8 = 100;
 const DAMAGE: u8 = 20;
@@ -86,28 +86,51 @@ pub fn arena(game: &mut Game) {
     game.realtime(30).rate(10..=60).players(0..=1024).seats(32).spectators(64).input::<Stick>();
     game.replicate::<Position>().replicate::<Ship>().replicate::<Shot>().replicate::<Pickup>();
     game.replicate::<Map>().replicate::<Round>().keep::<Flight>().keep::<Ready>();
-    game.on_create(map::create).player(|map: Res<Map>, mut rng: ResMut<Rng>| {
-        let ship = Ship { health: HEALTH, ..Ship::default() };
-        (Position(map.free_place(&mut rng)), ship, Ready::default())
-    });
+    game.on_create(map::create)
+        .player(|| (Position(Vec2::ZERO), Ship::default(), Ready::default()));
     game.systems((judge, respawn, steer, shoot, fly, pick_up));
+}
+
+fn judge(time: Res<Time>, mut round: ResMut<Round>, mut ships: Query<(Entity, &mut Ship)>) {
+    if !time.tick.0.is_multiple_of(time.ticks(Duration::from_secs(1))) {
+        return;
+    }
+    round.seconds = round.seconds.saturating_sub(1);
+    let best = ships.iter().filter(|(_, ship)| ship.points > 0).max_by_key(|(_, ship)| ship.points);
+    let won = best.filter(|(_, ship)| round.seconds == 0 || ship.points >= POINTS_TO_WIN);
+    if let (Some((winner, _)), None) = (won, round.winner) {
+        *round = Round { seconds: CHEER_SECONDS, winner: Some(winner) };
+    } else if round.seconds == 0 {
+        *round = ROUND;
+        ships.iter_mut().for_each(|(_, mut ship)| *ship = Ship::default());
+    }
+}
+
+/// Ships that have just come begin here, too.
+fn respawn(
+    (map, mut rng, time): (Res<Map>, ResMut<Rng>, Res<Time>),
+    mut ships: Query<(&mut Position, &mut Ship, &Ready)>,
+) {
+    let down = |ship: &Ship, ready: &Ready| ship.health == 0 && ready.0 <= time.tick.0;
+    for (mut position, mut ship, _) in ships.iter_mut().filter(|(_, s, r)| down(s, r)) {
+        (ship.health, position.0) = (HEALTH, map.free_place(&mut rng));
+    }
 }
 
 fn steer(map: Res<Map>, time: Res<Time>, mut ships: Query<(&Stick, &mut Position, &mut Ship)>) {
     for (stick, mut position, mut ship) in ships.iter_mut().filter(|(.., ship)| ship.health > 0) {
         ship.aim = stick.aim;
-        let way = Vec2::new(stick.x.0, stick.y.0).clamp_length_max(1.0);
+        let way = Vec2::new(stick.x.0, stick.y.0).clamp_length_max(1.0) * SPEED * time.delta;
         // One axis after the other, so that a ship slides along a wall.
-        for step in [way * Vec2::X, way * Vec2::Y] {
-            let to = position.0 + step * SPEED * time.delta;
+        for to in [way * Vec2::X, way * Vec2::Y] {
+            let to = position.0 + to;
             position.0 = if map.is_free(to, RADIUS) { to } else { position.0 };
         }
     }
 }
 
 fn shoot(
-    time: Res<Time>,
-    mut commands: Commands,
+    (time, mut commands): (Res<Time>, Commands),
     mut ships: Query<(Entity, &Stick, &Ship, &Position, &mut Ready)>,
 ) {
     let now = time.tick.0;
@@ -128,19 +151,22 @@ fn fly(
 ) {
     let alive = ships.iter().filter(|(.., ship, _)| ship.health > 0);
     let targets = map::sorted(alive.map(|(entity, position, ..)| (position.0, entity)));
+    let steps = (SHOT_SPEED * time.delta / RADIUS).ceil(); // so short that none passes a ship
     for (entity, shot, flight, mut position) in &mut shots {
-        let from = position.0;
-        position.0 = map.way_until_wall(from, flight.velocity * time.delta);
-        let struck = map::first_on_way(&targets, from, position.0, RADIUS, shot.0);
-        if struck.is_some() || flight.ends <= time.tick.0 || position.0 == from {
+        let end = (0..steps as u32).find_map(|_| {
+            position.0 += flight.velocity * time.delta / steps;
+            let struck = map::near(&targets, position.0, RADIUS).find(|ship| *ship != shot.0);
+            (struck.is_some() || !map.is_free(position.0, 0.0)).then_some(struck)
+        });
+        if end.is_some() || flight.ends <= time.tick.0 {
             commands.entity(entity).despawn();
         }
-        let Some(Ok((.., mut ship, mut ready))) = struck.map(|of| ships.get_mut(of)) else {
+        let struck = end.flatten().and_then(|ship| ships.get_mut(ship).ok());
+        let Some((.., mut ship, mut ready)) = struck.filter(|(.., ship, _)| ship.health > 0) else {
             continue;
         };
-        let was_alive = ship.health > 0;
         ship.health = ship.health.saturating_sub(DAMAGE);
-        if was_alive && ship.health == 0 {
+        if ship.health == 0 {
             ready.0 = time.tick.0 + time.ticks(RESPAWN);
             ships.get_mut(shot.0).map(|(.., mut by, _)| by.points += 1).unwrap_or_default();
         }
@@ -156,41 +182,6 @@ fn pick_up(
         let mut near = pickups.iter_mut().filter(|p| p.0.distance(at.0) < 2.0 * RADIUS);
         if let Some(mut pickup) = near.next() {
             (ship.health, pickup.0) = (HEALTH, map.free_place(&mut rng));
-        }
-    }
-}
-
-fn respawn(
-    (map, mut rng, time): (Res<Map>, ResMut<Rng>, Res<Time>),
-    mut ships: Query<(&mut Position, &mut Ship, &Ready)>,
-) {
-    for (mut position, mut ship, ready) in &mut ships {
-        if ship.health == 0 && ready.0 <= time.tick.0 {
-            (ship.health, position.0) = (HEALTH, map.free_place(&mut rng));
-        }
-    }
-}
-
-fn judge(
-    time: Res<Time>,
-    mut round: ResMut<Round>,
-    mut ships: Query<(Entity, &mut Ship, &mut Ready)>,
-) {
-    if !time.tick.0.is_multiple_of(time.ticks(Duration::from_secs(1))) {
-        return;
-    }
-    round.seconds = round.seconds.saturating_sub(1);
-    let over = round.seconds == 0;
-    let best =
-        ships.iter().map(|(entity, ship, _)| (ship.points, entity)).max_by_key(|best| best.0);
-    let won = best.filter(|(points, _)| *points >= POINTS_TO_WIN || over && *points > 0);
-    if let (Some((_, winner)), None) = (won, round.winner) {
-        *round = Round { seconds: CHEER_SECONDS, winner: Some(winner) };
-    } else if over {
-        *round = Round { seconds: ROUND_SECONDS, winner: None };
-        for (_, mut ship, mut ready) in &mut ships {
-            // Everyone comes back at once, somewhere else.
-            (ship.points, ship.health, ready.0) = (0, 0, time.tick.0);
         }
     }
 }

@@ -1,24 +1,21 @@
-//! The map: walls, and what they are in the way of.
+//! The map: walls of tiles, and what they are in the way of.
 
 use referee::prelude::*;
 
 /// Largest edge of a map, in units.
 pub const SIZE_MAX: f32 = 4096.0;
-/// Most walls of a map.
-const WALLS_MAX: u32 = 128;
-/// Between two walls there is at least so much, in units.
-const PASSAGE: u16 = 36;
-/// How far the ways are checked for walls, in units: less than the thinnest wall.
-const CHECK_EVERY: f32 = 12.0;
+/// Edge of a tile, in units: wider than a ship.
+pub const TILE: f32 = 48.0;
+const TILES_MAX: u32 = 86 * 86;
 
 /// The map: made with the room, the same for as long as it lives.
 #[derive(Resource, Replicate, Default)]
 pub struct Map {
     /// Its edge, in units.
     pub size: u16,
-    /// What stands on it: left, top, width, height.
-    #[field(max = WALLS_MAX)]
-    pub walls: Vec<[u16; 4]>,
+    /// On which tiles a wall stands, row after row.
+    #[field(max = TILES_MAX)]
+    pub walls: Vec<bool>,
 }
 
 /// Makes the room as its first visitor wishes.
@@ -28,18 +25,20 @@ pub(crate) fn create(
     (mut map, mut round): (ResMut<Map>, ResMut<crate::Round>),
     (mut rng, mut commands): (ResMut<Rng>, Commands),
 ) -> Result<(), String> {
-    round.seconds = crate::ROUND_SECONDS;
+    *round = crate::ROUND;
     setup.seats = params.whole("players", 2..=1024)?.unwrap_or(32);
     setup.hz = params.whole("hz", 10..=60)?.unwrap_or(30);
     let roomy = (300.0 + 170.0 * f32::from(setup.seats).sqrt()).min(SIZE_MAX);
     map.size = params.whole("size", 400..=SIZE_MAX as u16)?.unwrap_or(roomy as u16);
-    for _ in 0..(u32::from(map.size) / 190).pow(2).min(WALLS_MAX) {
-        let (long, thick) = (rng.range(70..220) as u16, rng.range(28..60) as u16);
-        let (w, h) = if rng.chance(0.5) { (long, thick) } else { (thick, long) };
-        let mut along = |edge: u16| rng.range(70..i32::from(map.size - edge) - 70) as u16;
-        let wall = [along(w), along(h), w, h];
-        if !map.walls.iter().any(|other| is_near(*other, wall)) {
-            map.walls.push(wall);
+    let row = map.row();
+    map.walls = vec![false; (row * row) as usize];
+    // At most one wall in four by four tiles, beside a free lane: none touches another.
+    for (top, left) in (0..row / 4).flat_map(|y| (0..row / 4).map(move |x| (4 * y, 4 * x))) {
+        let (long, beside) = (rng.range(0..4), rng.range(1..4));
+        let across = rng.chance(0.5);
+        for along in 1..=long {
+            let (x, y) = if across { (along, beside) } else { (beside, along) };
+            map.walls[((top + y) * row + left + x) as usize] = true;
         }
     }
     for _ in 0..=map.size / 256 {
@@ -48,76 +47,46 @@ pub(crate) fn create(
     Ok(())
 }
 
-/// Whether a ship does not fit between two walls.
-fn is_near(a: [u16; 4], b: [u16; 4]) -> bool {
-    let close = |from: u16, long: u16, other: u16, wide: u16| {
-        from < other + wide + PASSAGE && other < from + long + PASSAGE
-    };
-    close(a[0], a[2], b[0], b[2]) && close(a[1], a[3], b[1], b[3])
-}
-
 impl Map {
-    /// Whether nothing is closer than this: no wall, and not the edge.
+    /// Tiles in a row.
+    fn row(&self) -> i32 {
+        (f32::from(self.size) / TILE).ceil() as i32
+    }
+
+    /// Whether a square of twice this edge, at most a tile, stands clear of walls and inside.
     pub fn is_free(&self, at: Vec2, radius: f32) -> bool {
         let inside = |along: f32| (radius..=f32::from(self.size) - radius).contains(&along);
-        let touches = |wall: &[u16; 4]| {
-            let [x, y, w, h] = wall.map(f32::from);
-            let nearest = at.clamp(Vec2::new(x, y), Vec2::new(x + w, y + h));
-            nearest.distance_squared(at) < radius * radius
+        let wall = |x: f32, y: f32| {
+            let tile = (y / TILE) as i32 * self.row() + (x / TILE) as i32;
+            self.walls.get(tile as usize).is_some_and(|wall| *wall)
         };
-        inside(at.x) && inside(at.y) && !self.walls.iter().any(touches)
+        let sides = [-radius, radius];
+        let touches = sides.iter().any(|x| sides.iter().any(|y| wall(at.x + x, at.y + y)));
+        inside(at.x) && inside(at.y) && !touches
     }
 
-    /// A place where nothing stands. On a map without any it is somewhere all the same.
+    /// A place where nothing stands.
     pub fn free_place(&self, rng: &mut Rng) -> Vec2 {
         let mut along = || rng.between(40.0..f32::from(self.size) - 40.0);
-        let mut place = Vec2::new(along(), along());
-        for _ in 0..64 {
-            if self.is_free(place, 28.0) {
-                break;
-            }
-            place = Vec2::new(along(), along());
-        }
-        place
-    }
-
-    /// How far one comes on a way before a wall: in steps, so that none is jumped over.
-    pub fn way_until_wall(&self, from: Vec2, way: Vec2) -> Vec2 {
-        let steps = (way.length() / CHECK_EVERY).ceil().max(1.0);
-        let mut at = from;
-        for _ in 0..steps as u32 {
-            if !self.is_free(at + way / steps, 1.0) {
-                return at;
-            }
-            at += way / steps;
-        }
-        at
+        let mut places = std::iter::repeat_with(|| Vec2::new(along(), along())).take(64);
+        places.find(|at| self.is_free(*at, 20.0)).unwrap_or(Vec2::splat(20.0))
     }
 }
 
-/// Things from left to right, for [`first_on_way`].
+/// Things from left to right, for [`near`].
 pub(crate) fn sorted(things: impl Iterator<Item = (Vec2, Entity)>) -> Vec<(Vec2, Entity)> {
     let mut things: Vec<_> = things.collect();
     things.sort_by(|a, b| a.0.x.total_cmp(&b.0.x));
     things
 }
 
-/// The first thing of this radius on the way, but for one of them.
-pub(crate) fn first_on_way(
+/// What is nearer than this.
+pub(crate) fn near(
     things: &[(Vec2, Entity)],
-    from: Vec2,
-    to: Vec2,
+    at: Vec2,
     radius: f32,
-    except: Entity,
-) -> Option<Entity> {
-    let (left, right) = (from.x.min(to.x) - radius, from.x.max(to.x) + radius);
-    let near = &things[things.partition_point(|(at, _)| at.x < left)..];
-    let way = to - from;
-    let hits = near.iter().take_while(|(at, _)| at.x <= right).filter(|(at, thing)| {
-        let along = (*at - from).dot(way) / way.length_squared().max(f32::MIN_POSITIVE);
-        let closest = from + way * along.clamp(0.0, 1.0);
-        *thing != except && closest.distance_squared(*at) < radius * radius
-    });
-    let far = |at: &Vec2| at.distance_squared(from);
-    hits.min_by(|a, b| far(&a.0).total_cmp(&far(&b.0))).map(|(_, thing)| *thing)
+) -> impl Iterator<Item = Entity> {
+    let from = things.partition_point(|thing| thing.0.x < at.x - radius);
+    let close = things[from..].iter().take_while(move |thing| thing.0.x < at.x + radius);
+    close.filter(move |thing| thing.0.distance(at) < radius).map(|thing| thing.1)
 }

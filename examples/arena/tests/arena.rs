@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use arena::{Map, Position, Round, Ship, Stick, arena};
+use arena::{Map, Position, Round, Ship, Stick, TILE, arena};
 use referee::prelude::*;
 use referee::testkit::{TestPlayer, TestRoom};
 
@@ -23,10 +23,6 @@ fn ship(room: &TestRoom, player: TestPlayer) -> (u8, u16) {
     (ship.health, ship.points)
 }
 
-fn sees(map: &Map, from: Vec2, to: Vec2) -> bool {
-    map.way_until_wall(from, to - from).distance(to) < 1.0
-}
-
 /// Matches in which Ann has Bob in front of her gun, without a wall between and within reach.
 fn duels() -> impl Iterator<Item = (TestRoom, TestPlayer, TestPlayer, Angle)> {
     (0..500).filter_map(|seed| {
@@ -36,7 +32,7 @@ fn duels() -> impl Iterator<Item = (TestRoom, TestPlayer, TestPlayer, Angle)> {
         let (from, to) = (at(&room, ann), at(&room, bob));
         let close = (60.0..400.0).contains(&from.distance(to));
         let aim = (to - from).to_angle().rem_euclid(std::f32::consts::TAU);
-        let good = close && sees(room.resource::<Map>(), from, to);
+        let good = close && room.resource::<Map>().sees(from, to);
         good.then_some((room, ann, bob, Angle(aim)))
     })
 }
@@ -130,16 +126,105 @@ fn whoever_is_down_neither_flies_nor_shoots() {
     assert_eq!((at(&room, bob), ship(&room, ann).0), (place, 100));
 }
 
+/// Where this player's shots end: where the last of them was seen, and how long one step of it is.
+fn last_of_a_shot(room: &mut TestRoom, by: TestPlayer, aim: Angle) -> Option<Vec2> {
+    room.input(by, &Stick { aim, fire: true, ..Stick::default() });
+    let mut last = None;
+    for _ in 0..60 {
+        room.run(Duration::from_millis(17));
+        let world = room.world();
+        let mut query = world.try_query_filtered::<&Position, With<arena::Shot>>()?;
+        let now = query.iter(world).map(|position| position.0).next();
+        match (now, last) {
+            (None, Some(_)) => return last,
+            (now, _) => last = now.or(last),
+        }
+        room.input(by, &Stick { aim, ..Stick::default() });
+    }
+    last
+}
+
 #[test]
 fn a_shot_does_not_pass_a_wall_at_any_rate() {
     for hz in [10, 30, 60] {
-        let room = room(json!({ "players": 2, "size": 800, "hz": hz }));
-        let map = room.resource::<Map>();
-        let [x, y, w, h] = map.walls[0].map(f32::from);
-        let from = Vec2::new(x - 1.5, y + h / 2.0);
-        let end = map.way_until_wall(from, Vec2::new(w + 30.0, 0.0));
-        assert!(end.x < x, "{hz} Hz: from {from} to {end}, the wall begins at {x}");
+        let params = json!({ "players": 2, "size": 800, "hz": hz });
+        let rooms = (0..200).map(|seed| TestRoom::with(arena, seed, &params).unwrap());
+        let stopped = rooms.filter_map(|mut room| {
+            let ann = room.join("Ann");
+            let from = at(&room, ann);
+            let map = room.resource::<Map>();
+            // To the right stands a wall, and behind it there is room again.
+            let free: Vec<_> =
+                (0..400).map(|far| map.is_free(from + Vec2::X * far as f32, 0.0)).collect();
+            let wall = free.iter().position(|free| !free)?;
+            let behind = wall + free[wall..].iter().position(|free| *free)?;
+            let end = last_of_a_shot(&mut room, ann, Angle(0.0));
+            let far = end.map_or(0.0, |end| end.x - from.x);
+            assert!(far < wall as f32, "{hz} Hz: {far} units, the wall is {wall} to {behind} away");
+            Some(())
+        });
+        assert!(stopped.take(12).count() == 12, "{hz} Hz: too few walls were shot at");
     }
+}
+
+#[test]
+fn a_shot_that_meets_nothing_ends_by_itself() {
+    let mut room = TestRoom::with(arena, 1, &json!({ "players": 2, "size": 4096 })).unwrap();
+    let ann = room.join("Ann");
+    let from = at(&room, ann);
+    let ways = (0..64).map(|n| Vec2::from_angle(n as f32 * 0.098));
+    let mut open = ways.filter(|way| room.resource::<Map>().sees(from, from + way * 640.0));
+    let aim =
+        Angle(open.next().expect("some way is open").to_angle().rem_euclid(std::f32::consts::TAU));
+    let end = last_of_a_shot(&mut room, ann, aim).expect("a shot was fired");
+    assert!((450.0..640.0).contains(&from.distance(end)), "{}", from.distance(end));
+}
+
+#[test]
+fn nobody_is_walled_in() {
+    for seed in 0..20 {
+        let room = TestRoom::with(arena, seed, &json!({ "players": 2, "size": 1000 })).unwrap();
+        let map = room.resource::<Map>();
+        let tiles = 1000 / TILE as i32;
+        let middle = |(x, y)| (Vec2::new(x as f32, y as f32) + 0.5) * TILE;
+        let free = |tile: &(i32, i32)| map.is_free(middle(*tile), 20.0);
+        let all: Vec<_> = (0..tiles * tiles).map(|n| (n % tiles, n / tiles)).filter(free).collect();
+        let (mut reached, mut next) = (vec![all[0]], 0);
+        while let Some(&(x, y)) = reached.get(next) {
+            next += 1;
+            let near = [(x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)];
+            let new = near.into_iter().filter(|tile| all.contains(tile) && !reached.contains(tile));
+            reached.extend(new.collect::<Vec<_>>());
+        }
+        assert_eq!(reached.len(), all.len(), "seed {seed}: some places are cut off");
+        assert!(map.walls.iter().filter(|wall| **wall).count() > 20, "seed {seed}: walls");
+    }
+}
+
+#[test]
+fn a_round_ends_by_time_and_the_one_with_the_most_points_has_won() {
+    let (mut room, ann, bob, aim) = duel();
+    shoot_down(&mut room, ann, bob, aim);
+    room.input(ann, &Stick::default());
+    let left = u64::from(room.resource::<Round>().seconds);
+    room.run(SECOND * (left as u32 - 2));
+    assert_eq!(room.resource::<Round>().winner, None, "two seconds are left");
+    room.run(SECOND * 3);
+    let round = room.resource::<Round>();
+    assert_eq!((round.winner, round.seconds), (Some(room.entity(ann)), 7));
+    room.run(SECOND * 8);
+    assert_eq!(room.resource::<Round>().winner, None, "the next round");
+    assert_eq!((ship(&room, ann), ship(&room, bob)), ((100, 0), (100, 0)));
+}
+
+#[test]
+fn a_round_in_which_nobody_had_a_point_has_no_winner() {
+    let mut room = room(json!({ "players": 2 }));
+    room.join("Ann");
+    room.run(SECOND * 181);
+    let round = room.resource::<Round>();
+    assert_eq!(round.winner, None);
+    assert!(round.seconds > 170, "the next one has begun: {}", round.seconds);
 }
 
 #[test]
