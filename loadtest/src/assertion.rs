@@ -28,7 +28,7 @@ enum What {
     Resumes,
     SeatsLost,
     Unanswered,
-    /// Bots that did not get in.
+    /// Bots that got no seat.
     Missing,
 }
 
@@ -145,6 +145,16 @@ impl What {
         }
     }
 
+    /// What a reader cannot see in the number.
+    fn explain(self, report: &Report) -> String {
+        match (self, report.watching) {
+            (Self::Missing, watching @ 1..) => {
+                format!("; {watching} of them are in and only watch: no seat was free")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Whether anything was measured of it: where nothing was, nothing is proved.
     fn is_measured(self, report: &Report) -> bool {
         use What::{Connect, Jitter, Lag, Max, P50, P90, P99, P999};
@@ -186,7 +196,10 @@ impl Assertion {
             return Ok(());
         }
         Err(match (self.bound, report.tick_ms) {
-            (Bound::Count(_), _) => format!("{name}: {value}; at {word} {bound} was asked for"),
+            (Bound::Count(_), _) => {
+                let more = self.what.explain(report);
+                format!("{name}: {value}; at {word} {bound} was asked for{more}")
+            }
             (Bound::Ticks(ticks), Some(tick)) => format!(
                 "{name}: {value:.3} ms, {:.2} ticks; at {word} {ticks} ticks ({bound:.1} ms) was asked \
                  for",
@@ -263,6 +276,16 @@ mod tests {
                 "resumes: 0; at least 2 was asked for",
             ]
         );
+    }
+
+    #[test]
+    fn bots_that_only_watch_are_missing_and_the_line_says_so() {
+        let told = crate::report::Told { bots: 12, ..Default::default() };
+        let report = Report { told, joined: 8, watching: 3, ..report() };
+        let line = "missing: 4; at most 0 was asked for; 3 of them are in and only watch: no seat was \
+                    free";
+        assert_eq!(judge(&all("missing=0"), &report).failed, [line]);
+        assert_eq!(judge(&all("missing=4"), &report), Verdict::default());
     }
 
     #[test]

@@ -65,11 +65,11 @@ impl Line {
 /// What a Welcome meant to a bot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Greeted {
-    /// It is in for the first time.
+    /// It is in, and had no seat before.
     Joined,
     /// It is back in its seat.
     Resumed,
-    /// It is back, in another seat.
+    /// It is back, and not in the seat it had.
     Reseated,
 }
 
@@ -84,7 +84,6 @@ pub(crate) struct Meter {
     tick: Tick,
     /// When the last state of this connection came.
     came: Option<u64>,
-    welcomed: bool,
 }
 
 impl Meter {
@@ -93,7 +92,7 @@ impl Meter {
         self.hz
     }
 
-    /// The seat, once there is one.
+    /// The seat, while there is one.
     pub(crate) fn seat(&self) -> Option<Seat> {
         self.seat
     }
@@ -148,10 +147,11 @@ impl Meter {
     }
 
     fn welcome(&mut self, now: u64, welcome: &Welcome, tally: &mut Tally) -> Greeted {
-        let greeted = match (self.welcomed, welcome.resumed) {
-            (false, _) => Greeted::Joined,
-            (true, true) => Greeted::Resumed,
-            (true, false) => Greeted::Reseated,
+        let greeted = match (self.seat, welcome.resumed) {
+            (Some(_), true) => Greeted::Resumed,
+            (Some(_), false) => Greeted::Reseated,
+            // Who only watched had no seat to come back to.
+            (None, _) => Greeted::Joined,
         };
         if welcome.resumed {
             // What the room had of the connection before counts as done now.
@@ -160,7 +160,7 @@ impl Meter {
         self.actions.lose();
         self.inputs.lose();
         (self.actions.answered, self.inputs.answered) = (welcome.last_action, 0);
-        (self.hz, self.seat, self.came, self.welcomed) = (welcome.hz, welcome.seat, None, true);
+        (self.hz, self.seat, self.came) = (welcome.hz, welcome.seat, None);
         tally.hz = tally.hz.or(welcome.hz);
         greeted
     }

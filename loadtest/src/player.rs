@@ -106,6 +106,9 @@ struct State {
     /// Whether it ever was in, and is now.
     was_in: bool,
     is_in: bool,
+    /// Whether it got a seat, and whether it counts as one that only watches.
+    seated: bool,
+    watches: bool,
     settled: bool,
     checks: (u64, u64),
     over: bool,
@@ -314,14 +317,15 @@ impl Player {
         let first = !state.was_in;
         (state.was_in, state.is_in) = (true, true);
         if first {
-            self.thread.shared.joined.fetch_add(1, Ordering::Relaxed);
             tally.connect.record(now.saturating_sub(state.dialed));
         }
+        let seated_now = state.meter.seat().is_some() && !state.seated;
+        count_place(state, &self.thread.shared);
         settle(state, &self.thread.shared);
         if self.thread.schema.borrow().is_none() {
             *self.thread.schema.borrow_mut() = self.mind.known_schema();
         }
-        if first && state.meter.seat().is_some() {
+        if seated_now {
             let hz = self.hz.or(state.meter.hz().map(f64::from)).unwrap_or(UNTIMED_HZ);
             let start = now + (self.phase * 1e6 / hz) as u64;
             state.schedule = Some(Schedule::new(start, hz));
@@ -332,6 +336,21 @@ impl Player {
         self.mind.leave();
         self.obey(state).await;
     }
+}
+
+/// Counts a bot once: as seated from its first seat on, till then as one that only watches.
+fn count_place(state: &mut State, shared: &Shared) {
+    if state.seated {
+        return;
+    }
+    let watched = std::mem::replace(&mut state.watches, state.meter.seat().is_none());
+    state.seated = !state.watches;
+    match (watched, state.watches) {
+        (false, true) => shared.watching.fetch_add(1, Ordering::Relaxed),
+        (true, false) => shared.watching.fetch_sub(1, Ordering::Relaxed),
+        _ => 0,
+    };
+    shared.joined.fetch_add(u64::from(state.seated), Ordering::Relaxed);
 }
 
 fn settle(state: &mut State, shared: &Shared) {

@@ -111,8 +111,10 @@ pub struct Report {
     pub invalid_because: Option<String>,
     /// What the run was told.
     pub told: Told,
-    /// Bots that were in when measuring began.
+    /// Bots that had a seat when measuring began.
     pub joined: usize,
+    /// Bots that were in then and only watch, since no seat was free. They play nothing.
+    pub watching: usize,
     /// Bots that decoded what they were sent.
     pub decoding: usize,
     /// How long was measured, in seconds.

@@ -38,7 +38,8 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
         line.show(Phase::Joining, start.elapsed(), &shared);
         std::thread::sleep(LOOK_EVERY);
     }
-    let joined = shared.joined.load(Ordering::Relaxed) as usize;
+    let [joined, watching] =
+        [&shared.joined, &shared.watching].map(|count| count.load(Ordering::Relaxed) as usize);
     let mut watch = Watch::begin(&plan.url, plan.server_pid);
     let began = Instant::now();
     shared.enter(Phase::Measuring);
@@ -58,10 +59,10 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     let count = threads.len();
     let tally = join(threads)?;
     if joined == 0 {
-        return Err(nobody_in(&plan, tally.why));
+        return Err(nobody_in(&plan, watching, tally.why));
     }
     let mut report = sum_up(&plan, &tally, measured, blind);
-    report.joined = joined;
+    (report.joined, report.watching) = (joined, watching);
     (report.server, report.notes) = (server, notes);
     report.generator.threads = count;
     judge(&mut report, &tally);
@@ -130,12 +131,19 @@ fn join(threads: Vec<JoinHandle<std::io::Result<Tally>>>) -> Result<Tally, LoadE
     Ok(all)
 }
 
-fn nobody_in(plan: &Plan, why: Option<String>) -> LoadError {
-    LoadError::NobodyIn {
-        url: plan.url.clone(),
-        game: plan.game.clone(),
-        why: why.unwrap_or_else(|| "nothing was heard in time".into()),
-    }
+fn nobody_in(plan: &Plan, watching: usize, why: Option<String>) -> LoadError {
+    let why = match watching {
+        0 => why.unwrap_or_else(|| "nothing was heard in time".into()),
+        _ => only_watch(watching),
+    };
+    LoadError::NobodyIn { url: plan.url.clone(), game: plan.game.clone(), why }
+}
+
+fn only_watch(bots: usize) -> String {
+    format!(
+        "{bots} bots only watch: their rooms had no free seat; take fewer --players, or rooms with \
+         more seats (--params)"
+    )
 }
 
 fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report {
@@ -210,8 +218,11 @@ fn judge(report: &mut Report, tally: &Tally) {
              {limit} ms; give it more threads or a machine of its own, or take fewer bots"
         ));
     }
-    if report.joined < report.told.bots {
-        let missing = report.told.bots - report.joined;
+    if report.watching > 0 {
+        report.notes.push(only_watch(report.watching));
+    }
+    let missing = report.told.bots.saturating_sub(report.joined + report.watching);
+    if missing > 0 {
         let why = tally.why.as_deref().unwrap_or("nothing was heard in time");
         report.notes.push(format!("{missing} bots did not get in: {why}"));
     }

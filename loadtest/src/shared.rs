@@ -21,8 +21,10 @@ pub(crate) enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     phase: AtomicU8,
-    /// Bots that got in, and those of which it is known that they did or never will.
+    /// Bots that got a seat, and those that got in without one.
     pub(crate) joined: AtomicU64,
+    pub(crate) watching: AtomicU64,
+    /// Those of which it is known whether they got in or never will.
     pub(crate) settled: AtomicU64,
     pub(crate) drops: AtomicU64,
     pub(crate) wrong: AtomicU64,

@@ -13,10 +13,14 @@ struct Rig {
 }
 
 fn welcome(resumed: bool, last_action: u64) -> Vec<u8> {
+    welcome_to(Some(Seat(0)), resumed, last_action)
+}
+
+fn welcome_to(seat: Option<Seat>, resumed: bool, last_action: u64) -> Vec<u8> {
     message::encode(&ServerControl::Welcome(Welcome {
         version: 1,
         session: SessionId(1),
-        seat: Some(Seat(0)),
+        seat,
         token: None,
         resumed,
         incarnation: Incarnation(1),
@@ -159,4 +163,14 @@ fn waiting_instants_are_bounded() {
         rig.meter.wish(true, n, n, &mut rig.tally);
     }
     assert_eq!((rig.count(), rig.tally.unanswered), (10, 10));
+}
+
+#[test]
+fn who_only_watched_had_no_seat_to_lose() {
+    let mut rig = Rig::new();
+    let watching = welcome_to(None, false, 0);
+    assert_eq!(rig.frame(0, &watching), Some(Greeted::Reseated), "it lost its seat");
+    assert_eq!(rig.frame(0, &watching), Some(Greeted::Joined));
+    assert_eq!(rig.frame(0, &welcome(false, 0)), Some(Greeted::Joined));
+    assert_eq!(rig.frame(0, &welcome(true, 0)), Some(Greeted::Resumed));
 }

@@ -85,6 +85,18 @@ fn bots_come_back_over_quic_when_the_server_is_restarted() {
 }
 
 #[test]
+fn bots_that_only_watch_are_not_counted_as_in() {
+    let site = Site::new();
+    let plan = Plan { players: 3, ..eight(&site.url(), "tic-tac-toe") };
+    let report = run_plan(plan).unwrap();
+    assert_eq!((report.joined, report.watching, report.seats_lost), (8, 4, 0), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.contains("4 bots only watch")), "{report:#?}");
+    assert!(!report.notes.iter().any(|note| note.contains("did not get in")), "{report:#?}");
+    let failed = judge(&["missing=0".parse().unwrap()], &report).failed;
+    assert!(failed[0].contains("only watch"), "{failed:?}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let plan = eight(&format!("http://{free}"), "counter");
