@@ -121,6 +121,27 @@ impl What {
         self.is_time() || matches!(self, Self::Drops | Self::Unanswered)
     }
 
+    /// The generator's own lag at the percentile that is asked for, where that is beyond what makes a
+    /// run valid: a few stalls of its own look like a slow server there.
+    fn own_lag(self, report: &Report) -> Option<f64> {
+        match self {
+            Self::P999 => Some(report.generator.lag_ms.p999),
+            Self::Max => Some(report.generator.lag_ms.max),
+            _ => None,
+        }
+    }
+
+    /// Why the run cannot tell, if it cannot.
+    fn unproved(self, report: &Report) -> Option<String> {
+        if self.needs_a_valid_run() && !report.valid {
+            return Some("the run is invalid".into());
+        }
+        let limit = report.generator.lag_limit_ms;
+        let lag = self.own_lag(report).filter(|lag| *lag > limit)?;
+        let name = self.name();
+        Some(format!("the generator's own lag was {lag:.1} ms at {name}, the limit is {limit} ms"))
+    }
+
     fn name(self) -> &'static str {
         let known = NAMES.iter().find(|(_, what)| *what == self);
         known.map_or("", |(name, _)| name)
@@ -222,13 +243,14 @@ impl Bound {
 }
 
 /// Looks at all assertions. Times of an invalid run prove nothing, in neither direction, and neither do
-/// drops and answers that did not come: a generator that stalls causes them itself.
+/// drops and answers that did not come: a generator that stalls causes them itself. A time beyond p99
+/// proves nothing where the generator's own lag was over its limit at the same percentile.
 #[must_use]
 pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
     let mut verdict = Verdict::default();
     for assertion in assertions {
-        if assertion.what.needs_a_valid_run() && !report.valid {
-            verdict.unproved.push(format!("{}: the run is invalid", assertion.what.name()));
+        if let Some(why) = assertion.what.unproved(report) {
+            verdict.unproved.push(format!("{}: {why}", assertion.what.name()));
         } else if let Err(problem) = assertion.check(report) {
             verdict.failed.push(problem);
         }
@@ -239,7 +261,7 @@ pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Spread;
+    use crate::report::{Generator, Spread};
 
     fn all(text: &str) -> Vec<Assertion> {
         text.split(',').map(|part| part.parse().unwrap()).collect()
@@ -294,6 +316,17 @@ mod tests {
         let verdict = judge(&all("p99=1ms,drops=0,wrong=0"), &report);
         assert_eq!(verdict.unproved, ["p99: the run is invalid", "drops: the run is invalid"]);
         assert_eq!(verdict.failed, ["wrong: 2; at most 0 was asked for"]);
+    }
+
+    #[test]
+    fn a_percentile_at_which_the_generator_was_late_itself_proves_nothing() {
+        let lag_ms = Spread { p99: 1.0, p999: 4.0, max: 80.0, ..Spread::default() };
+        let generator = Generator { lag_ms, lag_limit_ms: 5.0, ..Generator::default() };
+        let verdict = judge(&all("p99=1ms,p999=1s,max=1ms"), &Report { generator, ..report() });
+        let line = "max: the generator's own lag was 80.0 ms at max, the limit is 5 ms";
+        assert_eq!(verdict.unproved, [line]);
+        assert_eq!(verdict.failed.len(), 1, "p99 is asserted, and p999: {verdict:?}");
+        assert!(verdict.failed[0].starts_with("p99:"), "{verdict:?}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::table::table;
 const FAILED: u8 = 1;
 /// There is no report.
 const NO_REPORT: u8 = 2;
-/// The generator was the bottleneck, so the times say nothing.
+/// The generator was the bottleneck, so the times say nothing, or some of those that were asserted.
 const INVALID: u8 = 3;
 
 /// Plays games on a Referee server with many bots, and says honestly what they saw.
@@ -32,7 +32,8 @@ const INVALID: u8 = 3;
     time in us, ms, s or ticks, and drops, wrong, resumes, seats_lost, unanswered, missing with a \
     number: each may be at most that, or with >= must be at least that.\n\n\
     Exit code: 0 all holds; 1 an assertion does not hold; 2 there is no report; 3 the run is invalid: \
-    the generator was the bottleneck; its times and drops say nothing.")]
+    the generator was the bottleneck, so that its times and drops say nothing, or only p999 or max, \
+    which are then named.")]
 struct Cli {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777")]
@@ -172,11 +173,13 @@ impl Cli {
         self.verdict(report)
     }
 
+    /// As the last line of the help says it.
     fn verdict(&self, report: &Report) -> ExitCode {
         let verdict = judge(&self.assert, report);
         verdict.failed.iter().for_each(|line| eprintln!("FAILED: {line}"));
         verdict.unproved.iter().for_each(|line| eprintln!("not proved: {line}"));
-        match (verdict.failed.is_empty(), report.valid) {
+        let proved = report.valid && verdict.unproved.is_empty();
+        match (verdict.failed.is_empty(), proved) {
             (false, _) => ExitCode::from(FAILED),
             (true, false) => ExitCode::from(INVALID),
             (true, true) => ExitCode::SUCCESS,

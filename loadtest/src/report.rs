@@ -65,7 +65,8 @@ pub struct Traffic {
 /// How the generator itself did.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct Generator {
-    /// How late it did its own work, against its schedule.
+    /// How late it did its own work, against its schedule. At each percentile a time of the server is
+    /// believed only where this one is within the limit.
     pub lag_ms: Spread,
     /// The lag, at its p99, over which the run is invalid, in milliseconds.
     pub lag_limit_ms: f64,

@@ -187,10 +187,19 @@ fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report
     }
 }
 
-/// How late the generator was: in its bots' work, or in looking what is due, whichever is worse.
+/// How late the generator was: in its bots' work, or in looking what is due, whichever is worse at each
+/// percentile.
 fn lag(tally: &Tally) -> Spread {
     let (work, turns) = (tally.lag.spread(), tally.turns.spread());
-    if turns.p99 > work.p99 { turns } else { work }
+    Spread {
+        count: work.count.max(turns.count),
+        p50: work.p50.max(turns.p50),
+        p90: work.p90.max(turns.p90),
+        p99: work.p99.max(turns.p99),
+        p999: work.p999.max(turns.p999),
+        max: work.max.max(turns.max),
+        mean: work.mean.max(turns.mean),
+    }
 }
 
 fn told(plan: &Plan) -> Told {

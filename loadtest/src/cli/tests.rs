@@ -62,6 +62,10 @@ fn the_exit_code_tells_failed_from_invalid() {
     assert_eq!(code("--assert drops=0", &valid), ExitCode::SUCCESS);
     let dropped = Report { drops: 1, ..valid.clone() };
     assert_eq!(code("--assert drops=0", &dropped), ExitCode::from(FAILED));
+    let mut stalled = valid.clone();
+    stalled.generator.lag_ms.max = 9.0;
+    assert_eq!(code("--assert max=1s", &stalled), ExitCode::from(INVALID));
+    assert_eq!(code("--assert drops=0", &stalled), ExitCode::SUCCESS);
     let invalid = Report { valid: false, ..valid };
     assert_eq!(code("--assert drops=0,p99=5ms", &invalid), ExitCode::from(INVALID));
 }
