@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod block;
 pub mod code;
+pub mod codec;
 pub mod frame;
 pub mod hash;
 pub mod ids;

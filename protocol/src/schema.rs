@@ -124,6 +124,10 @@ pub struct TypeDef {
     /// Its fields.
     #[serde(rename = "type")]
     pub ty: FieldType,
+    /// The component that says how this one moves: each number of its fields, in units per second,
+    /// stands there for the number at the same place here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves_by: Option<u16>,
 }
 
 /// Everything a client must know to read and write a game.
@@ -360,9 +364,9 @@ mod tests {
         };
         let schema = Schema {
             kind: Kind::TurnBased,
-            components: vec![TypeDef { name: "C".into(), resource: true, ty }],
+            components: vec![TypeDef { name: "C".into(), resource: true, ty, moves_by: None }],
             inputs: vec![],
-            actions: vec![TypeDef { name: "Go".into(), resource: false, ty: FieldType::Unit }],
+            actions: vec![TypeDef { name: "Go".into(), resource: false, ty: FieldType::Unit, moves_by: None }],
             events: vec![],
         };
         assert_eq!(Schema::decode(&schema.encode()).as_ref(), Ok(&schema));

@@ -1,0 +1,414 @@
+//! Values: how the words of one component are coded, in whole or from what they were.
+
+use super::model::{Models, LENGTH_NODES, MANTISSA_NODES};
+use super::plan::{CONTEXT_NODES, Form, NUMBER_CONTEXTS, Prediction, Velocity};
+use super::range::Coder;
+use crate::words::bits_for;
+
+/// How long ago the baselines are: ticks from the older baseline to the baseline, and from there to
+/// now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spans {
+    pub(super) before: u32,
+    pub(super) now: u32,
+}
+
+/// The words of a velocity at the older baseline, the baseline and now.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Speeds<'a> {
+    pub(super) older: &'a [u32],
+    pub(super) old: &'a [u32],
+    pub(super) now: &'a [u32],
+}
+
+/// One value on its way: its words are taken from, or put into, `words`.
+pub(super) struct Coding<'a, C> {
+    pub(super) coder: &'a mut C,
+    pub(super) models: &'a mut Models,
+    pub(super) words: &'a mut Vec<u32>,
+    pub(super) at: usize,
+    pub(super) spans: Spans,
+    pub(super) speeds: Speeds<'a>,
+    /// What the number before this one was like: 0 none, 1 as expected, 2 nearly, 3 otherwise.
+    pub(super) beside: usize,
+    /// Words that may still be read.
+    pub(super) budget: usize,
+    pub(super) bad: bool,
+}
+
+impl<C: Coder> Coding<'_, C> {
+    fn given(&self) -> u32 {
+        if C::WRITES { self.words[self.at] } else { 0 }
+    }
+
+    fn put(&mut self, word: u32) {
+        if !C::WRITES {
+            self.words.push(word);
+        }
+        self.at += 1;
+    }
+
+    /// Checks what was read: a word may be at most this.
+    fn checked(&mut self, word: u32, max: u32) -> u32 {
+        debug_assert!(!C::WRITES || word <= max);
+        self.bad |= word > max;
+        word.min(max)
+    }
+
+    fn spend(&mut self, words: usize) -> bool {
+        if C::WRITES {
+            return true;
+        }
+        let left = self.budget.checked_sub(words);
+        self.bad |= left.is_none() || self.coder.failed();
+        self.budget = left.unwrap_or(0);
+        !self.bad
+    }
+
+    fn flag(&mut self, node: usize, yes: bool) -> bool {
+        self.models.bit(self.coder, node, yes)
+    }
+
+    /// A value of which nothing is known.
+    pub(super) fn whole(&mut self, form: &Form) {
+        match form {
+            Form::Unit => {}
+            Form::Symbol { bits, max, base } => {
+                let word = self.models.tree(self.coder, *base, *bits, self.given());
+                let word = self.checked(word, *max);
+                self.put(word);
+            }
+            Form::Number { max, base, .. } => {
+                let base = base + NUMBER_CONTEXTS * CONTEXT_NODES + MANTISSA_NODES;
+                let word = self.number_whole(base, *max);
+                self.put(word);
+            }
+            Form::Pair { max, .. } => {
+                let low = self.coder.raw(self.given(), 32);
+                self.put(low);
+                let high_max = (max >> 32) as u32;
+                let high = self.coder.raw(self.given(), bits_for(high_max));
+                let high = self.checked(high, high_max);
+                self.bad |= u64::from(high) << 32 | u64::from(low) > *max;
+                self.put(high);
+            }
+            Form::Name { base } => {
+                let some = self.flag(*base, self.given() != 0);
+                let word = if some { self.coder.raw(self.given(), 32) } else { 0 };
+                self.put(word);
+            }
+            Form::Text { max, .. } => self.text(*max),
+            Form::Option { base, of } => {
+                let some = self.flag(*base, self.given() == 1);
+                self.put(u32::from(some));
+                if some {
+                    self.whole(of);
+                }
+            }
+            Form::List { max, of, .. } => {
+                let length = self.coder.raw(self.given(), bits_for(*max));
+                let length = self.checked(length, *max);
+                self.put(length);
+                self.whole_run(of, length);
+            }
+            Form::Array { length, of } => self.whole_run(of, *length),
+            Form::Parts(parts) => parts.iter().for_each(|part| self.whole(part)),
+            Form::Enum { variants, .. } => {
+                let max = variants.len() as u32 - 1;
+                let variant = self.coder.raw(self.given(), bits_for(max));
+                let variant = self.checked(variant, max);
+                self.put(variant);
+                self.whole(&variants[variant as usize]);
+            }
+        }
+    }
+
+    fn whole_run(&mut self, of: &Form, count: u32) {
+        for _ in 0..count {
+            if !self.spend(1) {
+                return;
+            }
+            self.whole(of);
+        }
+    }
+
+    fn number_whole(&mut self, base: usize, max: u32) -> u32 {
+        let bits = bits_for(max);
+        let given = self.given();
+        let high = bits.min(4);
+        let mut word = self.models.tree(self.coder, base, high, given >> (bits - high));
+        let rest = bits - high;
+        let middle = rest.min(4);
+        let mask = |bits: u32| ((1u64 << bits) - 1) as u32;
+        let part = given >> (rest - middle) & mask(middle);
+        word = word << middle | self.models.tree(self.coder, base + 16, middle, part);
+        let raw = rest - middle;
+        let low = self.coder.raw(given & mask(raw), raw);
+        self.checked(((u64::from(word) << raw) as u32) | low, max)
+    }
+
+    fn text(&mut self, max: u32) {
+        let length = self.coder.raw(self.given(), bits_for(max));
+        let length = self.checked(length, max);
+        self.put(length);
+        for start in (0..length).step_by(4) {
+            if !self.spend(1) {
+                return;
+            }
+            let bits = (length - start).min(4) * 8;
+            let word = self.coder.raw(self.given(), bits);
+            self.put(word);
+        }
+    }
+
+    /// A value, given what it was at the older baseline and at the baseline. Both runs of words are
+    /// moved past it.
+    pub(super) fn delta(&mut self, form: &Form, older: &mut &[u32], old: &mut &[u32]) {
+        match form {
+            Form::Unit => {}
+            Form::Symbol { bits, max, base } => {
+                let (_, was) = (next(older), next(old));
+                let base = base + ((was as usize + 1) << bits);
+                let word = self.models.tree(self.coder, base, *bits, self.given());
+                let word = self.checked(word, *max);
+                self.put(word);
+            }
+            Form::Number { max, wraps, prediction, base } => {
+                let (older, old) = (next(older), next(old));
+                let expected = self.expect(*prediction, *wraps, *max, older, old);
+                let word = self.number(*base, *wraps, *max, &expected);
+                self.put(word);
+            }
+            Form::Pair { base, .. } => {
+                let was = [next(old), next(old)];
+                let _ = [next(older), next(older)];
+                let same = C::WRITES && self.words[self.at..self.at + 2] == was;
+                if self.flag(*base, !same) { self.whole(form) } else { self.keep(&was) }
+            }
+            Form::Name { base } => {
+                let (_, was) = (next(older), next(old));
+                if self.flag(base + 1, self.given() != was) { self.whole(form) } else { self.keep(&[was]) }
+            }
+            Form::Text { base, .. } => {
+                take(form, older);
+                let was = take(form, old);
+                let same = C::WRITES && self.words[self.at..].starts_with(was);
+                if self.flag(*base, !same) { self.whole(form) } else { self.keep(was) }
+            }
+            Form::Option { base, of } => {
+                let (was_older, was) = (next(older) == 1, next(old) == 1);
+                let some = self.flag(base + 1 + usize::from(was), self.given() == 1);
+                self.put(u32::from(some));
+                self.inner(of, some, (was, was_older), older, old);
+            }
+            Form::Enum { base, variants } => {
+                let (was_older, was) = (next(older), next(old));
+                let max = variants.len() as u32 - 1;
+                let same = !self.flag(*base, self.given() != was);
+                let variant = if same { was } else { self.coder.raw(self.given(), bits_for(max)) };
+                let variant = self.checked(variant, max);
+                self.put(variant);
+                if variant == was && was_older == was {
+                    return self.delta(&variants[was as usize], older, old);
+                }
+                let before = take(&variants[was as usize], old);
+                take(&variants[was_older as usize], older);
+                if variant == was {
+                    self.delta(&variants[was as usize], &mut &*before, &mut &*before);
+                } else {
+                    self.whole(&variants[variant as usize]);
+                }
+            }
+            Form::List { max, base, of } => {
+                let (was_older, was) = (next(older), next(old));
+                let same = !self.flag(*base, self.given() != was);
+                let count = if same { was } else { self.coder.raw(self.given(), bits_for(*max)) };
+                let count = self.checked(count, *max);
+                self.put(count);
+                for at in 0..count.max(was).max(was_older) {
+                    if at < count && !self.spend(1) {
+                        return;
+                    }
+                    self.inner(of, at < count, (at < was, at < was_older), older, old);
+                }
+            }
+            Form::Array { length, of } => {
+                for _ in 0..*length {
+                    if !self.spend(1) {
+                        return;
+                    }
+                    self.delta(of, older, old);
+                }
+            }
+            Form::Parts(parts) => parts.iter().for_each(|part| self.delta(part, older, old)),
+        }
+    }
+
+    /// A part that may be there now, at the baseline, and at the older one.
+    fn inner(
+        &mut self,
+        of: &Form,
+        is: bool,
+        (was, was_older): (bool, bool),
+        older: &mut &[u32],
+        old: &mut &[u32],
+    ) {
+        if is && was && was_older {
+            return self.delta(of, older, old);
+        }
+        let before = if was { take(of, old) } else { &[] };
+        if was_older {
+            take(of, older);
+        }
+        match (is, was) {
+            (true, true) => self.delta(of, &mut &*before, &mut &*before),
+            (true, false) => self.whole(of),
+            (false, _) => {}
+        }
+    }
+
+    fn keep(&mut self, words: &[u32]) {
+        words.iter().for_each(|word| self.put(*word));
+    }
+
+    fn expect(&self, prediction: Prediction, wraps: bool, max: u32, older: u32, old: u32) -> Expected {
+        let moved = difference(older, old, wraps, max);
+        match prediction {
+            Prediction::Last => Expected::still(old, moved),
+            Prediction::Linear => {
+                let Spans { before, now } = self.spans;
+                let way = if before == now { moved } else { moved * i64::from(now) / i64::from(before.max(1)) };
+                Expected { at: place(i64::from(old) + way, wraps, max), ..Expected::still(old, moved) }
+            }
+            Prediction::Velocity(velocity) => self.fly(&velocity, wraps, max, moved, old),
+        }
+    }
+
+    /// Where a velocity brings a number. It is kept in whole steps, but flies in parts of them: how
+    /// far it came the time before tells where in its step it was.
+    fn fly(&self, by: &Velocity, wraps: bool, max: u32, moved: i64, old: u32) -> Expected {
+        let speed = |words: &[u32]| words.get(by.word).map(|word| i64::from(*word) * by.scale + by.offset);
+        let (Some(before), Some(was), Some(is)) =
+            (speed(self.speeds.older), speed(self.speeds.old), speed(self.speeds.now))
+        else {
+            return Expected::still(old, moved);
+        };
+        let way = |from: i64, to: i64, ticks: u32| {
+            let ticks = i64::from(ticks);
+            (2 * ticks * from + (ticks + 1) * (to - from)) / 2
+        };
+        let off = (moved << 16) - way(before, was, self.spans.before);
+        // Farther off than a step and a half, something else moved it.
+        let inside = if off.abs() < 3 << 15 { -off / 2 } else { 0 };
+        let to = (i64::from(old) << 16) + way(was, is, self.spans.now) + inside;
+        let at = (to + (1 << 15)) >> 16;
+        let part = (to - (at << 16) + (1 << 15)) as usize >> 14;
+        let off = match off.abs() >> 14 {
+            0 => 0,
+            1 => 1,
+            2..=3 => 2,
+            4..=5 => 3,
+            6..=7 => 4,
+            8..=31 => 5,
+            32..=255 => 6,
+            _ => 7,
+        };
+        Expected { at: place(at, wraps, max), context: off * 4 + part.min(3), beside: false, flip: false }
+    }
+
+    /// A number of which something is expected.
+    fn number(&mut self, base: usize, wraps: bool, max: u32, expected: &Expected) -> u32 {
+        let context = expected.context + if expected.beside { self.beside } else { 0 };
+        let nodes = base + context * CONTEXT_NODES;
+        let off = difference(expected.at, self.given(), wraps, max);
+        let zero = self.flag(nodes, off == 0);
+        if zero {
+            self.beside = 1;
+            return expected.at;
+        }
+        let negative = self.flag(nodes + 1, (off < 0) ^ expected.flip) ^ expected.flip;
+        let mantissas = base + NUMBER_CONTEXTS * CONTEXT_NODES;
+        let given = (off.unsigned_abs() as u32).wrapping_sub(1);
+        let size = self.models.magnitude(self.coder, (nodes + 2, mantissas), given);
+        self.beside = if size < 2 { 2 } else { 3 };
+        let off = i64::from(size) + 1;
+        let to = i64::from(expected.at) + if negative { -off } else { off };
+        let word = place(to, wraps, max);
+        self.bad |= !wraps && i64::from(word) != to;
+        word
+    }
+}
+
+const _: () = assert!(CONTEXT_NODES == 2 + LENGTH_NODES);
+
+/// What a number is expected to be, and how sure that is.
+struct Expected {
+    at: u32,
+    context: usize,
+    /// Whether the context leaves its place for what the number before was like.
+    beside: bool,
+    /// Whether more means backwards.
+    flip: bool,
+}
+
+impl Expected {
+    fn still(at: u32, moved: i64) -> Self {
+        let size = match moved.unsigned_abs() {
+            0 => 0,
+            1 => 1,
+            2..=3 => 2,
+            4..=7 => 3,
+            8..=15 => 4,
+            16..=31 => 5,
+            32..=127 => 6,
+            _ => 7,
+        };
+        Self { at, context: size * 4, beside: true, flip: moved < 0 }
+    }
+}
+
+/// How far it is from one number to another; round a circle the shorter way.
+fn difference(from: u32, to: u32, wraps: bool, max: u32) -> i64 {
+    let way = i64::from(to) - i64::from(from);
+    if !wraps || max == 0 {
+        return way;
+    }
+    let (round, way) = (i64::from(max), way.rem_euclid(i64::from(max)));
+    if way > round / 2 { way - round } else { way }
+}
+
+/// The nearest number there is.
+fn place(at: i64, wraps: bool, max: u32) -> u32 {
+    if wraps && max > 0 { at.rem_euclid(i64::from(max)) as u32 } else { at.clamp(0, i64::from(max)) as u32 }
+}
+
+fn next(words: &mut &[u32]) -> u32 {
+    let (&word, rest) = words.split_first().expect("kept words follow their type");
+    *words = rest;
+    word
+}
+
+/// Takes one value off the front.
+fn take<'a>(form: &Form, words: &mut &'a [u32]) -> &'a [u32] {
+    let (value, rest) = words.split_at(length(form, words));
+    *words = rest;
+    value
+}
+
+/// How many words the value at the front takes.
+fn length(form: &Form, words: &[u32]) -> usize {
+    let run = |of: &Form, count: u32, from: usize| {
+        (0..count).fold(from, |at, _| at + length(of, &words[at..]))
+    };
+    match form {
+        Form::Unit => 0,
+        Form::Symbol { .. } | Form::Number { .. } | Form::Name { .. } => 1,
+        Form::Pair { .. } => 2,
+        Form::Text { .. } => 1 + (words[0] as usize).div_ceil(4),
+        Form::Option { of, .. } => 1 + if words[0] == 1 { length(of, &words[1..]) } else { 0 },
+        Form::List { of, .. } => run(of, words[0], 1),
+        Form::Array { of, length } => run(of, *length, 0),
+        Form::Parts(parts) => parts.iter().fold(0, |at, part| at + length(part, &words[at..])),
+        Form::Enum { variants, .. } => 1 + length(&variants[words[0] as usize], &words[1..]),
+    }
+}

@@ -1,0 +1,139 @@
+//! Models: what is likely. A node is the chance of one binary decision. All begin each block as their
+//! tables say and learn from the block itself, so that a block depends on nothing but its baselines.
+
+use super::range::{Coder, PROBABILITY_BITS};
+
+/// One decision: the chance of a yes in 1/65,536, and how sure that is (0 to 7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Node {
+    chance: u16,
+    sure: u8,
+}
+
+/// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is.
+const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 6, 7];
+/// How sure a node becomes within a block.
+const LEARNED: u8 = 5;
+
+impl Node {
+    /// A node of a chance from 0 to 1, and how sure that is: 0 to 7.
+    #[must_use]
+    pub fn new(chance: f64, sure: u8) -> Self {
+        let chance = (chance * 65_536.0) as i32;
+        Self { chance: chance.clamp(16, 65_520) as u16, sure: sure.min(7) }
+    }
+
+    fn learn(&mut self, yes: bool) {
+        let rate = RATES[usize::from(self.sure)];
+        if yes {
+            self.chance += (u16::MAX - self.chance) >> rate;
+        } else {
+            self.chance -= self.chance >> rate;
+        }
+        self.sure = self.sure.max((self.sure + 1).min(LEARNED));
+    }
+}
+
+/// All nodes of a game, as blocks use them.
+pub struct Models {
+    initial: Vec<Node>,
+    nodes: Vec<Node>,
+    /// For each run of nodes the block that used it last: others are as in their tables.
+    used: Vec<u32>,
+    block: u32,
+    /// How often each node said no and yes, while a match is recorded for training.
+    counts: Option<Vec<[u32; 2]>>,
+}
+
+/// Nodes are made ready in runs of so many.
+const RUN: usize = 16;
+
+impl Models {
+    /// Models that begin so.
+    #[must_use]
+    pub fn new(initial: Vec<Node>) -> Self {
+        let runs = initial.len().div_ceil(RUN);
+        Self { nodes: initial.clone(), initial, used: vec![0; runs], block: 0, counts: None }
+    }
+
+    /// Begins to count what the nodes say.
+    pub fn record(&mut self) {
+        self.counts = Some(vec![[0; 2]; self.nodes.len()]);
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> &[[u32; 2]] {
+        self.counts.as_deref().unwrap_or(&[])
+    }
+
+    /// Begins a block.
+    pub fn begin(&mut self) {
+        self.block = self.block.wrapping_add(1);
+    }
+
+    /// One decision.
+    pub fn bit<C: Coder>(&mut self, coder: &mut C, node: usize, yes: bool) -> bool {
+        let run = node / RUN;
+        if self.used[run] != self.block {
+            self.used[run] = self.block;
+            let (from, to) = (run * RUN, (run * RUN + RUN).min(self.nodes.len()));
+            self.nodes[from..to].copy_from_slice(&self.initial[from..to]);
+        }
+        let at = &mut self.nodes[node];
+        let chance = (u32::from(at.chance) >> (16 - PROBABILITY_BITS)).max(1);
+        let yes = coder.bit(chance, yes);
+        at.learn(yes);
+        if let Some(counts) = &mut self.counts {
+            counts[node][usize::from(yes)] += 1;
+        }
+        yes
+    }
+
+    /// A number of few bits, the highest first: each has a node for what came before it. Takes
+    /// `1 << bits` nodes.
+    pub fn tree<C: Coder>(&mut self, coder: &mut C, base: usize, bits: u32, value: u32) -> u32 {
+        let mut path = 1usize;
+        for at in (0..bits).rev() {
+            let yes = self.bit(coder, base + path, value >> at & 1 == 1);
+            path = path << 1 | usize::from(yes);
+        }
+        path as u32 - (1 << bits)
+    }
+
+    /// A number that is often small: its length in bits, one by one ([`LENGTH_NODES`] from
+    /// `lengths`), then its bits below the highest, of which two have nodes ([`MANTISSA_NODES`] from
+    /// `mantissas`).
+    pub fn magnitude<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        (lengths, mantissas): (usize, usize),
+        value: u32,
+    ) -> u32 {
+        let given = 32 - value.leading_zeros();
+        let mut length = 0;
+        while length < 32 {
+            let node = lengths + (length as usize).min(LENGTH_NODES - 1);
+            if !self.bit(coder, node, given > length) {
+                break;
+            }
+            length += 1;
+        }
+        if length <= 1 {
+            return length;
+        }
+        let below = length - 1;
+        let modelled = below.min(2);
+        let base = mantissas + 4 * (length.min(12) as usize - 2);
+        let high = value >> (below - modelled) & ((1 << modelled) - 1);
+        let high = self.tree(coder, base, modelled, high);
+        let rest = below - modelled;
+        let low = coder.raw(value & ((1u32 << rest) - 1), rest);
+        1 << below | high << rest | low
+    }
+}
+
+/// Nodes of a magnitude's length.
+pub const LENGTH_NODES: usize = 14;
+/// Nodes of a magnitude's bits.
+pub const MANTISSA_NODES: usize = 44;

@@ -1,0 +1,271 @@
+//! The plan: how each field of a schema is coded, worked out once. Everything follows from what the
+//! game declared: widths, ranges, what wraps, what moves by what.
+
+use crate::schema::{FieldType, Schema, TypeDef, float_span};
+use crate::words::bits_for;
+
+use super::model::{LENGTH_NODES, MANTISSA_NODES, Node};
+
+/// Contexts of a number: eight for how it moved, four for what is next to it.
+pub(super) const NUMBER_CONTEXTS: usize = 32;
+/// Nodes of a number's context: zero, sign, length.
+pub(super) const CONTEXT_NODES: usize = 2 + LENGTH_NODES;
+/// A number of at most so many bits is coded as a symbol: the new value, given the old one.
+const SYMBOL_BITS: u32 = 3;
+
+/// Where a number is expected.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Prediction {
+    /// Where it was.
+    Last,
+    /// As far from where it was as it came the time before.
+    Linear,
+    /// Where a velocity brings it.
+    Velocity(Velocity),
+}
+
+/// A number that says how another one moves.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Velocity {
+    /// The component it stands in, and its word there.
+    pub(super) component: u16,
+    pub(super) word: usize,
+    /// Steps of the moving number per tick for a velocity's word, and for its word 0: in 1/65,536.
+    pub(super) scale: i64,
+    pub(super) offset: i64,
+}
+
+/// How a field is coded.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Form {
+    Unit,
+    /// A word of few values.
+    Symbol { bits: u32, max: u32, base: usize },
+    /// A word from 0 to `max`.
+    Number { max: u32, wraps: bool, prediction: Prediction, base: usize },
+    /// Two words, low first, from 0 to `max`.
+    Pair { max: u64, base: usize },
+    /// A word without order.
+    Name { base: usize },
+    Text { max: u32, base: usize },
+    Option { base: usize, of: Box<Form> },
+    List { max: u32, base: usize, of: Box<Form> },
+    Array { length: u32, of: Box<Form> },
+    Parts(Vec<Form>),
+    Enum { base: usize, variants: Vec<Form> },
+}
+
+/// One component's.
+pub(super) struct ComponentPlan {
+    pub(super) form: Form,
+    /// Nodes for whether it changed, and whether it is there.
+    pub(super) mask: usize,
+    /// The component by which it moves.
+    pub(super) moves_by: Option<u16>,
+}
+
+/// How a schema is coded.
+pub struct Plan {
+    pub(super) components: Vec<ComponentPlan>,
+    /// Components in the order in which they are coded: what moves others comes before them.
+    pub(super) order: Vec<u16>,
+    pub(super) frame: FrameNodes,
+    nodes: Vec<Node>,
+}
+
+/// Nodes for what a block says of its entities.
+#[derive(Default)]
+pub(super) struct FrameNodes {
+    pub(super) structure: usize,
+    pub(super) active: usize,
+    pub(super) count: [(usize, usize); 5],
+    pub(super) gap: (usize, usize),
+    pub(super) id: (usize, usize),
+}
+
+/// Nodes for whether a component changed: those for whether it is there follow.
+pub(super) const MASK_NODES: usize = 8;
+
+struct Planner {
+    nodes: Vec<Node>,
+}
+
+impl Plan {
+    /// The plan of a schema whose room runs at a rate, in ticks per second.
+    #[must_use]
+    pub fn new(schema: &Schema, hz: u32) -> Self {
+        let mut planner = Planner { nodes: Vec::new() };
+        let frame = planner.frame();
+        let mut components: Vec<_> =
+            schema.components.iter().map(|def| planner.component(def)).collect();
+        for at in 0..components.len() {
+            let Some(by) = schema.components[at].moves_by else { continue };
+            let (moves, velocity) = (&schema.components[at].ty, &schema.components[usize::from(by)].ty);
+            components[at].moves_by = Some(by);
+            let mut word = 0;
+            set_velocity(&mut components[at].form, moves, by, velocity, &mut word, hz);
+        }
+        let movers = |c: &u16| components[usize::from(*c)].moves_by.is_some();
+        let all = || 0..components.len() as u16;
+        let order = all().filter(|c| !movers(c)).chain(all().filter(movers)).collect();
+        Self { components, order, frame, nodes: planner.nodes }
+    }
+
+    /// The nodes as they begin without training.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+}
+
+impl Planner {
+    fn take(&mut self, nodes: impl IntoIterator<Item = Node>) -> usize {
+        let base = self.nodes.len();
+        self.nodes.extend(nodes);
+        base
+    }
+
+    fn even(&mut self, count: usize) -> usize {
+        self.take(std::iter::repeat_n(Node::new(0.5, 0), count))
+    }
+
+    /// Nodes of a magnitude that is about this long, in bits.
+    fn magnitude(&mut self, about: f64) -> (usize, usize) {
+        let lengths = self.take((0..LENGTH_NODES).map(|at| longer(at, about, 1)));
+        (lengths, self.even(MANTISSA_NODES))
+    }
+
+    fn frame(&mut self) -> FrameNodes {
+        FrameNodes {
+            structure: self.take([0.3, 0.01, 0.02, 0.6, 0.6, 0.01].map(|chance| Node::new(chance, 2))),
+            active: self.take([0.9, 0.9, 0.9, 0.9].map(|chance| Node::new(chance, 3))),
+            count: std::array::from_fn(|_| self.magnitude(1.5)),
+            gap: self.magnitude(3.0),
+            id: self.magnitude(12.0),
+        }
+    }
+
+    fn component(&mut self, def: &TypeDef) -> ComponentPlan {
+        let changed = (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 0.8 } else { 0.15 }, 1));
+        let mask = self.take(changed.chain([0.5, 0.5].map(|chance| Node::new(chance, 0))));
+        ComponentPlan { form: self.form(&def.ty), mask, moves_by: None }
+    }
+
+    fn number(&mut self, max: u32, wraps: bool, prediction: Prediction) -> Form {
+        let base = self.nodes.len();
+        for context in 0..NUMBER_CONTEXTS {
+            let (moved, beside) = (context / 4, context % 4);
+            let zero = match (moved, beside) {
+                (0, 0 | 1) => 0.6,
+                (0, _) => 0.4,
+                (_, 1) => 0.4,
+                _ => 0.25 / moved as f64,
+            };
+            let about = match moved { 0 => 2.5, _ => moved as f64 * 0.7 + 0.3 };
+            self.take([Node::new(zero, 0), Node::new(0.5, 1)]);
+            self.take((0..LENGTH_NODES).map(|at| longer(at, about, 0)));
+        }
+        self.even(MANTISSA_NODES);
+        self.even(32);
+        Form::Number { max, wraps, prediction, base }
+    }
+
+    fn symbol(&mut self, max: u32) -> Form {
+        let bits = bits_for(max);
+        let count = 1usize << bits;
+        // One tree for a value that is new, then one for each value it had.
+        let base = self.even(count * (count + 1));
+        Form::Symbol { bits, max, base }
+    }
+
+    fn word(&mut self, max: u32, wraps: bool, prediction: Prediction) -> Form {
+        match bits_for(max) {
+            bits if bits <= SYMBOL_BITS => self.symbol(max),
+            _ => self.number(max, wraps, prediction),
+        }
+    }
+
+    fn form(&mut self, ty: &FieldType) -> Form {
+        match ty {
+            FieldType::Unit => Form::Unit,
+            FieldType::Bool => self.word(1, false, Prediction::Last),
+            FieldType::Int { span, .. } => match u32::try_from(*span) {
+                Ok(max) => self.word(max, false, Prediction::Last),
+                Err(_) => Form::Pair { max: *span, base: self.even(2) },
+            },
+            FieldType::Float { min, max, step, wraps } => {
+                self.word(float_span(*min, *max, *step), *wraps, Prediction::Linear)
+            }
+            FieldType::F32 => self.word(u32::MAX, false, Prediction::Last),
+            FieldType::F64 => Form::Pair { max: u64::MAX, base: self.even(2) },
+            FieldType::Entity => Form::Name { base: self.even(2) },
+            FieldType::String { max } => Form::Text { max: *max, base: self.even(2) },
+            FieldType::Option { of } => {
+                Form::Option { base: self.even(4), of: Box::new(self.form(of)) }
+            }
+            FieldType::List { of, max } => {
+                let base = self.even(2);
+                Form::List { max: *max, base, of: Box::new(self.form(of)) }
+            }
+            FieldType::Array { of, length } => {
+                // One form for all: their places say little.
+                Form::Array { length: *length, of: Box::new(self.form(of)) }
+            }
+            FieldType::Tuple { items } => Form::Parts(items.iter().map(|ty| self.form(ty)).collect()),
+            FieldType::Struct { fields } => {
+                Form::Parts(fields.iter().map(|field| self.form(&field.ty)).collect())
+            }
+            FieldType::Enum { variants } => {
+                let base = self.even(2);
+                let variants = variants.iter().map(|variant| self.form(&variant.ty)).collect();
+                Form::Enum { base, variants }
+            }
+        }
+    }
+}
+
+/// A node for whether a number of about so many bits has more than `at`.
+fn longer(at: usize, about: f64, sure: u8) -> Node {
+    let chance = 1.0 / (1.0 + ((at as f64 + 0.5 - about) * 1.2).exp());
+    Node::new(chance.clamp(0.02, 0.98), sure)
+}
+
+/// Makes each number of a moving form follow the velocity's number at the same place.
+fn set_velocity(
+    form: &mut Form,
+    moves: &FieldType,
+    component: u16,
+    velocity: &FieldType,
+    word: &mut usize,
+    hz: u32,
+) {
+    let (mut moving, mut speeds) = (Vec::new(), Vec::new());
+    floats(moves, &mut moving);
+    floats(velocity, &mut speeds);
+    fn numbers<'f>(form: &'f mut Form, out: &mut Vec<&'f mut Prediction>) {
+        match form {
+            Form::Number { prediction, .. } => out.push(prediction),
+            Form::Parts(parts) => parts.iter_mut().for_each(|part| numbers(part, out)),
+            _ => {}
+        }
+    }
+    let mut places = Vec::new();
+    numbers(form, &mut places);
+    for ((place, (_, step)), (min, speed_step)) in places.into_iter().zip(moving).zip(speeds) {
+        let ticks = step * f64::from(hz);
+        let fixed = |value: f64| (value / ticks * 65_536.0).round() as i64;
+        let (scale, offset) = (fixed(speed_step), fixed(min));
+        *place = Prediction::Velocity(Velocity { component, word: *word, scale, offset });
+        *word += 1;
+    }
+}
+
+/// The floats in steps among a type's parts: minimum and step.
+fn floats(ty: &FieldType, out: &mut Vec<(f64, f64)>) {
+    match ty {
+        FieldType::Float { min, step, .. } => out.push((*min, *step)),
+        FieldType::Tuple { items } => items.iter().for_each(|ty| floats(ty, out)),
+        FieldType::Struct { fields } => fields.iter().for_each(|field| floats(&field.ty, out)),
+        _ => {}
+    }
+}
