@@ -41,12 +41,11 @@ fn arena(path: &str) -> (Schema, Vec<Frame>) {
 }
 
 fn cubes(path: &str) -> (Schema, Vec<Frame>) {
-    let int = |span| FieldType::Int { min: 0, span };
     let pos = FieldType::Struct { fields: vec![
         Member { name: "x".into(), ty: f(-16383.0, 16383.0, 1.0, false) }, Member { name: "y".into(), ty: f(-16383.0, 16383.0, 1.0, false) }, Member { name: "z".into(), ty: f(0.0, 8191.0, 1.0, false) } ] };
     let schema = Schema { kind: Kind::Realtime, inputs: vec![], actions: vec![], events: vec![], components: vec![
         def("Place", pos, None),
-        def("Turn", FieldType::Tuple { items: vec![int(3), int(511), int(511), int(511)] }, None),
+        def("Turn", FieldType::Rotation { bits: 9 }, None),
         def("Interacting", FieldType::Bool, None),
     ]};
     let bytes = std::fs::read(path).unwrap();
@@ -60,6 +59,7 @@ fn cubes(path: &str) -> (Schema, Vec<Frame>) {
 fn run(name: &str, schema: &Schema, frames: &[Frame], hz: u32, k: u32, nodes: Option<Vec<codec::model::Node>>, record: bool) -> Codec {
     let mk = || { let mut c = Codec::new(Plan::new(schema, hz)); if let Some(n) = &nodes { c.models = codec::model::Models::new(n.clone()); } c };
     let (mut enc, mut dec) = (mk(), mk());
+    enc.models.cost = vec![0.0; Plan::new(schema, hz).nodes().len()];
     if record { enc.models.record(); }
     let (mut server, mut client) = (View::new(2 * k + 1), View::new(2 * k + 1));
     let mut rng = Rng(88172645463325252);
@@ -98,6 +98,14 @@ fn run(name: &str, schema: &Schema, frames: &[Frame], hz: u32, k: u32, nodes: Op
     }
     let b = total as f64 / count as f64;
     println!("{name} ref {k}: {b:.1} B/frame, {:.1} kbit/s, enc {:.1} us dec {:.1} us", b * 8.0 * f64::from(hz) / 1000.0, ns as f64 / 1000.0 / frames.len() as f64, dns as f64 / 1000.0 / frames.len() as f64);
+    if !record && std::env::args().nth(1).is_some_and(|a| a == "cost") {
+        let plan = Plan::new(schema, hz);
+        for (what, from, to) in plan.ranges() {
+            let c: f64 = enc.models.cost[from..to].iter().sum();
+            println!("   {what:20} {:8.2} B", c / 8.0 / frames.len() as f64);
+        }
+        println!("   {:20} {:8.2} B", "all modelled", enc.models.cost.iter().sum::<f64>() / 8.0 / frames.len() as f64);
+    }
     enc
 }
 
@@ -114,10 +122,11 @@ fn trained(c: &Codec, schema: &Schema, hz: u32) -> Vec<codec::model::Node> {
 fn main() {
     let (s, train) = arena("/tmp/tr/arena-train.bin");
     let (_, test) = arena("/tmp/tr/arena.bin");
-    for k in [1, 3] {
+    if std::env::args().nth(1).is_none() { for k in [1, 3] {
         run("arena default", &s, &test, 20, k, None, false);
         let c = run("  train", &s, &train, 20, k, None, true);
         run("arena trained", &s, &test, 20, k, Some(trained(&c, &s, 20)), false);
+    }
     }
     let (s, all) = cubes("/tmp/tr/cubes.bin");
     let (a, b) = all.split_at(all.len() / 2);

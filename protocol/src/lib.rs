@@ -14,6 +14,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod replica;
+pub mod rotation;
 pub mod schema;
 pub mod value;
 pub mod words;

@@ -50,6 +50,11 @@ pub enum FieldType {
     F32,
     /// A 64-bit float, bit by bit.
     F64,
+    /// An orientation: a quaternion as its three smallest parts, each in so many bits (4 to 16).
+    Rotation {
+        /// Bits of a part.
+        bits: u32,
+    },
     /// Text of at most `max` bytes of UTF-8.
     String {
         /// Most bytes.
@@ -241,6 +246,9 @@ impl FieldType {
         }
         match self {
             Self::Float { min, max, step, .. } => check_range(*min, *max, *step),
+            Self::Rotation { bits } if !(4..=16).contains(bits) => {
+                Err(format!("a rotation in {bits} bits a part; 4 to 16 are possible"))
+            }
             Self::Int { min, span } if *min > 0 && (*min as u64).checked_add(*span).is_none() => {
                 Err("its range ends above the largest 64-bit number".into())
             }
@@ -273,6 +281,7 @@ impl FieldType {
             | Self::Int { .. }
             | Self::F32
             | Self::F64
+            | Self::Rotation { .. }
             | Self::String { .. }
             | Self::Entity => Ok(()),
         }
@@ -285,6 +294,7 @@ impl FieldType {
             Self::Unit => 0,
             Self::Int { span, .. } => 1 + usize::from(*span > u64::from(u32::MAX)),
             Self::F64 => 2,
+            Self::Rotation { .. } => 4,
             Self::Array { of, length } => of.words_min().saturating_mul(*length as usize),
             Self::Tuple { items } => items.iter().fold(0, |n, ty| n.saturating_add(ty.words_min())),
             Self::Struct { fields } => {
@@ -320,6 +330,7 @@ impl FieldType {
             | Self::Float { .. }
             | Self::F32
             | Self::F64
+            | Self::Rotation { .. }
             | Self::String { .. } => false,
         }
     }

@@ -1,5 +1,6 @@
 //! Values without a compiled type: what a client that knows only the schema reads and writes.
 
+use crate::rotation;
 use crate::schema::{FieldType, float_span};
 use crate::words::WordsError;
 
@@ -171,6 +172,15 @@ impl Value {
                 out.extend([bits as u32, (bits >> 32) as u32]);
                 Ok(())
             }
+            (FieldType::Rotation { bits }, Self::Struct(_)) => {
+                let mut parts = [0.0; 4];
+                for (part, name) in parts.iter_mut().zip(ROTATION_PARTS) {
+                    let value = self.field(name).unwrap_or(&Self::Null);
+                    *part = value.number().map_err(|e| e.within(name))? as f32;
+                }
+                out.extend(rotation::to_words(parts, *bits));
+                Ok(())
+            }
             (FieldType::String { max }, Self::String(text)) => string_words(text, *max, out),
             (FieldType::Option { .. }, Self::Null) => push_word(out, 0),
             (FieldType::Option { of }, some) => {
@@ -281,6 +291,13 @@ impl Value {
                 let low = u64::from(word(words)?);
                 Self::Float(f64::from_bits(u64::from(word(words)?) << 32 | low))
             }
+            FieldType::Rotation { bits } => {
+                let (value, rest) = words.split_at_checked(4).ok_or(WordsError::Shape)?;
+                *words = rest;
+                let parts = rotation::from_words(value, *bits).map(|part| Self::Float(part.into()));
+                let names = ROTATION_PARTS.map(str::to_owned);
+                Self::Struct(names.into_iter().zip(parts).collect())
+            }
             FieldType::String { .. } => Self::String(string_value(words)?),
             FieldType::Option { of } => match word(words)? {
                 0 => Self::Null,
@@ -323,6 +340,9 @@ impl Value {
     }
 }
 
+/// The names of a rotation's parts.
+const ROTATION_PARTS: [&str; 4] = ["x", "y", "z", "w"];
+
 fn noun(ty: &FieldType) -> &'static str {
     match ty {
         FieldType::Unit => "nothing",
@@ -333,6 +353,7 @@ fn noun(ty: &FieldType) -> &'static str {
         FieldType::Option { .. } => "a value or nothing",
         FieldType::List { .. } | FieldType::Array { .. } | FieldType::Tuple { .. } => "a list",
         FieldType::Struct { .. } => "an object",
+        FieldType::Rotation { .. } => "an object with x, y, z and w",
         FieldType::Enum { .. } => "the name of a variant, or an object with one",
         FieldType::Entity => "an entity or nothing",
     }

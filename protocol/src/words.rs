@@ -61,6 +61,7 @@ fn leaf(ty: &FieldType) -> Option<Leaf> {
         FieldType::F32 | FieldType::Entity => Some(Leaf::Word(u32::MAX)),
         FieldType::F64 => Some(Leaf::Pair(u64::MAX)),
         FieldType::Unit
+        | FieldType::Rotation { .. }
         | FieldType::String { .. }
         | FieldType::Option { .. }
         | FieldType::List { .. }
@@ -102,6 +103,7 @@ pub fn length(ty: &FieldType, words: &[u32]) -> Result<usize, WordsError> {
         | FieldType::Float { .. }
         | FieldType::F32
         | FieldType::F64
+        | FieldType::Rotation { .. }
         | FieldType::Entity => ty.words_min(),
     };
     if used > words.len() { Err(WordsError::Shape) } else { Ok(used) }
@@ -196,6 +198,10 @@ fn write_from(ty: &FieldType, words: &mut &[u32], out: &mut BitWriter<'_>) {
                 out.bits(words[at as usize / 4] >> (at % 4 * 8) & 0xff, 8);
             }
             *words = &words[(len as usize).div_ceil(4)..];
+        }
+        FieldType::Rotation { bits } => {
+            out.bits(next(words), 2);
+            (0..3).for_each(|_| out.bits(next(words), *bits));
         }
         FieldType::Option { of } => {
             let some = next(words) == 1;
@@ -306,6 +312,10 @@ fn read_into(
                 push(out, word, budget)?;
             }
             Ok(())
+        }
+        FieldType::Rotation { bits } => {
+            push(out, from.bits(2)?, budget)?;
+            (0..3).try_for_each(|_| push(out, from.bits(*bits)?, budget))
         }
         FieldType::Option { of } => {
             let some = from.bit()?;
@@ -457,6 +467,7 @@ impl<'a> Parts<'a> {
             | FieldType::Float { .. }
             | FieldType::F32
             | FieldType::F64
+            | FieldType::Rotation { .. }
             | FieldType::String { .. }
             | FieldType::Option { .. }
             | FieldType::List { .. }

@@ -344,7 +344,7 @@ const GONE: u32 = 4;
 
 fn coding<'a, C: Coder>(coder: &'a mut C, models: &'a mut Models, words: &'a mut Vec<u32>) -> Coding<'a, C> {
     let spans = Spans { before: 1, now: 1 };
-    Coding { coder, models, words, at: 0, spans, speeds: Speeds::default(), beside: 0, budget: VALUE_WORDS_MAX, bad: false }
+    Coding { coder, models, words, at: 0, spans, speeds: Speeds::default(), beside: 0, budget: VALUE_WORDS_MAX, bad: false, together: 0 }
 }
 
 /// Makes what is now what it was at a send: a reader may have heard of other sends since.

@@ -3,6 +3,7 @@
 use super::model::{Models, LENGTH_NODES, MANTISSA_NODES};
 use super::plan::{CONTEXT_NODES, Form, NUMBER_CONTEXTS, Prediction, Velocity};
 use super::range::Coder;
+use crate::rotation;
 use crate::words::bits_for;
 
 /// How long ago the baselines are: ticks from the older baseline to the baseline, and from there to
@@ -34,6 +35,7 @@ pub(super) struct Coding<'a, C> {
     /// Words that may still be read.
     pub(super) budget: usize,
     pub(super) bad: bool,
+    pub(super) together: i64,
 }
 
 impl<C: Coder> Coding<'_, C> {
@@ -91,6 +93,15 @@ impl<C: Coder> Coding<'_, C> {
                 let high = self.checked(high, high_max);
                 self.bad |= u64::from(high) << 32 | u64::from(low) > *max;
                 self.put(high);
+            }
+            Form::Rotation { bits, base } => {
+                let largest = self.coder.raw(self.given(), 2);
+                self.put(largest);
+                let nodes = base + 20 + NUMBER_CONTEXTS * CONTEXT_NODES + MANTISSA_NODES;
+                for _ in 0..3 {
+                    let word = self.number_whole(nodes, (1 << bits) - 1);
+                    self.put(word);
+                }
             }
             Form::Name { base } => {
                 let some = self.flag(*base, self.given() != 0);
@@ -185,6 +196,7 @@ impl<C: Coder> Coding<'_, C> {
                 let same = C::WRITES && self.words[self.at..self.at + 2] == was;
                 if self.flag(*base, !same) { self.whole(form) } else { self.keep(&was) }
             }
+            Form::Rotation { bits, base } => self.turn(*bits, *base, older, old),
             Form::Name { base } => {
                 let (_, was) = (next(older), next(old));
                 if self.flag(base + 1, self.given() != was) { self.whole(form) } else { self.keep(&[was]) }
@@ -240,7 +252,17 @@ impl<C: Coder> Coding<'_, C> {
                     self.delta(of, older, old);
                 }
             }
-            Form::Parts(parts) => parts.iter().for_each(|part| self.delta(part, older, old)),
+            Form::Parts(parts) => {
+                // What moves together is as uncertain as what of it moves most.
+                let linear = |part: &Form| matches!(part, Form::Number { prediction: Prediction::Linear, wraps: false, .. });
+                self.together = if parts.iter().all(linear) {
+                    older.iter().zip(old.iter()).take(parts.len()).map(|(a, b)| i64::from(a.abs_diff(*b))).max().unwrap_or(0)
+                } else {
+                    0
+                };
+                parts.iter().for_each(|part| self.delta(part, older, old));
+                self.together = 0;
+            }
         }
     }
 
@@ -267,6 +289,32 @@ impl<C: Coder> Coding<'_, C> {
         }
     }
 
+    /// A rotation, expected to go on turning as it did.
+    fn turn(&mut self, bits: u32, base: usize, older: &mut &[u32], old: &mut &[u32]) {
+        let mut four = |words: &mut &[u32]| {
+            let (value, rest) = words.split_at(rotation::ROTATION_WORDS);
+            *words = rest;
+            rotation::from_words(value, bits)
+        };
+        let (older, old) = (four(older), four(old));
+        let ratio = self.spans.now as f32 / self.spans.before.max(1) as f32;
+        let to = rotation::onward(older, old, ratio);
+        let expected = (0..4).fold(0, |best, at| if to[at].abs() > to[best].abs() { at } else { best });
+        let tree = base + 4 * expected;
+        let largest = self.models.tree(self.coder, tree, 2, self.given());
+        self.put(largest);
+        let beside = |q| rotation::parts_beside(q, largest as usize, bits);
+        let (from, was, to) = (beside(older), beside(old), beside(to));
+        let max = (1 << bits) - 1;
+        let moved = from.iter().zip(&was).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
+        for n in 0..3 {
+            let own = i64::from(was[n]) - i64::from(from[n]);
+            let still = Expected { flip: own < 0, ..Expected::still(to[n], i64::from(moved)) };
+            let word = self.number(base + 20, false, max, &still);
+            self.put(word);
+        }
+    }
+
     fn keep(&mut self, words: &[u32]) {
         words.iter().for_each(|word| self.put(*word));
     }
@@ -278,7 +326,8 @@ impl<C: Coder> Coding<'_, C> {
             Prediction::Linear => {
                 let Spans { before, now } = self.spans;
                 let way = if before == now { moved } else { moved * i64::from(now) / i64::from(before.max(1)) };
-                Expected { at: place(i64::from(old) + way, wraps, max), ..Expected::still(old, moved) }
+                let size = if self.together > 0 { self.together } else { moved };
+                Expected { at: place(i64::from(old) + way, wraps, max), flip: moved < 0, ..Expected::still(old, size) }
             }
             Prediction::Velocity(velocity) => self.fly(&velocity, wraps, max, moved, old),
         }
@@ -404,6 +453,7 @@ fn length(form: &Form, words: &[u32]) -> usize {
         Form::Unit => 0,
         Form::Symbol { .. } | Form::Number { .. } | Form::Name { .. } => 1,
         Form::Pair { .. } => 2,
+        Form::Rotation { .. } => rotation::ROTATION_WORDS,
         Form::Text { .. } => 1 + (words[0] as usize).div_ceil(4),
         Form::Option { of, .. } => 1 + if words[0] == 1 { length(of, &words[1..]) } else { 0 },
         Form::List { of, .. } => run(of, words[0], 1),

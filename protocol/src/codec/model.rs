@@ -11,9 +11,9 @@ pub struct Node {
 }
 
 /// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is.
-const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 6, 7];
+const RATES: [u8; 8] = [1, 2, 3, 4, 5, 6, 6, 7];
 /// How sure a node becomes within a block.
-const LEARNED: u8 = 5;
+const LEARNED: u8 = 7;
 
 impl Node {
     /// A node of a chance from 0 to 1, and how sure that is: 0 to 7.
@@ -43,6 +43,7 @@ pub struct Models {
     block: u32,
     /// How often each node said no and yes, while a match is recorded for training.
     counts: Option<Vec<[u32; 2]>>,
+    pub cost: Vec<f64>,
 }
 
 /// Nodes are made ready in runs of so many.
@@ -53,7 +54,7 @@ impl Models {
     #[must_use]
     pub fn new(initial: Vec<Node>) -> Self {
         let runs = initial.len().div_ceil(RUN);
-        Self { nodes: initial.clone(), initial, used: vec![0; runs], block: 0, counts: None }
+        Self { nodes: initial.clone(), initial, used: vec![0; runs], block: 0, counts: None, cost: vec![] }
     }
 
     /// Begins to count what the nodes say.
@@ -83,6 +84,7 @@ impl Models {
         let at = &mut self.nodes[node];
         let chance = (u32::from(at.chance) >> (16 - PROBABILITY_BITS)).max(1);
         let yes = coder.bit(chance, yes);
+        if !self.cost.is_empty() { let p = f64::from(chance) / 4096.0; self.cost[node] -= if yes { p.log2() } else { (1.0 - p).log2() }; }
         at.learn(yes);
         if let Some(counts) = &mut self.counts {
             counts[node][usize::from(yes)] += 1;

@@ -45,6 +45,8 @@ pub(super) enum Form {
     Number { max: u32, wraps: bool, prediction: Prediction, base: usize },
     /// Two words, low first, from 0 to `max`.
     Pair { max: u64, base: usize },
+    /// Four words: which part of a quaternion is the largest, and the others.
+    Rotation { bits: u32, base: usize },
     /// A word without order.
     Name { base: usize },
     Text { max: u32, base: usize },
@@ -115,6 +117,26 @@ impl Plan {
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+}
+
+impl Plan {
+    pub fn ranges(&self) -> Vec<(String, usize, usize)> {
+        let mut marks = vec![("structure".to_string(), self.frame.structure), ("active".into(), self.frame.active)];
+        for (n, c) in self.frame.count.iter().enumerate() { marks.push((format!("count{n}"), c.0)); }
+        marks.push(("gap".into(), self.frame.gap.0)); marks.push(("id".into(), self.frame.id.0));
+        for (n, c) in self.components.iter().enumerate() {
+            marks.push((format!("c{n} mask"), c.mask));
+            fn go(f: &Form, n: String, m: &mut Vec<(String, usize)>) { match f {
+                Form::Symbol { base, .. } | Form::Number { base, .. } => m.push((n, *base)),
+                Form::Rotation { base, .. } => { m.push((format!("{n} largest"), *base)); m.push((format!("{n} parts"), base + 20)); }
+                Form::Parts(p) => for (i, p) in p.iter().enumerate() { go(p, format!("{n}.{i}"), m) }, _ => {} } }
+            go(&c.form, format!("c{n}"), &mut marks);
+        }
+        let ends: Vec<usize> = marks.iter().skip(1).map(|m| m.1).chain([self.nodes.len()]).collect();
+        marks.sort_by_key(|m| m.1);
+        let mut e = ends; e.sort();
+        marks.into_iter().zip(e).map(|((a, b), c)| (a, b, c)).collect()
     }
 }
 
@@ -198,6 +220,11 @@ impl Planner {
             }
             FieldType::F32 => self.word(u32::MAX, false, Prediction::Last),
             FieldType::F64 => Form::Pair { max: u64::MAX, base: self.even(2) },
+            FieldType::Rotation { bits } => {
+                let base = self.even(16 + 4);
+                self.number((1 << bits) - 1, false, Prediction::Linear);
+                Form::Rotation { bits: *bits, base }
+            }
             FieldType::Entity => Form::Name { base: self.even(2) },
             FieldType::String { max } => Form::Text { max: *max, base: self.even(2) },
             FieldType::Option { of } => {

@@ -27,6 +27,9 @@ const LOW_RANGE: u32 = 1 << 24;
 /// Bits of a probability.
 pub(super) const PROBABILITY_BITS: u32 = 12;
 
+/// As many zero bytes as the end may leave out.
+const ZEROS_MAX: usize = 4;
+
 /// Writes to the end of a byte vector.
 pub struct Encoder<'a> {
     out: &'a mut Vec<u8>,
@@ -55,12 +58,13 @@ impl<'a> Encoder<'a> {
                 break;
             }
         }
-        let begun = self.out.len();
         for _ in 0..5 {
             self.shift();
         }
-        while self.out.len() > begun && self.out.last() == Some(&0) {
-            self.out.pop();
+        for _ in 0..ZEROS_MAX {
+            if self.out.pop_if(|byte| *byte == 0).is_none() {
+                break;
+            }
         }
     }
 
@@ -132,9 +136,6 @@ pub struct Decoder<'a> {
     code: u32,
     range: u32,
 }
-
-/// So many zeros behind the end a reader may take: what an encoder left out.
-const ZEROS_MAX: usize = 5;
 
 impl<'a> Decoder<'a> {
     /// Reads all of `bytes`.
