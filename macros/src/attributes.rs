@@ -43,6 +43,10 @@ fn hint(meta: &ParseNestedMeta<'_>) -> syn::Result<Tokens> {
     if meta.path.is_ident("wraps") {
         return Ok(quote!(.wraps()));
     }
+    if meta.path.is_ident("bits") {
+        let bits: Expr = meta.value()?.parse()?;
+        return Ok(quote!(.bits((#bits) as u32)));
+    }
     if meta.path.is_ident("of") {
         let mut inner = quote!(referee_room::field::Hints::default());
         meta.parse_nested_meta(|nested| {
@@ -52,16 +56,32 @@ fn hint(meta: &ParseNestedMeta<'_>) -> syn::Result<Tokens> {
         })?;
         return Ok(quote!(.of(#inner)));
     }
-    Err(meta.error("a field knows range, step, min, max, wraps and of(..)"))
+    Err(meta.error("a field knows range, step, min, max, wraps, bits and of(..)"))
 }
 
-/// The `Audience` of a type as an expression.
-pub(crate) fn audience(ast: &DeriveInput) -> syn::Result<Tokens> {
+/// What `#[replicate(..)]` says of a type.
+pub(crate) struct Replicated {
+    /// Its `Audience`, as an expression.
+    pub(crate) audience: Tokens,
+    /// The component by which it moves, as an expression: an `Option` of its full name.
+    pub(crate) moves_by: Tokens,
+}
+
+pub(crate) fn replicated(ast: &DeriveInput) -> syn::Result<Replicated> {
     let mut audience = quote!(referee_room::field::Audience::Everyone);
+    let mut moves_by = quote!(None);
     for attribute in ast.attrs.iter().filter(|a| a.path().is_ident("replicate")) {
         attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("moves_by") {
+                let velocity: Path = meta.value()?.parse()?;
+                moves_by = quote!(Some(::core::any::type_name::<#velocity>()));
+                return Ok(());
+            }
             if !meta.path.is_ident("to") {
-                return Err(meta.error("a type knows to = everyone | owner | team | a function"));
+                return Err(meta.error(
+                    "a type knows to = everyone | owner | team | a function, and moves_by = the \
+                     component that holds its velocity",
+                ));
             }
             let to: Path = meta.value()?.parse()?;
             audience = match to.get_ident().map(ToString::to_string).as_deref() {
@@ -73,5 +93,5 @@ pub(crate) fn audience(ast: &DeriveInput) -> syn::Result<Tokens> {
             Ok(())
         })?;
     }
-    Ok(audience)
+    Ok(Replicated { audience, moves_by })
 }

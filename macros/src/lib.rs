@@ -16,17 +16,20 @@ use syn::{DeriveInput, parse_macro_input};
 /// on a type inside one.
 ///
 /// `#[replicate(to = owner)]`, `#[replicate(to = team)]` and `#[replicate(to = path::to::function)]`
-/// say who sees it; without, everyone does. Fields take `#[field(range = low..=high, step = s)]`
+/// say who sees it; without, everyone does. `#[replicate(moves_by = Velocity)]` names the component
+/// that says how this one moves, in units per second: each number there moves the one at the same
+/// place here, and what moves as it says costs next to nothing to send. Fields take `#[field(range = low..=high, step = s)]`
 /// (floats), `#[field(min = a, max = b)]` (integers), `#[field(max = n)]` (integers, texts, lists),
-/// `#[field(wraps)]` (a circle) and `#[field(of(..))]` (the same, for what a list holds).
+/// `#[field(wraps)]` (a circle), `#[field(bits = n)]` (orientations) and `#[field(of(..))]` (the same, for what a list holds).
 #[proc_macro_derive(Replicate, attributes(replicate, field))]
 pub fn derive_replicate(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {
         let name = &ast.ident;
-        let audience = attributes::audience(ast)?;
+        let attributes::Replicated { audience, moves_by } = attributes::replicated(ast)?;
         Ok(quote! {
             impl referee_room::field::Replicate for #name {
                 fn audience() -> referee_room::field::Audience { #audience }
+                fn moves_by() -> Option<&'static str> { #moves_by }
                 fn bearer() -> referee_room::field::Bearer {
                     use referee_room::field::probe::*;
                     (&&&Probe::<Self>::new()).bearer()

@@ -2,6 +2,7 @@
 //! the lane. `PROTOCOL.md` draws every byte.
 
 use crate::bits::{BitError, BitReader, BitWriter, read_varint, write_varint};
+use crate::codec::BlockError;
 use crate::ids::Tick;
 use crate::schema::{FieldType, TypeDef};
 use crate::words::{self, WordsError};
@@ -71,6 +72,12 @@ pub enum FrameError {
     /// A block names a group, an entity or a component that cannot be.
     #[error("the block is inconsistent: {0}")]
     Block(&'static str),
+}
+
+impl From<BlockError> for FrameError {
+    fn from(BlockError(problem): BlockError) -> Self {
+        Self::Block(problem)
+    }
 }
 
 /// Splits a frame into its lane and its body.

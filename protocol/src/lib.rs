@@ -19,7 +19,7 @@ pub mod schema;
 pub mod value;
 pub mod words;
 
-pub use block::{BlockKind, Record};
+pub use block::BlockKind;
 pub use code::{Code, Refusal};
 pub use ids::{GameName, Group, Incarnation, LinkId, MatchId, Seat, SessionId, Tick, WireId};
 pub use replica::Replica;

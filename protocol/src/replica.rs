@@ -1,58 +1,47 @@
 //! The replica: what one client knows, built from state frames alone. It is the receiving half of
 //! the delta law, apply(delta(a, b), a) = b, and both the client and the room's own tests use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use crate::block::{Baseline, Block, BlockKind};
+use crate::block::{Block, BlockKind};
+use crate::codec::{Baselines, Codec, Ticks, View};
 use crate::frame::{FrameError, Prelude};
 use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
 use crate::limits::ENTITIES_MAX;
 use crate::schema::Schema;
 
-/// What one group shows of one entity: component numbers, sorted, and their words.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Shown(Vec<(u16, Vec<u32>)>);
-
-impl Shown {
-    fn place(&self, component: u16) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&component, |(c, _)| *c)
-    }
-
-    fn set(&mut self, component: u16, words: Vec<u32>) {
-        match self.place(component) {
-            Ok(at) => self.0[at].1 = words,
-            Err(at) => self.0.insert(at, (component, words)),
-        }
-    }
-
-    fn remove(&mut self, component: u16) {
-        if let Ok(at) = self.place(component) {
-            self.0.remove(at);
-        }
-    }
-
-    fn words(&self, component: u16) -> Option<&[u32]> {
-        self.place(component).ok().map(|at| &self.0[at].1[..])
-    }
-}
+/// How many sends back an ordered link's baselines lie.
+const DEPTH: u32 = 2;
 
 /// What one client knows of a room.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Default)]
 pub struct Replica {
     tick: Tick,
-    groups: BTreeMap<Group, BTreeMap<WireId, Shown>>,
+    hz: u16,
+    codec: Option<Box<Codec>>,
+    groups: BTreeMap<Group, View>,
     handles: BTreeMap<WireId, u32>,
+    /// Entities that were renamed, or left a group, in the frame that is read.
+    left: BTreeSet<WireId>,
     next_handle: u32,
 }
 
-impl Baseline for Replica {
-    fn words(&self, group: Group, id: WireId, component: u16) -> Option<&[u32]> {
-        self.groups.get(&group)?.get(&id)?.words(component)
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entities = self.handles.len();
+        f.debug_struct("Replica").field("tick", &self.tick).field("entities", &entities).finish()
     }
 }
 
 impl Replica {
+    /// A replica of a room that runs at so many ticks a second: 0 where it is turn-based.
+    #[must_use]
+    pub fn new(hz: u16) -> Self {
+        Self { hz, ..Self::default() }
+    }
+
     /// The tick of the last state applied.
     #[must_use]
     pub fn tick(&self) -> Tick {
@@ -62,6 +51,13 @@ impl Replica {
     /// Sets the tick that the next state frame counts from, without touching what is known.
     pub fn set_tick(&mut self, tick: Tick) {
         self.tick = tick;
+    }
+
+    /// Sets at how many ticks a second the room runs: 0 where it is turn-based.
+    pub fn set_hz(&mut self, hz: u16) {
+        if hz != self.hz {
+            (self.hz, self.codec) = (hz, None);
+        }
     }
 
     /// Applies the body of a state frame and returns its prelude. After an error the replica is in
@@ -76,15 +72,11 @@ impl Replica {
             self.handles.clear();
         }
         self.tick = prelude.tick;
-        let mut left = Vec::new();
-        while !body.is_empty() {
-            let block = Block::read(schema, self, &mut body)?;
-            left.push(self.enter(block));
-        }
-        // What leaves goes last: a block after it may show the entity in another group.
-        for (group, removed, removed_components) in left {
-            self.leave(group, &removed, &removed_components);
-        }
+        let hz = self.hz;
+        let mut codec = self.codec.take().unwrap_or_else(|| Box::new(Codec::new(schema, hz)));
+        let applied = self.blocks(&mut codec, body);
+        self.codec = Some(codec);
+        applied?;
         self.forget_unseen();
         if self.handles.len() > ENTITIES_MAX {
             return Err(FrameError::Block("too many entities"));
@@ -92,57 +84,69 @@ impl Replica {
         Ok(prelude)
     }
 
-    fn enter(&mut self, block: Block) -> (Group, Vec<WireId>, Vec<(WireId, u16)>) {
-        let shown = self.groups.entry(block.group).or_default();
-        if block.kind == BlockKind::Whole {
-            shown.clear();
+    fn blocks(&mut self, codec: &mut Codec, mut body: &[u8]) -> Result<(), FrameError> {
+        while !body.is_empty() {
+            let block = Block::read(&mut body)?;
+            self.block(codec, &block)?;
         }
-        for (old, new) in &block.renamed {
-            if let Some(entity) = shown.remove(old) {
-                shown.insert(*new, entity);
+        Ok(())
+    }
+
+    fn block(&mut self, codec: &mut Codec, block: &Block<'_>) -> Result<(), FrameError> {
+        if block.kind == BlockKind::Farewell {
+            let known = self.groups.remove(&block.group);
+            self.left.extend(known.iter().flat_map(View::entities));
+            return Ok(());
+        }
+        let view = self.groups.entry(block.group).or_insert_with(|| View::new(DEPTH));
+        let now = self.tick.0.saturating_sub(block.age);
+        let ticks = Ticks { base: now.saturating_sub(block.gap), now };
+        let before: Vec<WireId> = match block.kind {
+            BlockKind::Whole => view.entities().collect(),
+            _ => Vec::new(),
+        };
+        let renamed = match block.kind {
+            BlockKind::Delta => {
+                view.begin(now);
+                let base = view.now() - 1;
+                let older = if base > 0 { base - 1 } else { base };
+                codec.decode(view, Baselines { older, base }, block.body)?
             }
+            BlockKind::Since => {
+                codec.decode_since(view, ticks, block.body)?;
+                Vec::new()
+            }
+            BlockKind::Whole | BlockKind::Farewell => {
+                codec.decode_whole(view, ticks, block.body)?;
+                Vec::new()
+            }
+        };
+        self.left.extend(before);
+        self.left.extend(view.just_left());
+        for (old, new) in renamed {
             // The handle stays with the entity, so that a page sees no despawn.
-            if let Some(handle) = self.handles.remove(old) {
-                self.handles.insert(*new, handle);
+            if let Some(handle) = self.handles.remove(&old) {
+                self.handles.insert(new, handle);
+                self.left.insert(new);
             }
         }
-        for record in block.records {
-            let entity = shown.entry(record.id).or_default();
-            if record.new {
-                entity.0.clear();
-            }
-            for (component, words) in record.components {
-                entity.set(component, words);
-            }
-            if record.id != WireId::ROOM {
-                let next = &mut self.next_handle;
-                self.handles.entry(record.id).or_insert_with(|| {
-                    *next = next.wrapping_add(1);
-                    *next
-                });
-            }
+        for id in view.just_entered().filter(|id| *id != WireId::ROOM) {
+            let next = &mut self.next_handle;
+            self.handles.entry(id).or_insert_with(|| {
+                *next = next.wrapping_add(1);
+                *next
+            });
         }
-        (block.group, block.removed, block.removed_components)
+        Ok(())
     }
 
-    fn leave(&mut self, group: Group, removed: &[WireId], components: &[(WireId, u16)]) {
-        let Some(shown) = self.groups.get_mut(&group) else { return };
-        for id in removed {
-            shown.remove(id);
-        }
-        for (id, component) in components {
-            if let Some(entity) = shown.get_mut(id) {
-                entity.remove(*component);
-            }
-        }
-        if shown.is_empty() {
-            self.groups.remove(&group);
-        }
-    }
-
+    /// What left goes last: a later block may show the entity in another group.
     fn forget_unseen(&mut self) {
-        let groups = &self.groups;
-        self.handles.retain(|id, _| groups.values().any(|shown| shown.contains_key(id)));
+        for id in std::mem::take(&mut self.left) {
+            if !self.groups.values().any(|view| view.shows(id)) {
+                self.handles.remove(&id);
+            }
+        }
     }
 
     /// Every entity: its wire id and the number this replica gave it, which stays while the entity
@@ -166,15 +170,14 @@ impl Replica {
     /// The components of an entity (or of the room: its resources), by number, sorted.
     #[must_use]
     pub fn components(&self, id: WireId) -> BTreeMap<u16, &[u32]> {
-        let shown = self.groups.values().filter_map(|group| group.get(&id));
-        shown.flat_map(|entity| entity.0.iter().map(|(c, words)| (*c, &words[..]))).collect()
+        self.groups.values().flat_map(|view| view.components(id)).collect()
     }
 
     /// One component of an entity, or a resource of the room. Where several groups show it, the
     /// narrowest one's counts: its references reach furthest.
     #[must_use]
     pub fn component(&self, id: WireId, component: u16) -> Option<&[u32]> {
-        self.groups.values().rev().find_map(|group| group.get(&id)?.words(component))
+        self.groups.values().rev().find_map(|view| view.component(id, component))
     }
 
     /// A hash over everything known, equal for replicas that know the same.

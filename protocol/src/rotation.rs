@@ -57,6 +57,19 @@ pub(super) fn parts_beside(rotation: Quaternion, largest: usize, bits: u32) -> [
     out
 }
 
+/// The rotation that lies `part` (0 to 1) of the shorter way from one to another.
+#[must_use]
+pub fn between(from: Quaternion, to: Quaternion, part: f32) -> Quaternion {
+    let dot: f32 = from.iter().zip(&to).map(|(a, b)| a * b).sum();
+    let sign = if dot < 0.0 { -1.0 } else { 1.0 };
+    let mut mixed = [0.0; 4];
+    for ((mixed, from), to) in mixed.iter_mut().zip(from).zip(to) {
+        *mixed = from + (to * sign - from) * part;
+    }
+    let length = mixed.iter().map(|part| part * part).sum::<f32>().sqrt();
+    if length > 0.0 { mixed.map(|part| part / length) } else { from }
+}
+
 /// Where a rotation goes on to, that came from `older` to `old`, if it takes `ratio` times as long.
 pub(super) fn onward(older: Quaternion, old: Quaternion, ratio: f32) -> Quaternion {
     let dot: f32 = older[0] * old[0] + older[1] * old[1] + older[2] * old[2] + older[3] * old[3];

@@ -269,6 +269,13 @@ impl Value {
         Ok(())
     }
 
+    /// An orientation: x, y, z, w.
+    #[must_use]
+    pub fn rotation(parts: rotation::Quaternion) -> Self {
+        let named = ROTATION_PARTS.map(str::to_owned).into_iter().zip(parts);
+        Self::Struct(named.map(|(name, part)| (name, Self::Float(part.into()))).collect())
+    }
+
     /// Reads one value off the front of `words`.
     ///
     /// # Errors
@@ -294,9 +301,7 @@ impl Value {
             FieldType::Rotation { bits } => {
                 let (value, rest) = words.split_at_checked(4).ok_or(WordsError::Shape)?;
                 *words = rest;
-                let parts = rotation::from_words(value, *bits).map(|part| Self::Float(part.into()));
-                let names = ROTATION_PARTS.map(str::to_owned);
-                Self::Struct(names.into_iter().zip(parts).collect())
+                Self::rotation(rotation::from_words(value, *bits))
             }
             FieldType::String { .. } => Self::String(string_value(words)?),
             FieldType::Option { of } => match word(words)? {

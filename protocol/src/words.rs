@@ -163,14 +163,6 @@ fn run_length(of: &FieldType, count: u32, words: &[u32], from: usize) -> Result<
     Ok(at)
 }
 
-/// Takes the words of one value off the front of `words`.
-fn take<'a>(ty: &FieldType, words: &mut &'a [u32]) -> &'a [u32] {
-    let used = length(ty, words).expect("the caller's words follow the type");
-    let (value, rest) = words.split_at(used);
-    *words = rest;
-    value
-}
-
 /// Writes a value in full.
 ///
 /// # Panics
@@ -352,102 +344,6 @@ fn read_into(
     }
 }
 
-/// Writes a value as its difference from `base`, an earlier value of the same type: a bit for each
-/// part that may differ, and the new part where it does.
-///
-/// # Panics
-/// When either run of words does not follow `ty`.
-pub fn write_delta(ty: &FieldType, base: &[u32], words: &[u32], out: &mut BitWriter<'_>) {
-    let (mut base, mut words) = (base, words);
-    walk_delta(ty, &mut base, &mut words, out);
-}
-
-fn walk_delta(ty: &FieldType, base: &mut &[u32], words: &mut &[u32], out: &mut BitWriter<'_>) {
-    if let Some(parts) = Parts::of(ty) {
-        return parts.for_each(|ty| walk_delta(ty, base, words, out));
-    }
-    let (old, new) = (take(ty, base), take(ty, words));
-    if *ty == FieldType::Unit {
-        return;
-    }
-    out.bit(old != new);
-    if old == new {
-        return;
-    }
-    match leaf(ty) {
-        Some(Leaf::Word(max)) => write_change(old[0], new[0], max, out),
-        Some(Leaf::Pair(_)) | None => write(ty, new, out),
-    }
-}
-
-/// A word that changed: as a short signed step where that is shorter, else in full.
-fn write_change(old: u32, new: u32, max: u32, out: &mut BitWriter<'_>) {
-    let width = bits_for(max);
-    let Some(short) = short_width(width) else { return out.bits(new, width) };
-    let step = new.wrapping_sub(old) as i32;
-    let folded = (step << 1 ^ step >> 31) as u32 - 1; // never zero: the words differ
-    let fits = folded >> short == 0;
-    out.bit(fits);
-    if fits { out.bits(folded, short) } else { out.bits(new, width) }
-}
-
-fn read_change(old: u32, max: u32, from: &mut BitReader<'_>) -> Result<u32, WordsError> {
-    let width = bits_for(max);
-    let new = match short_width(width) {
-        Some(short) if from.bit()? => {
-            let folded = from.bits(short)? + 1;
-            old.wrapping_add((folded >> 1) ^ (folded & 1).wrapping_neg())
-        }
-        _ => from.bits(width)?,
-    };
-    if new > max { Err(WordsError::Range) } else { Ok(new) }
-}
-
-/// The width of a short step in a word of `width` bits, where steps pay.
-fn short_width(width: u32) -> Option<u32> {
-    (width > 5).then_some((width / 2).min(8))
-}
-
-/// Reads a difference written by [`write_delta`] and appends the new value's words.
-///
-/// # Errors
-/// As [`read`]; also when `base` does not follow the type.
-pub fn read_delta(
-    ty: &FieldType,
-    base: &[u32],
-    from: &mut BitReader<'_>,
-    out: &mut Vec<u32>,
-) -> Result<(), WordsError> {
-    let (mut base, mut budget) = (base, VALUE_WORDS_MAX);
-    read_delta_from(ty, &mut base, from, out, &mut budget)
-}
-
-fn read_delta_from(
-    ty: &FieldType,
-    base: &mut &[u32],
-    from: &mut BitReader<'_>,
-    out: &mut Vec<u32>,
-    budget: &mut usize,
-) -> Result<(), WordsError> {
-    if let Some(parts) = Parts::of(ty) {
-        return parts.try_for_each(|ty| read_delta_from(ty, base, from, out, budget));
-    }
-    let (old, rest) = base.split_at(length(ty, base)?);
-    *base = rest;
-    if *ty == FieldType::Unit {
-        return Ok(());
-    }
-    if !from.bit()? {
-        *budget = budget.checked_sub(old.len()).ok_or(WordsError::TooLong)?;
-        out.extend_from_slice(old);
-        return Ok(());
-    }
-    match leaf(ty) {
-        Some(Leaf::Word(max)) => push(out, read_change(old[0], max, from)?, budget),
-        Some(Leaf::Pair(_)) | None => read_into(ty, from, out, budget),
-    }
-}
-
 /// The parts of a type whose values always have the same parts.
 enum Parts<'a> {
     Array(&'a FieldType, u32),
@@ -484,16 +380,6 @@ impl<'a> Parts<'a> {
             Self::Array(of, length) => (0..length).try_for_each(|_| each(of)),
             Self::Tuple(items) => items.iter().try_for_each(each),
             Self::Struct(fields) => fields.iter().try_for_each(|field| each(&field.ty)),
-        }
-    }
-
-    fn for_each(self, mut each: impl FnMut(&'a FieldType)) {
-        let done: Result<(), std::convert::Infallible> = self.try_for_each(|ty| {
-            each(ty);
-            Ok(())
-        });
-        match done {
-            Ok(()) => {}
         }
     }
 }

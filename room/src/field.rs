@@ -54,6 +54,10 @@ pub trait Field: Sized + Send + Sync + 'static {
 pub trait Replicate: Field {
     /// Who sees it.
     fn audience() -> Audience;
+    /// The full name of the component that says how it moves.
+    fn moves_by() -> Option<&'static str> {
+        None
+    }
     /// What carries it: found out by the derive.
     fn bearer() -> Bearer;
 }
@@ -111,6 +115,7 @@ pub struct Hints {
     min: Option<i64>,
     max: Option<u64>,
     wraps: bool,
+    bits: Option<u32>,
     of: Option<Box<Self>>,
 }
 
@@ -143,6 +148,12 @@ impl Hints {
     #[must_use]
     pub fn wraps(self) -> Self {
         Self { wraps: true, ..self }
+    }
+
+    /// Bits for each part of an orientation.
+    #[must_use]
+    pub fn bits(self, bits: u32) -> Self {
+        Self { bits: Some(bits), ..self }
     }
 
     /// Hints for what a list, an array or an option holds.

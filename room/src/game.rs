@@ -460,11 +460,20 @@ impl Game {
             name: name.clone(),
             resource,
             ty: ty.clone(),
+            moves_by: None,
+        };
+        let number = |name: &String| {
+            let row = self.components.iter().find(|row| row.name == *name && !row.resource);
+            row.and_then(|row| row.sent)
+        };
+        let component = |row: &ComponentRow| TypeDef {
+            moves_by: row.moves_by.as_ref().and_then(number),
+            ..def(&row.name, &row.shape, row.resource)
         };
         let sent = self.components.iter().filter(|row| row.sent.is_some());
         Schema {
             kind: self.rules.kind,
-            components: sent.map(|row| def(&row.name, &row.shape, row.resource)).collect(),
+            components: sent.map(component).collect(),
             inputs: self.inputs.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
             actions: self.actions.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
             events: self.events.iter().map(|row| def(&row.name, &row.shape, false)).collect(),

@@ -34,6 +34,8 @@ pub(crate) struct ComponentRow {
     pub(crate) sent: Option<u16>,
     pub(crate) shape: FieldType,
     pub(crate) audience: Audience,
+    /// The name of the component that says how it moves.
+    pub(crate) moves_by: Option<String>,
     pub(crate) save: fn(EntityRef<'_>, &mut Saver<'_>),
     pub(crate) load: fn(&mut Loader<'_>, Push<'_>) -> Result<(), LoadError>,
     /// Loads onto an entity that has the component: a resource.
@@ -51,7 +53,8 @@ impl ComponentRow {
     where
         C: Replicate + Component<Mutability = Mutable>,
     {
-        Self { audience: C::audience(), ..Self::plain::<C>(id, shape, resource) }
+        let moves_by = C::moves_by().map(without_path);
+        Self { audience: C::audience(), moves_by, ..Self::plain::<C>(id, shape, resource) }
     }
 
     /// A row for a type that is kept and not sent, such as a sampled input.
@@ -66,6 +69,7 @@ impl ComponentRow {
             sent: None,
             shape,
             audience: Audience::Everyone,
+            moves_by: None,
             save: |entity, out| component::<C>(&entity).save(out),
             load: |from, push| {
                 let value = C::load(from)?;
@@ -274,6 +278,9 @@ impl TimerRow {
 
 /// A type's name without its path.
 pub(crate) fn short_name<T>() -> String {
-    let full = std::any::type_name::<T>();
+    without_path(std::any::type_name::<T>())
+}
+
+fn without_path(full: &str) -> String {
     full.rsplit("::").next().unwrap_or(full).to_owned()
 }

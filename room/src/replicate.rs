@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
 use bevy_ecs::prelude::*;
+use referee_protocol::codec::Codec;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
 use referee_protocol::schema::TypeDef;
 use referee_protocol::words::map_references;
-use referee_protocol::{Group, Seat, Tick, WireId};
+use referee_protocol::{Group, Kind, Seat, Tick, WireId};
 
 use crate::core::Core;
 use crate::field::{Audience, Quantiser};
@@ -50,6 +51,9 @@ pub(crate) struct Replication {
     /// Entities that show references: the names of what they refer to may change.
     referrers: BTreeSet<u32>,
     names: Names,
+    codec: Codec,
+    /// The rate the codec is for.
+    hz: Option<u16>,
     groups: BTreeMap<Group, GroupState>,
     pending_events: Vec<PendingEvent>,
     links: Links,
@@ -77,6 +81,8 @@ impl Replication {
             dirty: BTreeSet::new(),
             referrers: BTreeSet::new(),
             names: Names::default(),
+            codec: Codec::new(template.schema(), 0),
+            hz: None,
             groups: BTreeMap::new(),
             pending_events: Vec::new(),
             links: Links::default(),
@@ -97,6 +103,13 @@ impl Replication {
     pub(crate) fn rebuilt(&mut self, game: &Game) {
         self.queries = game.components.iter().map(|_| None).collect();
         self.since = game.world.read_change_tick();
+    }
+
+    /// The room's rate is known, and does not change from here on.
+    fn set_rate(&mut self, game: &Game) {
+        let hz = game.world.resource::<Core>().setup.hz;
+        let known = if game.rules.kind == Kind::Realtime { hz } else { 0 };
+        (self.hz, self.codec) = (Some(hz), Codec::new(self.template.schema(), known));
     }
 
     /// Takes in everything there is: after a load.
@@ -139,6 +152,9 @@ impl Replication {
     pub(crate) fn send(&mut self, game: &mut Game, outputs: &mut VecDeque<Output>) {
         let tick = game.world.resource::<Core>().tick;
         self.subscribe(game);
+        if self.hz != Some(game.world.resource::<Core>().setup.hz) {
+            self.set_rate(game);
+        }
         // Blocks made between ticks, for late acknowledgements, tell of the send before.
         self.groups.values_mut().for_each(GroupState::forget_blocks);
         self.update_groups(game, tick);
@@ -217,7 +233,7 @@ impl Replication {
             }
             let name = after.get(&group).copied().unwrap_or(WireId::ROOM);
             let was = renames::wider(group, before, &self.links);
-            self.groups.entry(group).or_default().show(id, name, was, shown, tick);
+            self.groups.entry(group).or_default().show(id, name, was, &shown, tick);
         }
         if refers {
             self.referrers.insert(id);
@@ -225,7 +241,7 @@ impl Replication {
             self.referrers.remove(&id);
         }
         if *before != after {
-            self.rename_for_seats(before, &after);
+            self.rename_for_seats(before, &after, tick);
         }
     }
 

@@ -134,7 +134,8 @@ impl TestRoom {
         let link = LinkId(session.0);
         self.room.link(link, Link::Open { session, resume: None });
         self.room.link(link, Link::Check);
-        self.clients.push(TestClient::new(session, link));
+        let hz = self.room.info().hz.unwrap_or(0);
+        self.clients.push(TestClient::new(session, link, hz));
         let player = TestPlayer(self.clients.len() - 1);
         self.room.handle(Entry::Join(Join {
             session,

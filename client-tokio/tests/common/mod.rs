@@ -2,7 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use referee_client_tokio::referee_client::protocol::block::{BlockKind, BlockWriter};
+use referee_client_tokio::referee_client::protocol::block::{Block, BlockKind};
+use referee_client_tokio::referee_client::protocol::codec::{Codec, View};
 use referee_client_tokio::referee_client::protocol::frame::{Lane, Prelude};
 use referee_client_tokio::referee_client::protocol::message::{
     self, Hello, ServerControl, Welcome,
@@ -13,10 +14,10 @@ use referee_client_tokio::{Client, Seat, Tick, Value};
 
 pub(crate) fn schema() -> Schema {
     let count = FieldType::Int { min: 0, span: 100 };
-    let press = TypeDef { name: "Press".into(), resource: false, ty: FieldType::Unit };
+    let press = TypeDef { name: "Press".into(), resource: false, ty: FieldType::Unit, moves_by: None };
     Schema {
         kind: Kind::TurnBased,
-        components: vec![TypeDef { name: "Count".into(), resource: true, ty: count }],
+        components: vec![TypeDef { name: "Count".into(), resource: true, ty: count, moves_by: None }],
         inputs: vec![],
         actions: vec![press],
         events: vec![],
@@ -52,14 +53,13 @@ pub(crate) fn welcome(
     let schema = schema();
     let prelude = Prelude { full: true, tick: Tick(1), ..Prelude::default() };
     let mut out = prelude.encode(Tick(0)).as_slice().to_vec();
-    let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Since, &mut out);
-    block.renamed(&[]);
-    block.removed(&[]);
-    block.removed_components(&[]);
-    block.records(1);
-    block.record(WireId::ROOM, true, [0].into_iter());
-    block.component(0, None, &[count]);
-    block.finish();
+    let (mut view, mut body) = (View::new(2), Vec::new());
+    view.begin(1);
+    view.enter(WireId::ROOM);
+    view.set(WireId::ROOM, 0, Some(&[count]));
+    Codec::new(&schema, hz.unwrap_or(0)).encode_whole(&mut view, &mut body);
+    let (group, kind) = (Group::Everyone, BlockKind::Whole);
+    Block { group, kind, age: 0, gap: 1, body: &body }.write(&mut out);
     frames.push(out);
     frames
 }

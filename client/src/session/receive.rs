@@ -142,7 +142,7 @@ impl Session {
         link.stage = Stage::AwaitingState;
         self.schema = Some(known);
         // Values of the old schema mean nothing under the new one.
-        self.replica = referee_protocol::Replica::default();
+        self.replica = referee_protocol::Replica::new(self.hz.unwrap_or(0));
         self.known = None;
         Ok(())
     }

@@ -51,6 +51,7 @@ impl Session {
     pub(super) fn time_begins(&mut self, welcome: &Welcome) {
         if self.incarnation != welcome.incarnation || self.hz != welcome.hz {
             self.hz = welcome.hz;
+            self.replica.set_hz(welcome.hz.unwrap_or(0));
             self.clock = None;
         }
     }

@@ -111,7 +111,7 @@ impl Session {
         }
         self.unreadable += 1;
         self.known = None;
-        self.replica = referee_protocol::Replica::default();
+        self.replica = referee_protocol::Replica::new(self.hz.unwrap_or(0));
         self.schema = None;
         self.disconnect(Code::BadMessage);
         let message = format!("the server sent something unreadable: {error}");

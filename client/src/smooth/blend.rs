@@ -2,6 +2,7 @@
 //! the two, on a circle the short way round; where the two have the same parts, the parts are mixed;
 //! everything else is the older value's.
 
+use referee_protocol::rotation;
 use referee_protocol::words::{WordsError, length};
 use referee_protocol::{FieldType, Value};
 
@@ -22,6 +23,7 @@ pub(super) fn between(
             let (from, to) = (number(ty, older)?, number(ty, newer)?);
             Ok(Value::Float(mix(ty, from, to, part)))
         }
+        FieldType::Rotation { bits } => turned(*bits, older, newer, part as f32),
         FieldType::Tuple { items } => all(&mut items.iter()).map(Value::List),
         FieldType::Array { of, length } => all(&mut (0..*length).map(|_| &**of)).map(Value::List),
         FieldType::Struct { fields } => {
@@ -48,6 +50,24 @@ pub(super) fn between(
             Value::from_words(ty, older)
         }
     }
+}
+
+/// The orientation on the shorter way from the older to the newer.
+fn turned(
+    bits: u32,
+    older: &mut Words<'_>,
+    newer: &mut Words<'_>,
+    part: f32,
+) -> Result<Value, WordsError> {
+    let ty = FieldType::Rotation { bits };
+    let next = |words: &mut Words<'_>| {
+        let parts = words.get(..rotation::ROTATION_WORDS).ok_or(WordsError::Shape)?;
+        let rotation = rotation::from_words(parts, bits);
+        pass(&ty, words)?;
+        Ok::<_, WordsError>(rotation)
+    };
+    let (from, to) = (next(older)?, next(newer)?);
+    Ok(Value::rotation(rotation::between(from, to, part)))
 }
 
 /// The number at the front.
@@ -99,6 +119,7 @@ pub(super) fn places(ty: &FieldType) -> usize {
         FieldType::Unit
         | FieldType::Bool
         | FieldType::Int { .. }
+        | FieldType::Rotation { .. }
         | FieldType::String { .. }
         | FieldType::Entity => 0,
     }
@@ -192,6 +213,20 @@ mod tests {
         assert_eq!(at(170.0, -170.0, 0.75), Value::Float(-175.0));
         assert_eq!(at(-170.0, 170.0, 0.75), Value::Float(175.0));
         assert_eq!(at(10.0, 30.0, 0.5), Value::Float(20.0));
+    }
+
+    #[test]
+    fn an_orientation_turns_the_shorter_way() {
+        let ty = FieldType::Rotation { bits: 16 };
+        let about_z = |degrees: f32| {
+            let half = degrees.to_radians() / 2.0;
+            Value::rotation([0.0, 0.0, half.sin(), half.cos()])
+        };
+        let z = |value: &Value| value.number_of("z").unwrap();
+        let half = mixed(&ty, &about_z(170.0), &about_z(-170.0), 0.5);
+        assert!(z(&half).abs() > 0.999, "through 180 degrees: {half:?}");
+        let half = mixed(&ty, &about_z(-20.0), &about_z(40.0), 0.5);
+        assert!((z(&half) - z(&about_z(10.0))).abs() < 0.001, "{half:?}");
     }
 
     #[test]

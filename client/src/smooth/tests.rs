@@ -1,7 +1,8 @@
 //! What is shown moves evenly, steps where it was put, comes and goes in time.
 
 use super::*;
-use referee_protocol::block::{BlockKind, BlockWriter};
+use referee_protocol::block::{Block, BlockKind};
+use referee_protocol::codec::{Baselines, Codec, View};
 use referee_protocol::frame::Prelude;
 use referee_protocol::schema::TypeDef;
 use referee_protocol::{Group, Tick, WireId};
@@ -15,7 +16,7 @@ const LOOKS: u16 = 2;
 
 fn schema() -> Schema {
     let float = |max, wraps| FieldType::Float { min: 0.0, max, step: 0.1, wraps };
-    let def = |name: &str, ty| TypeDef { name: name.into(), resource: false, ty };
+    let def = |name: &str, ty| TypeDef { name: name.into(), resource: false, ty, moves_by: None };
     Schema {
         kind: Kind::Realtime,
         components: vec![
@@ -48,6 +49,9 @@ struct News<'a> {
 /// States in, a moment out.
 struct Rig {
     schema: Schema,
+    /// What the room shows.
+    view: View,
+    codec: Codec,
     replica: Replica,
     clock: Option<RoomClock>,
     smooth: Smooth,
@@ -56,7 +60,9 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let (replica, smooth) = (Replica::default(), Smooth::default());
-        Self { schema: schema(), replica, clock: None, smooth }
+        let (schema, view) = (schema(), View::new(2));
+        let codec = Codec::new(&schema, 0);
+        Self { schema, view, codec, replica, clock: None, smooth }
     }
 
     /// A state came.
@@ -65,7 +71,7 @@ impl Rig {
         let after = if full { Tick(0) } else { self.replica.tick() };
         let prelude = Prelude { full, tick: Tick(tick), ..Prelude::default() };
         let mut body = prelude.encode(after).as_slice()[1..].to_vec();
-        self.block(full, news, &mut body);
+        self.block(full, tick, news, &mut body);
         self.replica.apply(&self.schema, &body).unwrap();
         if !self.clock.as_mut().is_some_and(|clock| clock.observe(Tick(tick), now)) {
             self.clock = Some(RoomClock::new(HZ, Tick(tick), now));
@@ -77,37 +83,46 @@ impl Rig {
         self.smooth.take(&self.schema, &self.replica, arrival);
     }
 
-    fn block(&self, full: bool, news: &News<'_>, body: &mut Vec<u8>) {
-        let kind = if full { BlockKind::Since } else { news.kind.unwrap_or(BlockKind::Since) };
-        let ids = |pairs: &[(u32, u32)]| -> Vec<_> {
-            pairs.iter().map(|(old, new)| (WireId(*old), WireId(*new))).collect()
-        };
-        let removed: Vec<_> = news.removed.iter().map(|id| WireId(*id)).collect();
-        let mut records = std::collections::BTreeMap::<u32, Vec<(u16, u32)>>::new();
-        for (id, value) in news.places {
-            records.entry(*id).or_default().push((PLACE, tenths(*value)));
+    fn block(&mut self, full: bool, tick: u64, news: &News<'_>, body: &mut Vec<u8>) {
+        let kind = if full { BlockKind::Whole } else { news.kind.unwrap_or(BlockKind::Delta) };
+        if full {
+            self.view.clear();
         }
-        for (id, value) in news.turns {
-            records.entry(*id).or_default().push((TURN, tenths(*value)));
+        // What a client missed that was not in step happened in the tick before.
+        let gap = u64::from(kind == BlockKind::Since);
+        let from = self.replica.tick().0;
+        let renamed: Vec<_> =
+            news.renamed.iter().map(|(old, new)| (WireId(*old), WireId(*new))).collect();
+        self.view.begin(tick - gap);
+        self.change(&renamed, news);
+        if gap > 0 {
+            self.view.begin(tick);
         }
-        for (id, value) in news.looks {
-            records.entry(*id).or_default().push((LOOKS, *value));
-        }
-        let mut block = BlockWriter::new(&self.schema, Group::Everyone, kind, body);
-        block.renamed(&ids(news.renamed));
-        block.removed(&removed);
-        block.removed_components(&[]);
-        block.records(records.len());
-        for (id, components) in records {
-            let was = self.replica.handle(WireId(id)).is_some() && !full;
-            block.record(WireId(id), !was, components.iter().map(|(c, _)| *c));
-            for (component, word) in components {
-                let base = self.replica.component(WireId(id), component);
-                let base = base.filter(|_| was && kind == BlockKind::Delta);
-                block.component(component, base, &[word]);
+        let (group, mut coded) = (Group::Everyone, Vec::new());
+        let base = self.view.now() - 1;
+        match kind {
+            BlockKind::Delta => {
+                let from = Baselines { older: base.saturating_sub(1), base };
+                self.codec.encode(&mut self.view, from, &renamed, &mut coded);
             }
+            BlockKind::Whole => self.codec.encode_whole(&mut self.view, &mut coded),
+            _ => self.codec.encode_since(&mut self.view, from, &[], &mut coded),
         }
-        block.finish();
+        Block { group, kind, age: 0, gap, body: &coded }.write(body);
+    }
+
+    fn change(&mut self, renamed: &[(WireId, WireId)], news: &News<'_>) {
+        let view = &mut self.view;
+        renamed.iter().for_each(|(old, new)| view.rename(*old, *new));
+        news.removed.iter().for_each(|id| view.leave(WireId(*id)));
+        let place = |(id, value): &(u32, f64)| (*id, PLACE, tenths(*value));
+        let turn = |(id, value): &(u32, f64)| (*id, TURN, tenths(*value));
+        let looks = |(id, value): &(u32, u32)| (*id, LOOKS, *value);
+        let all = news.places.iter().map(place).chain(news.turns.iter().map(turn));
+        for (id, component, word) in all.chain(news.looks.iter().map(looks)) {
+            view.enter(WireId(id));
+            view.set(WireId(id), component, Some(&[word]));
+        }
     }
 
     fn places(&mut self, tick: u64, now: f64, places: &[(u32, f64)]) {

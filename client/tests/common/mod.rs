@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "what helps tests fails like a test")]
 
-use referee_client::protocol::block::{BlockKind, BlockWriter};
+use referee_client::protocol::block::{Block, BlockKind};
+use referee_client::protocol::codec::{Codec, View};
 use referee_client::protocol::frame::{
     self, Ack, ActionFrame, EventsFrame, InputFrame, Lane, Payload, Prelude,
 };
@@ -15,7 +16,7 @@ use referee_client::protocol::{
 use referee_client::{Config, Event, LinkId, Output, Session, Status};
 
 fn def(name: &str, resource: bool, ty: FieldType) -> TypeDef {
-    TypeDef { name: name.into(), resource, ty }
+    TypeDef { name: name.into(), resource, ty, moves_by: None }
 }
 
 fn fields(fields: &[(&str, FieldType)]) -> FieldType {
@@ -86,17 +87,20 @@ pub(crate) fn after(tick: u64, before: u64, world: &World) -> Vec<u8> {
 /// A state frame; `after` is the tick of the one before.
 pub(crate) fn state(prelude: Prelude, after: Tick, world: &World) -> Vec<u8> {
     let mut out = prelude.encode(after).as_slice().to_vec();
-    let schema = schema();
-    let mut block = BlockWriter::new(&schema, Group::Everyone, BlockKind::Since, &mut out);
-    block.renamed(&[]);
-    block.removed(&[]);
-    block.removed_components(&[]);
-    block.records(world.len());
+    let (mut view, mut body) = (View::new(2), Vec::new());
+    // Entities that were there before, and what they became after that.
+    view.begin(if prelude.full { 1 } else { 0 });
+    world.iter().for_each(|(id, _)| view.enter(*id));
+    view.begin(1);
     for (id, components) in world {
-        block.record(*id, prelude.full, components.iter().map(|(c, _)| *c));
-        components.iter().for_each(|(c, words)| block.component(*c, None, words));
+        for (component, words) in components {
+            view.set(*id, *component, Some(words));
+        }
     }
-    block.finish();
+    view.begin(2);
+    Codec::new(&schema(), 0).encode_since(&mut view, 0, &[], &mut body);
+    let (group, kind) = (Group::Everyone, BlockKind::Since);
+    Block { group, kind, age: 0, gap: 1, body: &body }.write(&mut out);
     out
 }
 

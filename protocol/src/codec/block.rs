@@ -1,250 +1,325 @@
-//! Blocks: what a view became, given what it was at two earlier sends.
+//! Blocks: what a view became since a baseline, given how it moved before that.
+//!
+//! | part | coded as |
+//! |---|---|
+//! | whether entities came, went or were renamed | a decision; if so, the next three |
+//! | renamed | how many, then old and new ids |
+//! | gone | how many, then their places among those that were there |
+//! | new | how many, then ids, components and whole values |
+//! | those that moved the time before | for each a decision; if it changed, its record |
+//! | those that did not, and do now | how many, then how many lie between them, and their records |
+//!
+//! A record is a decision for each component, and for each that changed its difference.
 
 use super::coding::{Coding, Spans, Speeds};
 use super::model::Models;
-use super::plan::Plan;
+use super::plan::{MASK_NODES, Plan};
 use super::range::{Coder, Decoder, Encoder};
-use super::view::{Send, View};
+use super::view::{Mark, Send, Slot, View};
 use crate::ids::WireId;
 use crate::limits::{ENTITIES_MAX, VALUE_WORDS_MAX};
+use crate::schema::Schema;
 
-/// Whether a block can be told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bad;
+/// Why bytes are no block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BlockError(pub &'static str);
 
-/// Working memory, plan and models of one game.
+type Done = Result<(), BlockError>;
+
+/// What a block is told from: sends of its view.
+#[derive(Clone, Copy, Debug)]
+pub struct Baselines {
+    /// What the baseline itself was told from; the baseline, where that is not known.
+    pub older: Send,
+    /// What the receiver has.
+    pub base: Send,
+}
+
+/// Codes the blocks of one game: its plan, its models and working memory.
 pub struct Codec {
-    plan: Plan,
-    pub models: Models,
+    pub(super) plan: Plan,
+    pub(super) models: Models,
+    hz: u32,
     active: Vec<u32>,
-    quiet: Vec<u32>,
-    changed: Vec<u32>,
+    still: Vec<u32>,
     gone: Vec<u32>,
     new: Vec<u32>,
-    words: Vec<u32>,
+    touched: Vec<u32>,
+    /// What an absolute block tells of.
+    pub(super) members: Vec<u32>,
+    pub(super) words: Vec<u32>,
 }
 
 impl Codec {
-    /// A codec of a plan.
+    /// A codec for a room that runs at so many ticks a second: 0 where it is turn-based.
     #[must_use]
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(schema: &Schema, hz: u16) -> Self {
+        let plan = Plan::new(schema);
         let models = Models::new(plan.nodes().to_vec());
-        let (active, quiet, changed) = (Vec::new(), Vec::new(), Vec::new());
-        let (gone, new, words) = (Vec::new(), Vec::new(), Vec::new());
-        Self { plan, models, active, quiet, changed, gone, new, words }
+        let (active, still, gone) = (Vec::new(), Vec::new(), Vec::new());
+        let (new, touched, members, words) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { plan, models, hz: hz.into(), active, still, gone, new, touched, members, words }
     }
 
-    /// Appends the block that leads from the baseline to now.
-    pub fn encode(&mut self, view: &mut View, older: Send, base: Send, out: &mut Vec<u8>) {
+    /// What the models saw and see.
+    pub fn models(&mut self) -> &mut Models {
+        &mut self.models
+    }
+
+    /// Appends what leads from a baseline to the view's last send. `renamed` are entities that have
+    /// another id from now on: old, new.
+    pub fn encode(
+        &mut self,
+        view: &mut View,
+        from: Baselines,
+        renamed: &[(WireId, WireId)],
+        out: &mut Vec<u8>,
+    ) {
+        self.models.begin();
         let mut coder = Encoder::new(out);
-        let coded = self.code(&mut coder, view, older, base);
-        debug_assert!(coded.is_ok(), "our own view can be told");
+        let coded = self.code(&mut coder, view, from, &mut renamed.to_vec());
+        debug_assert_eq!(coded, Ok(()), "our own view can be told");
         coder.finish();
     }
 
-    /// Reads a block into a view that has begun a send.
+    /// Reads a block into a view that has begun a send. Gives what was renamed.
     ///
     /// # Errors
-    /// When the bytes are no block of this schema and baseline.
-    pub fn decode(&mut self, view: &mut View, older: Send, base: Send, bytes: &[u8]) -> Result<(), Bad> {
-        let mut coder = Decoder::new(bytes);
-        revert(view, base);
-        self.code(&mut coder, view, older, base)?;
-        if coder.is_at_end() { Ok(()) } else { Err(Bad) }
-    }
-
-    fn code<C: Coder>(&mut self, coder: &mut C, view: &mut View, older: Send, base: Send) -> Result<(), Bad> {
+    /// When the bytes are no block of this schema and baseline. The view is then in no defined state.
+    pub fn decode(
+        &mut self,
+        view: &mut View,
+        from: Baselines,
+        bytes: &[u8],
+    ) -> Result<Vec<(WireId, WireId)>, BlockError> {
         self.models.begin();
-        let now = view.now();
-        self.look(view, older, base, C::WRITES);
-        let structure = self.plan.frame.structure;
-        let restructured = !self.gone.is_empty() || !self.new.is_empty();
-        if self.models.bit(coder, structure, restructured) {
-            self.removals(coder, view, base)?;
-            self.arrivals(coder, view)?;
-        }
-        // Entities that moved the time before.
-        let active = std::mem::take(&mut self.active);
-        let mut before = true;
-        for slot in &active {
-            let mark = view.slots[*slot as usize].mark;
-            if mark & GONE != 0 && mark >> 4 == view.mark {
-                continue;
-            }
-            let is = mark >> 4 == view.mark && mark & CHANGED != 0;
-            before = self.models.bit(coder, self.plan.frame.active + usize::from(before), is);
-            if before {
-                self.record(coder, view, *slot, older, base, true)?;
-            }
-        }
-        self.active = active;
-        self.still(coder, view, older, base, now)
+        let mut coder = Decoder::new(bytes);
+        let mut renamed = Vec::new();
+        view.revert(from.base);
+        self.code(&mut coder, view, from, &mut renamed)?;
+        ended(&coder)?;
+        Ok(renamed)
     }
 
-    /// Entities that did not move the time before, and do now.
-    fn still<C: Coder>(
+    pub(super) fn code<C: Coder>(
         &mut self,
         coder: &mut C,
         view: &mut View,
-        older: Send,
-        base: Send,
-        _now: Send,
-    ) -> Result<(), Bad> {
-        let quiet = std::mem::take(&mut self.quiet);
-        let changes = |view: &View, slot: u32| {
-            let mark = view.slots[slot as usize].mark;
-            mark >> 4 == view.mark && mark & CHANGED != 0
-        };
-        let count = quiet.iter().filter(|slot| changes(view, **slot)).count() as u32;
-        let count = self.models.magnitude(coder, self.plan.frame.count[2], count);
-        let mut at = 0usize;
-        for _ in 0..count {
-            let gap = quiet[at.min(quiet.len())..].iter().position(|slot| changes(view, *slot));
-            let gap = self.models.magnitude(coder, self.plan.frame.gap, gap.unwrap_or(0) as u32);
-            at += gap as usize;
-            let Some(slot) = quiet.get(at) else { return Err(Bad) };
-            at += 1;
-            self.record(coder, view, *slot, older, base, false)?;
+        from: Baselines,
+        renamed: &mut Vec<(WireId, WireId)>,
+    ) -> Done {
+        self.look(view, from, C::WRITES);
+        let moved = !(renamed.is_empty() && self.gone.is_empty() && self.new.is_empty());
+        if self.models.bit(coder, self.plan.frame.structure, moved) {
+            self.renames(coder, renamed)?;
+            self.removals(coder, view, from.base)?;
+            self.arrivals(coder, view)?;
         }
-        self.quiet = quiet;
+        self.sort(view, from.base);
+        self.movers(coder, view, from)?;
+        self.stirred(coder, view, from)
+    }
+
+    /// Marks the entities by what there is to tell of them. A reader does not know yet what changed.
+    fn look(&mut self, view: &mut View, from: Baselines, writes: bool) {
+        let now = view.now();
+        view.begin_marks();
+        self.gone.clear();
+        self.new.clear();
+        self.touched.clear();
+        self.touched.extend(view.touched_since(from.older));
+        for at in &self.touched {
+            if view.is_marked(*at) {
+                continue;
+            }
+            let slot = view.slot(*at);
+            let there = slot.is_in(from.base);
+            let mut mark = Mark::default();
+            mark.active = there && (!slot.is_in(from.older) || slot.differs(from.older, from.base));
+            if writes {
+                match (there, slot.is_in(now)) {
+                    (true, true) => mark.changed = slot.differs(from.base, now),
+                    (true, false) => {
+                        mark.gone = true;
+                        self.gone.push(*at);
+                    }
+                    (false, true) => self.new.push(*at),
+                    (false, false) => {}
+                }
+            }
+            view.mark(*at, mark);
+        }
+        self.gone.sort_unstable_by_key(|at| view.slot(*at).id);
+        self.new.sort_unstable_by_key(|at| view.slot(*at).id);
+    }
+
+    /// Those that stay, apart by whether they moved the time before.
+    fn sort(&mut self, view: &View, base: Send) {
+        self.active.clear();
+        self.still.clear();
+        for at in view.in_order() {
+            if !view.slot(at).is_in(base) {
+                continue;
+            }
+            match view.mark_of(at) {
+                Mark { gone: true, .. } => {}
+                Mark { active: true, .. } => self.active.push(at),
+                Mark { .. } => self.still.push(at),
+            }
+        }
+    }
+
+    fn renames<C: Coder>(&mut self, coder: &mut C, renamed: &mut Vec<(WireId, WireId)>) -> Done {
+        let count = self.models.magnitude(coder, self.plan.frame.renamed, renamed.len() as u32);
+        for n in 0..count as usize {
+            let given = renamed.get(n).copied().unwrap_or_default();
+            let old = self.models.magnitude(coder, self.plan.frame.id, given.0.0);
+            let new = self.models.magnitude(coder, self.plan.frame.id, given.1.0);
+            if coder.failed() {
+                return Err(BlockError("the block ends early"));
+            }
+            if !C::WRITES {
+                renamed.push((WireId(old), WireId(new)));
+            }
+        }
         Ok(())
     }
 
-    /// Sorts the entities by what there is to tell of them. A reader does not know yet which have
-    /// changed.
-    fn look(&mut self, view: &mut View, older: Send, base: Send, writes: bool) {
-        for list in [&mut self.active, &mut self.quiet, &mut self.changed, &mut self.gone, &mut self.new] {
-            list.clear();
+    fn removals<C: Coder>(&mut self, coder: &mut C, view: &mut View, base: Send) -> Done {
+        let count = self.models.magnitude(coder, self.plan.frame.removed, self.gone.len() as u32);
+        if count == 0 {
+            return Ok(());
         }
-        let now = view.now();
-        view.mark += 1;
-        let mark = view.mark;
-        let touched: Vec<u32> = view.touched_since(older).collect();
-        for at in touched {
-            let slot = &mut view.slots[at as usize];
-            if slot.mark >> 4 == mark {
-                continue;
-            }
-            slot.mark = mark << 4;
-            let differs = |a: Send, b: Send| slot.cells.iter().any(|cell| cell.at(a) != cell.at(b));
-            let mut flags = 0;
-            if slot.is_in(base) && slot.is_in(older) && differs(older, base)
-                || slot.is_in(base) && !slot.is_in(older)
-            {
-                flags |= ACTIVE;
-            }
-            if writes {
-                match (slot.is_in(base), slot.is_in(now)) {
-                    (true, true) if differs(base, now) => flags |= CHANGED,
-                    (true, false) => {
-                        flags |= GONE;
-                        self.gone.push(at);
-                    }
-                    (false, true) => self.new.push(at),
-                    _ => {}
-                }
-            }
-            slot.mark |= flags;
+        self.touched.clear();
+        self.touched.extend(view.in_order().filter(|at| view.slot(*at).is_in(base)));
+        let there = self.touched.len() as u32;
+        if count > there {
+            return Err(BlockError("more entities leave than there are"));
         }
-        for (_, at) in &view.order {
-            let slot = &view.slots[*at as usize];
-            if !slot.is_in(base) {
-                continue;
-            }
-            if slot.mark >> 4 == mark && slot.mark & ACTIVE != 0 {
-                self.active.push(*at);
-            } else if !(slot.mark >> 4 == mark && slot.mark & GONE != 0) {
-                self.quiet.push(*at);
-            }
-        }
-        let slots = &view.slots;
-        self.gone.sort_unstable_by_key(|at| slots[*at as usize].id);
-        self.new.sort_unstable_by_key(|at| slots[*at as usize].id);
-    }
-
-    fn removals<C: Coder>(&mut self, coder: &mut C, view: &mut View, base: Send) -> Result<(), Bad> {
-        let count = self.gone.len() as u32;
-        let count = self.models.magnitude(coder, self.plan.frame.count[0], count);
-        // Their places among all that were there.
-        let members: Vec<u32> =
-            view.order.iter().map(|(_, at)| *at).filter(|at| view.slots[*at as usize].is_in(base)).collect();
-        if count as usize > members.len() {
-            return Err(Bad);
-        }
-        let mut from = 0u32;
+        let mut from = 0;
         for n in 0..count {
-            let left = members.len() as u32 - from - (count - n - 1);
-            let given = if C::WRITES {
-                members.iter().position(|at| *at == self.gone[n as usize]).unwrap_or(0) as u32 - from
-            } else {
-                0
-            };
-            let place = from + coder.one_of(given, left);
+            let known = self.gone.get(n as usize);
+            let place = known.and_then(|gone| self.touched.iter().position(|at| at == gone));
+            let given = place.map_or(0, |place| place as u32 - from);
+            let place = from + coder.one_of(given, there - from - (count - n - 1));
             from = place + 1;
             if !C::WRITES {
-                let at = members[place as usize];
-                let id = view.slots[at as usize].id;
-                view.leave(id);
-                let mark = view.mark;
-                let slot = &mut view.slots[at as usize];
-                slot.mark = mark << 4 | GONE | if slot.mark >> 4 == mark { slot.mark & ACTIVE } else { 0 };
-                self.quiet.retain(|known| *known != at);
+                view.remove(self.touched[place as usize]);
             }
         }
         Ok(())
     }
 
-    fn arrivals<C: Coder>(&mut self, coder: &mut C, view: &mut View) -> Result<(), Bad> {
-        let count = self.models.magnitude(coder, self.plan.frame.count[1], self.new.len() as u32);
-        if count as usize > ENTITIES_MAX {
-            return Err(Bad);
-        }
-        let mut last = 0u32;
-        for n in 0..count as usize {
-            if coder.failed() {
-                return Err(Bad);
-            }
-            let given = if C::WRITES { view.slots[self.new[n] as usize].id.0 - last } else { 0 };
-            let id = last.checked_add(self.models.magnitude(coder, self.plan.frame.id, given)).ok_or(Bad)?;
-            last = id;
-            let slot = if C::WRITES {
-                self.new[n]
-            } else {
-                if view.shows(WireId(id)) {
-                    return Err(Bad);
-                }
-                view.enter(WireId(id));
-                view.slot_of(WireId(id)).ok_or(Bad)?
-            };
-            self.arrival(coder, view, slot)?;
-        }
-        Ok(())
-    }
-
-    fn arrival<C: Coder>(&mut self, coder: &mut C, view: &mut View, slot: u32) -> Result<(), Bad> {
+    fn arrivals<C: Coder>(&mut self, coder: &mut C, view: &mut View) -> Done {
+        let count = self.models.magnitude(coder, self.plan.frame.entered, self.new.len() as u32);
         let now = view.now();
-        let mut before = 0;
+        let mut last = None;
+        for n in 0..count as usize {
+            let known = self.new.get(n).map(|at| view.slot(*at).id);
+            let id = self.id(coder, &mut last, known)?;
+            let at = match self.new.get(n) {
+                Some(at) => *at,
+                None => view.enter_new(id).ok_or(BlockError("an entity comes that is there"))?,
+            };
+            if view.len() > ENTITIES_MAX {
+                return Err(BlockError("too many entities"));
+            }
+            self.arrival(coder, view, at, now)?;
+        }
+        Ok(())
+    }
+
+    /// The next of some growing ids.
+    pub(super) fn id<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        last: &mut Option<u32>,
+        known: Option<WireId>,
+    ) -> Result<WireId, BlockError> {
+        if coder.failed() {
+            return Err(BlockError("the block ends early"));
+        }
+        let least = last.map_or(Some(0), |last| last.checked_add(1));
+        let least = least.ok_or(BlockError("an id overflows"))?;
+        let given = known.map_or(0, |id| id.0 - least);
+        let step = self.models.magnitude(coder, self.plan.frame.id, given);
+        let id = least.checked_add(step).ok_or(BlockError("an id overflows"))?;
+        *last = Some(id);
+        Ok(WireId(id))
+    }
+
+    /// What an entity shows at a send: nothing of it is known.
+    pub(super) fn arrival<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        view: &mut View,
+        at: u32,
+        send: Send,
+    ) -> Done {
+        let mut before = false;
         for component in 0..self.plan.components.len() as u16 {
-            let given = view.slots[slot as usize].at(component, now);
-            let plan = &self.plan.components[usize::from(component)];
-            let node = plan.mask + super::plan::MASK_NODES + before;
-            let is = self.models.bit(coder, node, given.is_some());
-            before = usize::from(is);
-            if !is {
-                continue;
+            let node = self.plan.components[usize::from(component)].mask + MASK_NODES;
+            let given = view.slot(at).at(component, send).is_some();
+            before = self.models.bit(coder, node + usize::from(before), given);
+            if before {
+                self.whole(coder, view, at, component, send)?;
             }
-            self.words.clear();
-            if C::WRITES {
-                self.words.extend_from_slice(given.unwrap_or(&[]));
+        }
+        Ok(())
+    }
+
+    /// One component in whole, as it is at a send.
+    pub(super) fn whole<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        view: &mut View,
+        at: u32,
+        component: u16,
+        send: Send,
+    ) -> Done {
+        self.words.clear();
+        if C::WRITES {
+            self.words.extend_from_slice(view.slot(at).at(component, send).unwrap_or(&[]));
+        }
+        let spans = Spans { before: 0, now: 0, hz: 0 };
+        let mut coding = Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
+        coding.whole(&self.plan.components[usize::from(component)].form);
+        coding.ended()?;
+        if !C::WRITES {
+            view.set_in(at, component, Some(&self.words));
+        }
+        Ok(())
+    }
+
+    /// Those that moved the time before.
+    fn movers<C: Coder>(&mut self, coder: &mut C, view: &mut View, from: Baselines) -> Done {
+        let mut before = true;
+        for n in 0..self.active.len() {
+            let at = self.active[n];
+            let node = self.plan.frame.active + usize::from(before);
+            before = self.models.bit(coder, node, view.mark_of(at).changed);
+            if before {
+                self.record(coder, view, at, from, true)?;
             }
-            let mut coding = coding(coder, &mut self.models, &mut self.words);
-            coding.whole(&plan.form);
-            if coding.bad {
-                return Err(Bad);
-            }
-            if !C::WRITES {
-                view.set_in(slot, component, Some(&self.words));
-            }
+        }
+        Ok(())
+    }
+
+    /// Those that did not move the time before, and do now.
+    fn stirred<C: Coder>(&mut self, coder: &mut C, view: &mut View, from: Baselines) -> Done {
+        let changed = |at: &u32| view.mark_of(*at).changed;
+        let count = self.still.iter().filter(|at| changed(at)).count() as u32;
+        let count = self.models.magnitude(coder, self.plan.frame.stirred, count);
+        let mut next = 0;
+        for _ in 0..count {
+            let rest = self.still.get(next..).unwrap_or(&[]);
+            let gap = rest.iter().position(|at| view.mark_of(*at).changed).unwrap_or(0);
+            let gap = self.models.magnitude(coder, self.plan.frame.gap, gap as u32);
+            next = next.saturating_add(gap as usize);
+            let at = *self.still.get(next).ok_or(BlockError("no such entity changes"))?;
+            next += 1;
+            self.record(coder, view, at, from, false)?;
         }
         Ok(())
     }
@@ -255,111 +330,95 @@ impl Codec {
         coder: &mut C,
         view: &mut View,
         at: u32,
-        older: Send,
-        base: Send,
+        from: Baselines,
         active: bool,
-    ) -> Result<(), Bad> {
-        let now = view.now();
+    ) -> Done {
         if coder.failed() {
-            return Err(Bad);
+            return Err(BlockError("the block ends early"));
         }
-        let spans = {
-            let (Some(a), Some(b), Some(c)) = (view.tick(older.max(view.oldest())), view.tick(base), view.tick(now)) else { return Err(Bad) };
-            Spans { before: (b - a) as u32, now: (c - b) as u32 }
-        };
-        let comes_or_goes = {
-            let slot = &view.slots[at as usize];
-            let shown = |send| move |cell: &super::view::Cell| cell.at(send).is_some();
-            C::WRITES && slot.cells.iter().any(|cell| shown(base)(cell) != shown(now)(cell))
-        };
-        let comes_or_goes = self.models.bit(coder, self.plan.frame.structure + 1, comes_or_goes);
-        let mut told = 0usize;
+        let (spans, now) = (self.spans(view, from)?, view.now());
+        let recomposed = C::WRITES && view.slot(at).recomposed(from.base, now);
+        let recomposed = self.models.bit(coder, self.plan.frame.structure + 1, recomposed);
+        let mut told = false;
         for n in 0..self.plan.order.len() {
             let component = self.plan.order[n];
             let plan = &self.plan.components[usize::from(component)];
-            let slot = &view.slots[at as usize];
-            let (was, is) = (slot.at(component, base), slot.at(component, now));
-            if comes_or_goes {
-                let shown = self.models.bit(coder, plan.mask + super::plan::MASK_NODES, is.is_some());
-                match (was.is_some(), shown) {
-                    (_, false) => {
-                        if !C::WRITES {
-                            view.set_in(at, component, None);
-                        }
-                        continue;
+            let slot = view.slot(at);
+            let was = slot.at(component, from.base).is_some();
+            if recomposed {
+                let is = slot.at(component, now).is_some();
+                let shown = self.models.bit(coder, plan.mask + MASK_NODES + 2, is);
+                if !shown {
+                    if !C::WRITES {
+                        view.set_in(at, component, None);
                     }
-                    (false, true) => {
-                        self.words.clear();
-                        if C::WRITES {
-                            self.words.extend_from_slice(is.unwrap_or(&[]));
-                        }
-                        let mut coding = coding(coder, &mut self.models, &mut self.words);
-                        coding.whole(&plan.form);
-                        if coding.bad {
-                            return Err(Bad);
-                        }
-                        if !C::WRITES {
-                            view.set_in(at, component, Some(&self.words));
-                        }
-                        continue;
-                    }
-                    (true, true) => {}
+                    continue;
+                }
+                if !was {
+                    self.whole(coder, view, at, component, now)?;
+                    continue;
                 }
             }
-            let Some(was) = was else { continue };
-            let was_older = slot.at(component, older).unwrap_or(was);
-            let moved = was != was_older;
-            let node = plan.mask + usize::from(moved) + 2 * usize::from(active) + 4 * told.min(1);
-            let changes = self.models.bit(coder, node, C::WRITES && is != Some(was));
-            if !changes {
-                continue;
-            }
-            told += 1;
-            self.words.clear();
-            if C::WRITES {
-                self.words.extend_from_slice(is.unwrap_or(&[]));
-            }
-            let speeds = plan.moves_by.map(|by| {
-                let old = slot.at(by, base).unwrap_or(&[]);
-                Speeds { older: slot.at(by, older).unwrap_or(old), old, now: slot.at(by, now).unwrap_or(old) }
-            });
-            let mut coding = coding(coder, &mut self.models, &mut self.words);
-            coding.spans = spans;
-            coding.speeds = speeds.unwrap_or_default();
-            coding.delta(&plan.form, &mut &*was_older, &mut &*was);
-            if coding.bad {
-                return Err(Bad);
-            }
-            if !C::WRITES {
-                view.set_in(at, component, Some(&self.words));
+            if was {
+                let context = 2 * usize::from(active) + 4 * usize::from(told);
+                told |= self.change(coder, view, (at, component), (from, spans), context)?;
             }
         }
         Ok(())
     }
+
+    /// One component that was there and still is. Says whether it changed.
+    fn change<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        view: &mut View,
+        (at, component): (u32, u16),
+        (from, spans): (Baselines, Spans),
+        context: usize,
+    ) -> Result<bool, BlockError> {
+        let plan = &self.plan.components[usize::from(component)];
+        let (slot, now) = (view.slot(at), view.now());
+        let was = slot.at(component, from.base).unwrap_or(&[]);
+        let older = slot.at(component, from.older).unwrap_or(was);
+        let is = if C::WRITES { slot.at(component, now).unwrap_or(&[]) } else { &[] };
+        let node = plan.mask + usize::from(was != older) + context;
+        if !self.models.bit(coder, node, is != was) {
+            return Ok(false);
+        }
+        self.words.clear();
+        self.words.extend_from_slice(is);
+        let mut coding = Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
+        if let Some(by) = plan.moves_by {
+            coding.speeds = speeds(slot, by, from, now);
+        }
+        coding.delta(&plan.form, &mut &*older, &mut &*was);
+        coding.ended()?;
+        if !C::WRITES {
+            view.set_in(at, component, Some(&self.words));
+        }
+        Ok(true)
+    }
+
+    fn spans(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
+        let tick = |send| view.tick(send).ok_or(BlockError("the baseline is forgotten"));
+        let (older, base, now) = (tick(from.older)?, tick(from.base)?, tick(view.now())?);
+        let between = |from: u64, to: u64| u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
+        // What is longer ago than an hour of ticks is as good as never.
+        let near = |span: u32| span.min(1 << 18);
+        Ok(Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz })
+    }
 }
 
-const ACTIVE: u32 = 1;
-const CHANGED: u32 = 2;
-const GONE: u32 = 4;
-
-fn coding<'a, C: Coder>(coder: &'a mut C, models: &'a mut Models, words: &'a mut Vec<u32>) -> Coding<'a, C> {
-    let spans = Spans { before: 1, now: 1 };
-    Coding { coder, models, words, at: 0, spans, speeds: Speeds::default(), beside: 0, budget: VALUE_WORDS_MAX, bad: false, together: 0 }
+/// Checks that a block's bytes ended with it.
+pub(super) fn ended(coder: &Decoder<'_>) -> Done {
+    if coder.is_at_end() { Ok(()) } else { Err(BlockError("the block does not end with its bytes")) }
 }
 
-/// Makes what is now what it was at a send: a reader may have heard of other sends since.
-fn revert(view: &mut View, base: Send) {
-    let touched: Vec<u32> = view.touched_between(base).collect();
-    for at in touched {
-        let slot = &view.slots[at as usize];
-        let was = slot.is_in(base);
-        if was != slot.is_in(view.now()) {
-            view.show_in(at, was);
-        }
-        for n in 0..view.slots[at as usize].cells.len() {
-            let cell = &view.slots[at as usize].cells[n];
-            let (component, words) = (cell.component, cell.at(base).map(<[u32]>::to_vec));
-            view.set_in(at, component, words.as_deref());
-        }
+fn speeds(slot: &Slot, by: u16, from: Baselines, now: Send) -> Speeds<'_> {
+    let old = slot.at(by, from.base).unwrap_or(&[]);
+    Speeds {
+        older: slot.at(by, from.older).unwrap_or(old),
+        old,
+        now: slot.at(by, now).unwrap_or(old),
     }
 }

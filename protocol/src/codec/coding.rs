@@ -1,6 +1,7 @@
 //! Values: how the words of one component are coded, in whole or from what they were.
 
-use super::model::{Models, LENGTH_NODES, MANTISSA_NODES};
+use super::block::BlockError;
+use super::model::{LENGTH_NODES, MANTISSA_NODES, Models};
 use super::plan::{CONTEXT_NODES, Form, NUMBER_CONTEXTS, Prediction, Velocity};
 use super::range::Coder;
 use crate::rotation;
@@ -12,6 +13,8 @@ use crate::words::bits_for;
 pub(super) struct Spans {
     pub(super) before: u32,
     pub(super) now: u32,
+    /// Ticks in a second.
+    pub(super) hz: u32,
 }
 
 /// The words of a velocity at the older baseline, the baseline and now.
@@ -24,21 +27,39 @@ pub(super) struct Speeds<'a> {
 
 /// One value on its way: its words are taken from, or put into, `words`.
 pub(super) struct Coding<'a, C> {
-    pub(super) coder: &'a mut C,
-    pub(super) models: &'a mut Models,
-    pub(super) words: &'a mut Vec<u32>,
-    pub(super) at: usize,
-    pub(super) spans: Spans,
+    coder: &'a mut C,
+    models: &'a mut Models,
+    words: &'a mut Vec<u32>,
+    at: usize,
+    spans: Spans,
     pub(super) speeds: Speeds<'a>,
     /// What the number before this one was like: 0 none, 1 as expected, 2 nearly, 3 otherwise.
-    pub(super) beside: usize,
+    beside: usize,
+    /// How far the part moved that moved most of those that move together; 0 where none do.
+    together: i64,
     /// Words that may still be read.
-    pub(super) budget: usize,
-    pub(super) bad: bool,
-    pub(super) together: i64,
+    budget: usize,
+    /// Something was read that no encoder writes.
+    bad: bool,
 }
 
-impl<C: Coder> Coding<'_, C> {
+impl<'a, C: Coder> Coding<'a, C> {
+    pub(super) fn new(
+        coder: &'a mut C,
+        models: &'a mut Models,
+        words: &'a mut Vec<u32>,
+        spans: Spans,
+        budget: usize,
+    ) -> Self {
+        let speeds = Speeds::default();
+        Self { coder, models, words, at: 0, spans, speeds, beside: 0, together: 0, budget, bad: false }
+    }
+
+    /// Ends a value: what was read must be one.
+    pub(super) fn ended(&self) -> Result<(), BlockError> {
+        if self.bad { Err(BlockError("a value lies outside its type")) } else { Ok(()) }
+    }
+
     fn given(&self) -> u32 {
         if C::WRITES { self.words[self.at] } else { 0 }
     }
@@ -291,13 +312,14 @@ impl<C: Coder> Coding<'_, C> {
 
     /// A rotation, expected to go on turning as it did.
     fn turn(&mut self, bits: u32, base: usize, older: &mut &[u32], old: &mut &[u32]) {
-        let mut four = |words: &mut &[u32]| {
+        let four = |words: &mut &[u32]| {
             let (value, rest) = words.split_at(rotation::ROTATION_WORDS);
             *words = rest;
             rotation::from_words(value, bits)
         };
         let (older, old) = (four(older), four(old));
-        let ratio = self.spans.now as f32 / self.spans.before.max(1) as f32;
+        let Spans { before, now, .. } = self.spans;
+        let ratio = if before == 0 { 0.0 } else { now as f32 / before as f32 };
         let to = rotation::onward(older, old, ratio);
         let expected = (0..4).fold(0, |best, at| if to[at].abs() > to[best].abs() { at } else { best });
         let tree = base + 4 * expected;
@@ -324,7 +346,7 @@ impl<C: Coder> Coding<'_, C> {
         match prediction {
             Prediction::Last => Expected::still(old, moved),
             Prediction::Linear => {
-                let Spans { before, now } = self.spans;
+                let Spans { before, now, .. } = self.spans;
                 let way = if before == now { moved } else { moved * i64::from(now) / i64::from(before.max(1)) };
                 let size = if self.together > 0 { self.together } else { moved };
                 Expected { at: place(i64::from(old) + way, wraps, max), flip: moved < 0, ..Expected::still(old, size) }
@@ -344,7 +366,7 @@ impl<C: Coder> Coding<'_, C> {
         };
         let way = |from: i64, to: i64, ticks: u32| {
             let ticks = i64::from(ticks);
-            (2 * ticks * from + (ticks + 1) * (to - from)) / 2
+            (2 * ticks * from + (ticks + 1) * (to - from)) / (2 * i64::from(self.spans.hz.max(1)))
         };
         let off = (moved << 16) - way(before, was, self.spans.before);
         // Farther off than a step and a half, something else moved it.

@@ -5,20 +5,20 @@ use super::range::{Coder, PROBABILITY_BITS};
 
 /// One decision: the chance of a yes in 1/65,536, and how sure that is (0 to 7).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Node {
+pub(super) struct Node {
     chance: u16,
     sure: u8,
 }
 
 /// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is.
-const RATES: [u8; 8] = [1, 2, 3, 4, 5, 6, 6, 7];
+const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 6, 7];
 /// How sure a node becomes within a block.
-const LEARNED: u8 = 7;
+const LEARNED: u8 = 5;
 
 impl Node {
     /// A node of a chance from 0 to 1, and how sure that is: 0 to 7.
     #[must_use]
-    pub fn new(chance: f64, sure: u8) -> Self {
+    pub(super) fn new(chance: f64, sure: u8) -> Self {
         let chance = (chance * 65_536.0) as i32;
         Self { chance: chance.clamp(16, 65_520) as u16, sure: sure.min(7) }
     }
@@ -35,7 +35,7 @@ impl Node {
 }
 
 /// All nodes of a game, as blocks use them.
-pub struct Models {
+pub(super) struct Models {
     initial: Vec<Node>,
     nodes: Vec<Node>,
     /// For each run of nodes the block that used it last: others are as in their tables.
@@ -43,7 +43,6 @@ pub struct Models {
     block: u32,
     /// How often each node said no and yes, while a match is recorded for training.
     counts: Option<Vec<[u32; 2]>>,
-    pub cost: Vec<f64>,
 }
 
 /// Nodes are made ready in runs of so many.
@@ -52,29 +51,29 @@ const RUN: usize = 16;
 impl Models {
     /// Models that begin so.
     #[must_use]
-    pub fn new(initial: Vec<Node>) -> Self {
+    pub(super) fn new(initial: Vec<Node>) -> Self {
         let runs = initial.len().div_ceil(RUN);
-        Self { nodes: initial.clone(), initial, used: vec![0; runs], block: 0, counts: None, cost: vec![] }
+        Self { nodes: initial.clone(), initial, used: vec![0; runs], block: 0, counts: None }
     }
 
     /// Begins to count what the nodes say.
-    pub fn record(&mut self) {
+    pub(super) fn record(&mut self) {
         self.counts = Some(vec![[0; 2]; self.nodes.len()]);
     }
 
     /// What was counted.
     #[must_use]
-    pub fn counts(&self) -> &[[u32; 2]] {
+    pub(super) fn counts(&self) -> &[[u32; 2]] {
         self.counts.as_deref().unwrap_or(&[])
     }
 
     /// Begins a block.
-    pub fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.block = self.block.wrapping_add(1);
     }
 
     /// One decision.
-    pub fn bit<C: Coder>(&mut self, coder: &mut C, node: usize, yes: bool) -> bool {
+    pub(super) fn bit<C: Coder>(&mut self, coder: &mut C, node: usize, yes: bool) -> bool {
         let run = node / RUN;
         if self.used[run] != self.block {
             self.used[run] = self.block;
@@ -84,7 +83,6 @@ impl Models {
         let at = &mut self.nodes[node];
         let chance = (u32::from(at.chance) >> (16 - PROBABILITY_BITS)).max(1);
         let yes = coder.bit(chance, yes);
-        if !self.cost.is_empty() { let p = f64::from(chance) / 4096.0; self.cost[node] -= if yes { p.log2() } else { (1.0 - p).log2() }; }
         at.learn(yes);
         if let Some(counts) = &mut self.counts {
             counts[node][usize::from(yes)] += 1;
@@ -94,7 +92,7 @@ impl Models {
 
     /// A number of few bits, the highest first: each has a node for what came before it. Takes
     /// `1 << bits` nodes.
-    pub fn tree<C: Coder>(&mut self, coder: &mut C, base: usize, bits: u32, value: u32) -> u32 {
+    pub(super) fn tree<C: Coder>(&mut self, coder: &mut C, base: usize, bits: u32, value: u32) -> u32 {
         let mut path = 1usize;
         for at in (0..bits).rev() {
             let yes = self.bit(coder, base + path, value >> at & 1 == 1);
@@ -106,7 +104,7 @@ impl Models {
     /// A number that is often small: its length in bits, one by one ([`LENGTH_NODES`] from
     /// `lengths`), then its bits below the highest, of which two have nodes ([`MANTISSA_NODES`] from
     /// `mantissas`).
-    pub fn magnitude<C: Coder>(
+    pub(super) fn magnitude<C: Coder>(
         &mut self,
         coder: &mut C,
         (lengths, mantissas): (usize, usize),
@@ -136,6 +134,6 @@ impl Models {
 }
 
 /// Nodes of a magnitude's length.
-pub const LENGTH_NODES: usize = 14;
+pub(super) const LENGTH_NODES: usize = 14;
 /// Nodes of a magnitude's bits.
-pub const MANTISSA_NODES: usize = 44;
+pub(super) const MANTISSA_NODES: usize = 44;

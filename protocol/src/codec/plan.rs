@@ -1,7 +1,7 @@
 //! The plan: how each field of a schema is coded, worked out once. Everything follows from what the
 //! game declared: widths, ranges, what wraps, what moves by what.
 
-use crate::schema::{FieldType, Schema, TypeDef, float_span};
+use crate::schema::{FieldType, Kind, Schema, TypeDef, float_span};
 use crate::words::bits_for;
 
 use super::model::{LENGTH_NODES, MANTISSA_NODES, Node};
@@ -30,7 +30,7 @@ pub(super) struct Velocity {
     /// The component it stands in, and its word there.
     pub(super) component: u16,
     pub(super) word: usize,
-    /// Steps of the moving number per tick for a velocity's word, and for its word 0: in 1/65,536.
+    /// Steps of the moving number in a second for a velocity's word, and for its word 0: in 1/65,536.
     pub(super) scale: i64,
     pub(super) offset: i64,
 }
@@ -67,7 +67,7 @@ pub(super) struct ComponentPlan {
 }
 
 /// How a schema is coded.
-pub struct Plan {
+pub(super) struct Plan {
     pub(super) components: Vec<ComponentPlan>,
     /// Components in the order in which they are coded: what moves others comes before them.
     pub(super) order: Vec<u16>,
@@ -80,32 +80,38 @@ pub struct Plan {
 pub(super) struct FrameNodes {
     pub(super) structure: usize,
     pub(super) active: usize,
-    pub(super) count: [(usize, usize); 5],
+    pub(super) renamed: (usize, usize),
+    pub(super) removed: (usize, usize),
+    pub(super) entered: (usize, usize),
+    pub(super) stirred: (usize, usize),
     pub(super) gap: (usize, usize),
     pub(super) id: (usize, usize),
 }
 
-/// Nodes for whether a component changed: those for whether it is there follow.
+/// Nodes for whether a component changed. Those behind them: whether a new entity has it, by whether it
+/// has the component before; whether an entity still has it; whether it is told of.
 pub(super) const MASK_NODES: usize = 8;
 
 struct Planner {
     nodes: Vec<Node>,
+    /// Whether ticks are even: only then does a movement go on.
+    realtime: bool,
 }
 
 impl Plan {
-    /// The plan of a schema whose room runs at a rate, in ticks per second.
+    /// The plan of a schema.
     #[must_use]
-    pub fn new(schema: &Schema, hz: u32) -> Self {
-        let mut planner = Planner { nodes: Vec::new() };
+    pub(super) fn new(schema: &Schema) -> Self {
+        let mut planner = Planner { nodes: Vec::new(), realtime: schema.kind == Kind::Realtime };
         let frame = planner.frame();
         let mut components: Vec<_> =
             schema.components.iter().map(|def| planner.component(def)).collect();
         for at in 0..components.len() {
-            let Some(by) = schema.components[at].moves_by else { continue };
+            let Some(by) = schema.components[at].moves_by.filter(|_| planner.realtime) else { continue };
             let (moves, velocity) = (&schema.components[at].ty, &schema.components[usize::from(by)].ty);
             components[at].moves_by = Some(by);
             let mut word = 0;
-            set_velocity(&mut components[at].form, moves, by, velocity, &mut word, hz);
+            set_velocity(&mut components[at].form, moves, by, velocity, &mut word);
         }
         let movers = |c: &u16| components[usize::from(*c)].moves_by.is_some();
         let all = || 0..components.len() as u16;
@@ -115,28 +121,8 @@ impl Plan {
 
     /// The nodes as they begin without training.
     #[must_use]
-    pub fn nodes(&self) -> &[Node] {
+    pub(super) fn nodes(&self) -> &[Node] {
         &self.nodes
-    }
-}
-
-impl Plan {
-    pub fn ranges(&self) -> Vec<(String, usize, usize)> {
-        let mut marks = vec![("structure".to_string(), self.frame.structure), ("active".into(), self.frame.active)];
-        for (n, c) in self.frame.count.iter().enumerate() { marks.push((format!("count{n}"), c.0)); }
-        marks.push(("gap".into(), self.frame.gap.0)); marks.push(("id".into(), self.frame.id.0));
-        for (n, c) in self.components.iter().enumerate() {
-            marks.push((format!("c{n} mask"), c.mask));
-            fn go(f: &Form, n: String, m: &mut Vec<(String, usize)>) { match f {
-                Form::Symbol { base, .. } | Form::Number { base, .. } => m.push((n, *base)),
-                Form::Rotation { base, .. } => { m.push((format!("{n} largest"), *base)); m.push((format!("{n} parts"), base + 20)); }
-                Form::Parts(p) => for (i, p) in p.iter().enumerate() { go(p, format!("{n}.{i}"), m) }, _ => {} } }
-            go(&c.form, format!("c{n}"), &mut marks);
-        }
-        let ends: Vec<usize> = marks.iter().skip(1).map(|m| m.1).chain([self.nodes.len()]).collect();
-        marks.sort_by_key(|m| m.1);
-        let mut e = ends; e.sort();
-        marks.into_iter().zip(e).map(|((a, b), c)| (a, b, c)).collect()
     }
 }
 
@@ -161,7 +147,10 @@ impl Planner {
         FrameNodes {
             structure: self.take([0.3, 0.01, 0.02, 0.6, 0.6, 0.01].map(|chance| Node::new(chance, 2))),
             active: self.take([0.9, 0.9, 0.9, 0.9].map(|chance| Node::new(chance, 3))),
-            count: std::array::from_fn(|_| self.magnitude(1.5)),
+            renamed: self.magnitude(0.5),
+            removed: self.magnitude(1.0),
+            entered: self.magnitude(1.0),
+            stirred: self.magnitude(1.5),
             gap: self.magnitude(3.0),
             id: self.magnitude(12.0),
         }
@@ -169,7 +158,7 @@ impl Planner {
 
     fn component(&mut self, def: &TypeDef) -> ComponentPlan {
         let changed = (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 0.8 } else { 0.15 }, 1));
-        let mask = self.take(changed.chain([0.5, 0.5].map(|chance| Node::new(chance, 0))));
+        let mask = self.take(changed.chain([0.5, 0.5, 0.9, 0.5].map(|chance| Node::new(chance, 0))));
         ComponentPlan { form: self.form(&def.ty), mask, moves_by: None }
     }
 
@@ -216,7 +205,8 @@ impl Planner {
                 Err(_) => Form::Pair { max: *span, base: self.even(2) },
             },
             FieldType::Float { min, max, step, wraps } => {
-                self.word(float_span(*min, *max, *step), *wraps, Prediction::Linear)
+                let prediction = if self.realtime { Prediction::Linear } else { Prediction::Last };
+                self.word(float_span(*min, *max, *step), *wraps, prediction)
             }
             FieldType::F32 => self.word(u32::MAX, false, Prediction::Last),
             FieldType::F64 => Form::Pair { max: u64::MAX, base: self.even(2) },
@@ -264,7 +254,6 @@ fn set_velocity(
     component: u16,
     velocity: &FieldType,
     word: &mut usize,
-    hz: u32,
 ) {
     let (mut moving, mut speeds) = (Vec::new(), Vec::new());
     floats(moves, &mut moving);
@@ -279,8 +268,7 @@ fn set_velocity(
     let mut places = Vec::new();
     numbers(form, &mut places);
     for ((place, (_, step)), (min, speed_step)) in places.into_iter().zip(moving).zip(speeds) {
-        let ticks = step * f64::from(hz);
-        let fixed = |value: f64| (value / ticks * 65_536.0).round() as i64;
+        let fixed = |value: f64| (value / step * 65_536.0).round() as i64;
         let (scale, offset) = (fixed(speed_step), fixed(min));
         *place = Prediction::Velocity(Velocity { component, word: *word, scale, offset });
         *word += 1;

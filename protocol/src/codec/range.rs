@@ -5,7 +5,7 @@
 
 /// One direction of coding. What is given is written, or ignored where something is read; what is
 /// returned stands in the bytes either way. So one function says how a thing is coded and read.
-pub trait Coder {
+pub(super) trait Coder {
     /// Whether it writes.
     const WRITES: bool;
 
@@ -31,7 +31,7 @@ pub(super) const PROBABILITY_BITS: u32 = 12;
 const ZEROS_MAX: usize = 4;
 
 /// Writes to the end of a byte vector.
-pub struct Encoder<'a> {
+pub(super) struct Encoder<'a> {
     out: &'a mut Vec<u8>,
     low: u64,
     range: u32,
@@ -42,12 +42,12 @@ pub struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// Starts at the end of `out`.
-    pub fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, low: 0, range: u32::MAX, held: None, full: 0 }
     }
 
     /// Ends the run of bytes.
-    pub fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         // The roundest number that is still inside the range.
         let end = self.low + u64::from(self.range) - 1;
         for zeros in (0..=32).rev() {
@@ -130,7 +130,7 @@ impl Coder for Encoder<'_> {
 }
 
 /// Reads what [`Encoder`] wrote.
-pub struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     bytes: &'a [u8],
     at: usize,
     code: u32,
@@ -140,7 +140,7 @@ pub struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Reads all of `bytes`.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         let mut decoder = Self { bytes, at: 0, code: 0, range: u32::MAX };
         for _ in 0..4 {
             decoder.code = decoder.code << 8 | decoder.next();
@@ -150,7 +150,7 @@ impl<'a> Decoder<'a> {
 
     /// Whether these bytes were needed, and no others.
     #[must_use]
-    pub fn is_at_end(&self) -> bool {
+    pub(super) fn is_at_end(&self) -> bool {
         self.at >= self.bytes.len() && !self.failed()
     }
 

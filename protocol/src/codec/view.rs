@@ -9,10 +9,11 @@ use crate::ids::WireId;
 /// A send of a group, counted from 1: one for each block.
 pub type Send = u32;
 
-/// A value from a send on.
+/// A value, or its absence, from a send on.
 #[derive(Clone, Default)]
 struct Version {
     send: Send,
+    tick: u64,
     shown: bool,
     words: Vec<u32>,
 }
@@ -20,69 +21,104 @@ struct Version {
 /// One component of an entity.
 #[derive(Clone)]
 pub(super) struct Cell {
-    pub(super) component: u16,
+    component: u16,
     /// From oldest to newest.
     versions: VecDeque<Version>,
 }
 
 impl Cell {
-    /// The value at a send, where it was shown.
-    pub(super) fn at(&self, send: Send) -> Option<&[u32]> {
-        let version = self.versions.iter().rev().find(|version| version.send <= send)?;
-        version.shown.then_some(&version.words[..])
+    fn version(&self, send: Send) -> Option<&Version> {
+        self.versions.iter().rev().find(|version| version.send <= send)
     }
 
-    /// Sets the value from a send on; forgets what it was before `oldest`.
-    fn set(&mut self, send: Send, oldest: Send, words: Option<&[u32]>) {
+    /// The value at a send, where it was shown.
+    fn at(&self, send: Send) -> Option<&[u32]> {
+        self.version(send).filter(|version| version.shown).map(|version| &version.words[..])
+    }
+
+    /// Whether what it is at a send it became after a tick.
+    pub(super) fn changed_after(&self, send: Send, tick: u64) -> bool {
+        self.version(send).is_some_and(|version| version.tick > tick)
+    }
+
+    /// Sets the value from a send on; forgets what no baseline knows.
+    fn set(&mut self, now: &Now, words: Option<&[u32]>) {
         let mut version = match self.versions.back() {
-            Some(newest) if newest.send == send => self.versions.pop_back().unwrap_or_default(),
-            _ if self.versions.get(1).is_some_and(|second| second.send <= oldest) => {
+            Some(newest) if newest.send == now.send => self.versions.pop_back().unwrap_or_default(),
+            _ if self.versions.get(1).is_some_and(|second| second.send <= now.oldest) => {
                 self.versions.pop_front().unwrap_or_default()
             }
             _ => Version::default(),
         };
-        version.send = send;
-        version.shown = words.is_some();
+        (version.send, version.tick, version.shown) = (now.send, now.tick, words.is_some());
         version.words.clear();
         version.words.extend_from_slice(words.unwrap_or(&[]));
         self.versions.push_back(version);
     }
 }
 
+/// What there is to tell of an entity.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Mark {
+    /// It moved from the older baseline to the baseline.
+    pub(super) active: bool,
+    /// It changed since the baseline.
+    pub(super) changed: bool,
+    /// It left since the baseline.
+    pub(super) gone: bool,
+}
+
 /// An entity that is or was shown.
 #[derive(Clone)]
 pub(super) struct Slot {
     pub(super) id: WireId,
-    /// From which send on it was shown, or not. From oldest to newest.
-    life: VecDeque<(Send, bool)>,
+    /// From which send, and its tick, on it was shown, or not. From oldest to newest.
+    life: VecDeque<(Send, u64, bool)>,
     /// Sorted by component.
-    pub(super) cells: Vec<Cell>,
-    /// A mark of the coding that goes on.
-    pub(super) mark: u32,
+    cells: Vec<Cell>,
+    /// Whose mark it is.
+    marked: u32,
+    mark: Mark,
 }
 
 impl Slot {
+    fn state(&self, send: Send) -> Option<&(Send, u64, bool)> {
+        self.life.iter().rev().find(|(from, ..)| *from <= send)
+    }
+
     pub(super) fn is_in(&self, send: Send) -> bool {
-        self.life.iter().rev().find(|(from, _)| *from <= send).is_some_and(|(_, shown)| *shown)
+        self.state(send).is_some_and(|(.., shown)| *shown)
     }
 
     fn is_shown(&self) -> bool {
-        self.life.back().is_some_and(|(_, shown)| *shown)
+        self.life.back().is_some_and(|(.., shown)| *shown)
     }
 
-    fn show(&mut self, send: Send, oldest: Send, shown: bool) {
-        if self.life.back().is_some_and(|(at, _)| *at == send) {
+    fn show(&mut self, now: &Now, shown: bool) {
+        if self.life.back().is_some_and(|(at, ..)| *at == now.send) {
             self.life.pop_back();
         }
-        while self.life.get(1).is_some_and(|(at, _)| *at <= oldest) {
+        while self.life.get(1).is_some_and(|(at, ..)| *at <= now.oldest) {
             self.life.pop_front();
         }
-        self.life.push_back((send, shown));
+        self.life.push_back((now.send, now.tick, shown));
     }
 
     /// Whether no baseline knows it.
     fn is_forgotten(&self, oldest: Send) -> bool {
-        self.life.back().is_some_and(|(at, shown)| !shown && *at <= oldest)
+        self.life.back().is_some_and(|(at, _, shown)| !shown && *at <= oldest)
+    }
+
+    /// Whether it is shown at a send, and came after a tick.
+    pub(super) fn entered_after(&self, send: Send, tick: u64) -> bool {
+        self.state(send).is_some_and(|(_, at, shown)| *shown && *at > tick)
+    }
+
+    /// Whether it is shown at a send, and something of it became so after a tick.
+    pub(super) fn is_new_since(&self, send: Send, tick: u64) -> bool {
+        self.is_in(send)
+            && (self.entered_after(send, tick)
+                || self.cells.iter().any(|cell| cell.changed_after(send, tick)))
     }
 
     pub(super) fn cell(&self, component: u16) -> Option<&Cell> {
@@ -92,6 +128,16 @@ impl Slot {
 
     pub(super) fn at(&self, component: u16, send: Send) -> Option<&[u32]> {
         self.cell(component)?.at(send)
+    }
+
+    /// Whether it shows something else at one send than at another.
+    pub(super) fn differs(&self, a: Send, b: Send) -> bool {
+        self.cells.iter().any(|cell| cell.at(a) != cell.at(b))
+    }
+
+    /// Whether it has other components at one send than at another.
+    pub(super) fn recomposed(&self, a: Send, b: Send) -> bool {
+        self.cells.iter().any(|cell| cell.at(a).is_some() != cell.at(b).is_some())
     }
 }
 
@@ -103,66 +149,92 @@ struct Log {
     touched: Vec<u32>,
 }
 
+/// The send that is being made.
+#[derive(Clone, Copy, Default)]
+struct Now {
+    send: Send,
+    tick: u64,
+    oldest: Send,
+}
+
 /// What a group shows.
 #[derive(Clone)]
 pub struct View {
-    pub(super) slots: Vec<Slot>,
+    slots: Vec<Slot>,
     free: Vec<u32>,
     /// Slots by id, those of entities that have left included until no baseline knows them.
-    pub(super) order: Vec<(WireId, u32)>,
-    now: Send,
+    order: Vec<(WireId, u32)>,
+    now: Now,
     logs: VecDeque<Log>,
-    /// How many sends back a baseline may lie.
     depth: u32,
-    pub(super) mark: u32,
+    marks: u32,
 }
 
 impl View {
-    /// An empty view that remembers so many sends (2 or more).
+    /// An empty view that remembers so many sends (2 or more) before the last.
     #[must_use]
     pub fn new(depth: u32) -> Self {
-        let logs = VecDeque::from([Log::default()]);
-        let (slots, free, order) = (Vec::new(), Vec::new(), Vec::new());
-        Self { slots, free, order, now: 0, logs, depth: depth.max(2), mark: 0 }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            order: Vec::new(),
+            now: Now::default(),
+            logs: VecDeque::from([Log::default()]),
+            depth: depth.max(2),
+            marks: 0,
+        }
     }
 
     /// The last send; 0 before the first.
     #[must_use]
     pub fn now(&self) -> Send {
-        self.now
+        self.now.send
     }
 
     /// The tick of a send that is remembered.
-    pub(super) fn tick(&self, send: Send) -> Option<u64> {
+    #[must_use]
+    pub fn tick(&self, send: Send) -> Option<u64> {
         self.logs.iter().rev().find(|log| log.send == send).map(|log| log.tick)
     }
 
-    /// The oldest send that is remembered.
+    /// The tick of the last send.
     #[must_use]
-    pub fn oldest(&self) -> Send {
-        self.now.saturating_sub(self.depth)
+    pub fn last_tick(&self) -> u64 {
+        self.now.tick
+    }
+
+    /// Whether a send may be a baseline still.
+    #[must_use]
+    pub fn remembers(&self, send: Send) -> bool {
+        send >= self.now.oldest && send <= self.now.send
     }
 
     /// Begins the next send: what is set from now on is new in it.
     pub fn begin(&mut self, tick: u64) {
-        self.now += 1;
-        let oldest = self.oldest();
-        let mut log = match self.logs.front() {
-            Some(front) if front.send < oldest => {
-                let front = self.logs.pop_front().unwrap_or_default();
-                self.sweep(&front.touched);
-                front
-            }
-            _ => Log::default(),
-        };
+        self.begin_at(self.now.send + 1, tick);
+    }
+
+    /// Begins a later send than the last: those between were lost.
+    pub fn begin_at(&mut self, send: Send, tick: u64) {
+        self.now = Now { send, tick, oldest: send.saturating_sub(self.depth) };
+        let mut log = Log::default();
+        while self.logs.front().is_some_and(|front| front.send < self.now.oldest) {
+            log = self.logs.pop_front().unwrap_or_default();
+            self.sweep(&log.touched);
+        }
         log.touched.clear();
-        (log.send, log.tick) = (self.now, tick);
+        (log.send, log.tick) = (send, tick);
         self.logs.push_back(log);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.depth);
     }
 
     /// Frees what left so long ago that no baseline knows it.
     fn sweep(&mut self, touched: &[u32]) {
-        let oldest = self.oldest();
+        let oldest = self.now.oldest;
         if !touched.iter().any(|at| self.slots[*at as usize].is_forgotten(oldest)) {
             return;
         }
@@ -178,13 +250,9 @@ impl View {
         });
     }
 
-    fn place(&self, id: WireId) -> Result<usize, usize> {
-        self.order.binary_search_by_key(&id, |(known, _)| *known)
-    }
-
-    /// The slot of an entity that is shown.
-    pub(super) fn slot_of(&self, id: WireId) -> Option<u32> {
-        let at = self.order[self.place(id).ok()?].1;
+    fn slot_of(&self, id: WireId) -> Option<u32> {
+        let place = self.order.binary_search_by_key(&id, |(known, _)| *known).ok()?;
+        let at = self.order[place].1;
         self.slots[at as usize].is_shown().then_some(at)
     }
 
@@ -194,35 +262,65 @@ impl View {
         self.slot_of(id).is_some()
     }
 
+    /// How many entities are or were shown.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether it shows nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.slots.iter().any(Slot::is_shown)
+    }
+
     /// Shows an entity from this send on, without components. Does nothing where it is shown.
     pub fn enter(&mut self, id: WireId) {
-        let (now, oldest) = (self.now, self.oldest());
-        let at = match self.place(id) {
-            Ok(at) => self.order[at].1,
+        self.enter_new(id);
+    }
+
+    /// Shows an entity that is not shown.
+    pub(super) fn enter_new(&mut self, id: WireId) -> Option<u32> {
+        let at = match self.order.binary_search_by_key(&id, |(known, _)| *known) {
+            Ok(place) => self.order[place].1,
             Err(place) => {
                 let at = self.slot_for(id);
                 self.order.insert(place, (id, at));
                 at
             }
         };
-        let slot = &mut self.slots[at as usize];
-        if slot.is_shown() {
-            return;
+        if self.slots[at as usize].is_shown() {
+            return None;
         }
-        slot.show(now, oldest, true);
-        slot.cells.iter_mut().for_each(|cell| cell.set(now, oldest, None));
-        self.touch(at);
+        self.show_in(at, true);
+        Some(at)
+    }
+
+    /// Shows an entity that may be shown already: forgets what it showed, where it is a new one.
+    pub(super) fn enter_again(&mut self, id: WireId, new: bool) -> Option<u32> {
+        if !new {
+            return self.slot_of(id);
+        }
+        self.leave(id);
+        self.enter_new(id)
     }
 
     fn slot_for(&mut self, id: WireId) -> u32 {
         let Some(at) = self.free.pop() else {
-            self.slots.push(Slot { id, life: VecDeque::new(), cells: Vec::new(), mark: 0 });
+            let (life, cells) = (VecDeque::new(), Vec::new());
+            self.slots.push(Slot { id, life, cells, marked: 0, mark: Mark::default() });
             return self.slots.len() as u32 - 1;
         };
         let slot = &mut self.slots[at as usize];
-        (slot.id, slot.mark) = (id, 0);
+        slot.id = id;
         slot.life.clear();
-        slot.cells.clear();
+        // The memory of its cells is used again.
+        slot.cells.iter_mut().for_each(|cell| {
+            while cell.versions.len() > 1 {
+                cell.versions.pop_back();
+            }
+            cell.versions.iter_mut().for_each(|version| version.shown = false);
+        });
         at
     }
 
@@ -233,60 +331,160 @@ impl View {
         }
     }
 
-    pub(super) fn show_in(&mut self, at: u32, shown: bool) {
-        let (now, oldest) = (self.now, self.oldest());
-        self.slots[at as usize].show(now, oldest, shown);
+    /// An entity that was shown leaves, as a block says.
+    pub(super) fn remove(&mut self, at: u32) {
+        self.show_in(at, false);
+        let mark = Mark { gone: true, ..self.mark_of(at) };
+        self.mark(at, mark);
+    }
+
+    fn show_in(&mut self, at: u32, shown: bool) {
+        let slot = &mut self.slots[at as usize];
+        slot.show(&self.now, shown);
+        // What it showed is of no use to a reader who may not have heard of it.
+        slot.cells.iter_mut().for_each(|cell| cell.set(&self.now, None));
         self.touch(at);
     }
 
-    /// Sets a component of an entity that is shown. Gives whether that is new.
+    /// Sets or hides a component of an entity that is shown. Gives whether that is new.
     pub fn set(&mut self, id: WireId, component: u16, words: Option<&[u32]>) -> bool {
-        let Some(slot) = self.slot_of(id) else { return false };
-        self.set_in(slot, component, words)
+        self.slot_of(id).is_some_and(|at| self.set_in(at, component, words))
     }
 
-    pub(super) fn set_in(&mut self, slot: u32, component: u16, words: Option<&[u32]>) -> bool {
-        let (now, oldest) = (self.now, self.oldest());
-        let cells = &mut self.slots[slot as usize].cells;
-        let at = match cells.binary_search_by_key(&component, |cell| cell.component) {
-            Ok(at) if cells[at].at(now) == words => return false,
-            Ok(at) => at,
+    pub(super) fn set_in(&mut self, at: u32, component: u16, words: Option<&[u32]>) -> bool {
+        let cells = &mut self.slots[at as usize].cells;
+        let place = match cells.binary_search_by_key(&component, |cell| cell.component) {
+            Ok(place) if cells[place].at(self.now.send) == words => return false,
+            Ok(place) => place,
             Err(_) if words.is_none() => return false,
-            Err(at) => {
-                cells.insert(at, Cell { component, versions: VecDeque::new() });
-                at
+            Err(place) => {
+                cells.insert(place, Cell { component, versions: VecDeque::new() });
+                place
             }
         };
-        cells[at].set(now, oldest, words);
-        self.touch(slot);
+        cells[place].set(&self.now, words);
+        self.touch(at);
         true
     }
 
-    fn touch(&mut self, slot: u32) {
-        if let Some(log) = self.logs.back_mut()
-            && log.touched.last() != Some(&slot)
-        {
-            log.touched.push(slot);
+    /// Gives an entity that is shown another id, under which it is a new one.
+    pub fn rename(&mut self, old: WireId, new: WireId) {
+        let Some(from) = self.slot_of(old) else { return };
+        let Some(to) = self.enter_new(new) else { return };
+        let now = self.now.send;
+        for n in 0..self.slots[from as usize].cells.len() {
+            let cell = self.slots[from as usize].cells[n].clone();
+            self.set_in(to, cell.component, cell.at(now));
+        }
+        self.show_in(from, false);
+    }
+
+    /// Makes what is now what it was at a send: a reader may have heard of other sends since.
+    pub(super) fn revert(&mut self, base: Send) {
+        let touched: Vec<u32> = self
+            .logs
+            .iter()
+            .filter(|log| log.send > base && log.send < self.now.send)
+            .flat_map(|log| log.touched.iter().copied())
+            .collect();
+        for at in touched {
+            let was = self.slots[at as usize].is_in(base);
+            if was != self.slots[at as usize].is_shown() {
+                self.show_in(at, was);
+            }
+            for n in 0..self.slots[at as usize].cells.len() {
+                let cell = &self.slots[at as usize].cells[n];
+                let (component, words) = (cell.component, cell.at(base).map(<[u32]>::to_vec));
+                self.set_in(at, component, words.as_deref());
+            }
         }
     }
 
-    /// Slots touched after a send, with repetition.
+    fn touch(&mut self, at: u32) {
+        if let Some(log) = self.logs.back_mut()
+            && log.touched.last() != Some(&at)
+        {
+            log.touched.push(at);
+        }
+    }
+
+    /// Slots touched after a send, some of them several times.
     pub(super) fn touched_since(&self, send: Send) -> impl Iterator<Item = u32> {
-        let logs = self.logs.iter().filter(move |log| log.send > send);
+        let logs = self.logs.iter().rev().take_while(move |log| log.send > send);
         logs.flat_map(|log| log.touched.iter().copied())
     }
 
-    /// Slots touched after a send and before this one.
-    pub(super) fn touched_between(&self, send: Send) -> impl Iterator<Item = u32> {
-        let logs = self.logs.iter().filter(move |log| log.send > send && log.send < self.now);
-        logs.flat_map(|log| log.touched.iter().copied())
+    pub(super) fn slot(&self, at: u32) -> &Slot {
+        &self.slots[at as usize]
     }
 
-    /// What is shown: entities by id, their components by number.
+    /// Slots by id.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = u32> {
+        self.order.iter().map(|(_, at)| *at)
+    }
+
+    /// Takes all marks away.
+    pub(super) fn begin_marks(&mut self) {
+        self.marks = self.marks.wrapping_add(1);
+    }
+
+    pub(super) fn is_marked(&self, at: u32) -> bool {
+        self.slots[at as usize].marked == self.marks
+    }
+
+    pub(super) fn mark(&mut self, at: u32, mark: Mark) {
+        let slot = &mut self.slots[at as usize];
+        (slot.marked, slot.mark) = (self.marks, mark);
+    }
+
+    pub(super) fn mark_of(&self, at: u32) -> Mark {
+        let slot = &self.slots[at as usize];
+        if slot.marked == self.marks { slot.mark } else { Mark::default() }
+    }
+
+    /// What is shown: entities by id.
+    pub fn entities(&self) -> impl Iterator<Item = WireId> {
+        let slots = self.order.iter().map(|(_, at)| &self.slots[*at as usize]);
+        slots.filter(|slot| slot.is_shown()).map(|slot| slot.id)
+    }
+
+    /// What left in the last two sends: an absolute block is told in two.
+    pub fn just_left(&self) -> impl Iterator<Item = WireId> {
+        self.just_touched().filter(|slot| !slot.is_shown()).map(|slot| slot.id)
+    }
+
+    /// What came in the last two sends.
+    pub fn just_entered(&self) -> impl Iterator<Item = WireId> {
+        let since = self.now.send.saturating_sub(2);
+        let new = move |slot: &&Slot| {
+            slot.is_shown() && slot.life.back().is_some_and(|(at, ..)| *at > since)
+        };
+        self.just_touched().filter(new).map(|slot| slot.id)
+    }
+
+    fn just_touched(&self) -> impl Iterator<Item = &Slot> {
+        self.touched_since(self.now.send.saturating_sub(2)).map(|at| self.slot(at))
+    }
+
+    /// A component of an entity that is shown.
+    #[must_use]
+    pub fn component(&self, id: WireId, component: u16) -> Option<&[u32]> {
+        self.slot(self.slot_of(id)?).at(component, self.now.send)
+    }
+
+    /// The components of an entity that is shown, by number.
+    pub fn components(&self, id: WireId) -> impl Iterator<Item = (u16, &[u32])> {
+        let slot = self.slot_of(id).map(|at| self.slot(at));
+        let cells = slot.into_iter().flat_map(|slot| &slot.cells);
+        cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)))
+    }
+
+    /// Everything that is shown: entities by id, their components by number.
     pub fn shown(&self) -> impl Iterator<Item = (WireId, u16, &[u32])> {
-        let alive = self.order.iter().map(|(_, at)| &self.slots[*at as usize]);
-        alive.filter(|slot| slot.is_shown()).flat_map(|slot| {
-            let shown = slot.cells.iter().filter_map(|cell| Some((cell.component, cell.at(self.now)?)));
+        let slots = self.order.iter().map(|(_, at)| &self.slots[*at as usize]);
+        slots.filter(|slot| slot.is_shown()).flat_map(|slot| {
+            let cells = slot.cells.iter();
+            let shown = cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)));
             shown.map(|(component, words)| (slot.id, component, words))
         })
     }

@@ -1,144 +1,112 @@
-//! The delta law over random groups, and decoders on arbitrary bytes.
+//! What a client knows over several groups: handles stay, what leaves goes last.
 
 use super::*;
-use crate::block::{BlockKind, BlockWriter};
 use crate::schema::{FieldType, Kind, TypeDef};
-use crate::words::tests::{any_type, generator, random_words};
+use crate::words::tests::generator;
 use proptest::prelude::*;
 
-type State = BTreeMap<WireId, BTreeMap<u16, Vec<u32>>>;
-
-fn schema(types: Vec<FieldType>) -> Schema {
-    let def = |(i, ty)| TypeDef { name: format!("C{i}"), resource: false, ty };
-    let components = types.into_iter().enumerate().map(def).collect();
-    Schema { kind: Kind::Realtime, components, inputs: vec![], actions: vec![], events: vec![] }
+fn schema() -> Schema {
+    let ty = FieldType::Int { min: 0, span: 1000 };
+    let def = TypeDef { name: "C".into(), resource: false, ty, moves_by: None };
+    let (inputs, actions, events) = (vec![], vec![], vec![]);
+    Schema { kind: Kind::Realtime, components: vec![def], inputs, actions, events }
 }
 
-/// A random state that shares some entities and values with `like`.
-fn random_state(schema: &Schema, draw: &mut impl FnMut() -> u32, like: &State) -> State {
-    let mut state = State::new();
-    for id in (1..12).map(WireId).filter(|_| draw() & 1 == 0).collect::<Vec<_>>() {
-        let mut entity = BTreeMap::new();
-        for (c, def) in schema.components.iter().enumerate() {
-            let old = like.get(&id).and_then(|e| e.get(&(c as u16)));
-            match (draw() % 3, old) {
-                (0, _) => {}
-                (1, Some(old)) => drop(entity.insert(c as u16, old.clone())),
-                _ => {
-                    let mut words = vec![];
-                    random_words(&def.ty, draw, &mut words);
-                    entity.insert(c as u16, words);
-                }
-            }
+/// A room that shows two groups to one client.
+struct Rig {
+    schema: Schema,
+    codec: Codec,
+    views: [View; 2],
+    replica: Replica,
+}
+
+const GROUPS: [Group; 2] = [Group::Everyone, Group::Team(1)];
+
+impl Rig {
+    fn new() -> Self {
+        let schema = schema();
+        let codec = Codec::new(&schema, 0);
+        let views = [View::new(2), View::new(2)];
+        Self { schema, codec, views, replica: Replica::default() }
+    }
+
+    fn frame(
+        &mut self,
+        full: bool,
+        renamed: [&[(WireId, WireId)]; 2],
+        change: impl FnOnce(&mut [View; 2]),
+    ) {
+        let tick = Tick(self.replica.tick().0 + 1);
+        self.views.iter_mut().for_each(|view| view.begin(tick.0));
+        change(&mut self.views);
+        let prelude = Prelude { full, tick, ..Prelude::default() };
+        let after = self.replica.tick();
+        let mut body = prelude.encode(after).as_slice()[1..].to_vec();
+        for ((view, group), renamed) in self.views.iter_mut().zip(GROUPS).zip(renamed) {
+            let (base, mut coded) = (view.now() - 1, Vec::new());
+            let kind = if full {
+                self.codec.encode_whole(view, &mut coded);
+                BlockKind::Whole
+            } else {
+                let from = Baselines { older: base.saturating_sub(1), base };
+                self.codec.encode(view, from, renamed, &mut coded);
+                BlockKind::Delta
+            };
+            Block { group, kind, age: 0, gap: 1, body: &coded }.write(&mut body);
         }
-        state.insert(id, entity);
+        self.replica.apply(&self.schema, &body).expect("a good frame");
     }
-    state
+
+    fn show(view: &mut View, id: u32, value: u32) {
+        view.enter(WireId(id));
+        view.set(WireId(id), 0, Some(&[value]));
+    }
 }
 
-/// The straightforward encoder of the law: everything that differs from `a` to `b`.
-fn block(schema: &Schema, group: Group, kind: BlockKind, a: &State, b: &State) -> Vec<u8> {
-    let mut out = vec![];
-    let mut w = BlockWriter::new(schema, group, kind, &mut out);
-    w.renamed(&[]);
-    let gone: Vec<_> = a.keys().filter(|id| !b.contains_key(id)).copied().collect();
-    w.removed(&gone);
-    let mut lost = vec![];
-    for (id, old) in a {
-        let Some(new) = b.get(id) else { continue };
-        lost.extend(old.keys().filter(|c| !new.contains_key(c)).map(|c| (*id, *c)));
-    }
-    w.removed_components(&lost);
-    let changed: Vec<_> = b.iter().filter(|(id, e)| a.get(id) != Some(e)).collect();
-    w.records(changed.len());
-    for (id, entity) in changed {
-        let old = a.get(id);
-        let differs = |c: &u16| old.and_then(|o| o.get(c)) != entity.get(c);
-        w.record(*id, old.is_none(), entity.keys().copied().filter(differs));
-        for (c, words) in entity.iter().filter(|(c, _)| differs(c)) {
-            let base = old.and_then(|o| o.get(c)).filter(|_| kind == BlockKind::Delta);
-            w.component(*c, base.map(|b| &b[..]), words);
-        }
-    }
-    w.finish();
-    out
+#[test]
+fn a_move_between_two_groups_is_no_despawn() {
+    let mut rig = Rig::new();
+    rig.frame(true, [&[], &[]], |[_, team]| Rig::show(team, 8, 1));
+    let handle = rig.replica.handle(WireId(8)).expect("it is seen");
+    // It comes into everyone's view under another name, and out of the team's.
+    rig.frame(false, [&[], &[(WireId(8), WireId(4))]], |[all, team]| {
+        Rig::show(all, 4, 2);
+        team.leave(WireId(8));
+    });
+    assert_eq!(rig.replica.handle(WireId(4)), Some(handle));
+    assert_eq!(rig.replica.handle(WireId(8)), None);
+    assert_eq!(rig.replica.component(WireId(4), 0), Some(&[2][..]));
+    assert_eq!(rig.replica.entities().count(), 1);
 }
 
-fn known(replica: &Replica) -> State {
-    let words = |(c, w): (u16, &[u32])| (c, w.to_vec());
-    let entity = |id| replica.components(id).into_iter().map(words).collect();
-    replica.entities().map(|(id, _)| (id, entity(id))).collect()
+#[test]
+fn what_two_groups_show_goes_when_both_let_it_go() {
+    let mut rig = Rig::new();
+    rig.frame(true, [&[], &[]], |views| views.iter_mut().for_each(|view| Rig::show(view, 5, 1)));
+    rig.frame(false, [&[], &[]], |[all, _]| all.leave(WireId(5)));
+    assert!(rig.replica.handle(WireId(5)).is_some());
+    rig.frame(false, [&[], &[]], |[_, team]| team.leave(WireId(5)));
+    assert!(rig.replica.handle(WireId(5)).is_none());
 }
 
 proptest! {
     #[test]
-    fn applying_a_difference_gives_the_new_state(
-        types in prop::collection::vec(any_type(), 1..5),
-        seed: u64,
-        absolute: bool,
-    ) {
-        let schema = schema(types);
+    fn the_hash_tells_views_apart(seed: u64) {
         let mut draw = generator(seed);
-        let mut replica = Replica::default();
-        let mut last = State::new();
-        for step in 0..4u64 {
-            let next = random_state(&schema, &mut draw, &last);
-            let prelude = Prelude { full: step == 0, tick: Tick(step), ..Prelude::default() };
-            let mut frame = prelude.encode(replica.tick()).as_slice()[1..].to_vec();
-            let kind = if absolute { BlockKind::Since } else { BlockKind::Delta };
-            frame.extend(block(&schema, Group::Team(3), kind, &last, &next));
-            prop_assert_eq!(replica.apply(&schema, &frame), Ok(prelude));
-            prop_assert_eq!(known(&replica), next.clone());
-            last = next;
+        let (mut a, mut b) = (Rig::new(), Rig::new());
+        for rig in [&mut a, &mut b] {
+            rig.frame(true, [&[], &[]], |[all, _]| Rig::show(all, 1, 7));
         }
+        prop_assert_eq!(a.replica.hash(), b.replica.hash());
+        let value = draw() % 1000;
+        a.frame(false, [&[], &[]], |[all, _]| Rig::show(all, 1, value));
+        prop_assert_eq!(a.replica.hash() == b.replica.hash(), value == 7);
     }
 
     #[test]
-    fn arbitrary_frames_never_panic(
-        types in prop::collection::vec(any_type(), 0..4),
-        frames in prop::collection::vec(any::<Vec<u8>>(), 0..4),
-    ) {
-        let schema = schema(types);
-        let mut replica = Replica::default();
-        for frame in frames {
-            let _ = replica.apply(&schema, &frame);
-        }
+    fn arbitrary_frames_never_panic(bytes: Vec<u8>) {
+        let mut rig = Rig::new();
+        rig.frame(true, [&[], &[]], |[all, _]| Rig::show(all, 1, 7));
+        let _ = rig.replica.apply(&rig.schema, &bytes);
     }
-}
-
-#[test]
-fn a_whole_block_replaces_the_group() {
-    let schema = schema(vec![FieldType::Bool]);
-    let one = |id| State::from([(WireId(id), BTreeMap::from([(0, vec![1])]))]);
-    let mut replica = Replica::default();
-    let mut apply = |kind, state: &State| {
-        let mut frame = Prelude::default().encode(Tick(0)).as_slice()[1..].to_vec();
-        frame.extend(block(&schema, Group::Team(1), kind, &State::new(), state));
-        replica.apply(&schema, &frame).unwrap();
-        known(&replica)
-    };
-    assert_eq!(apply(BlockKind::Delta, &one(3)), one(3));
-    assert_eq!(apply(BlockKind::Whole, &one(4)), one(4));
-    assert_eq!(apply(BlockKind::Whole, &State::new()), State::new());
-}
-
-#[test]
-fn an_entity_that_moves_between_groups_keeps_its_handle() {
-    let schema = schema(vec![FieldType::Bool]);
-    let wide = State::from([(WireId(9), BTreeMap::from([(0, vec![1])]))]);
-    let mut replica = Replica::default();
-    let full = Prelude { full: true, ..Prelude::default() };
-    let mut frame = full.encode(Tick(0)).as_slice()[1..].to_vec();
-    frame.extend(block(&schema, Group::Everyone, BlockKind::Delta, &State::new(), &wide));
-    replica.apply(&schema, &frame).unwrap();
-    let before: Vec<_> = replica.entities().collect();
-
-    // It leaves everyone's view in the very frame in which one player's group shows it.
-    let mut frame = Prelude::default().encode(Tick(0)).as_slice()[1..].to_vec();
-    frame.extend(block(&schema, Group::Everyone, BlockKind::Delta, &wide, &State::new()));
-    let player = Group::Player(crate::ids::Seat(0));
-    frame.extend(block(&schema, player, BlockKind::Delta, &State::new(), &wide));
-    replica.apply(&schema, &frame).unwrap();
-    assert_eq!(replica.entities().collect::<Vec<_>>(), before);
-    assert_eq!(replica.component(WireId(9), 0), Some(&[1][..]));
 }

@@ -1,6 +1,7 @@
 //! Numbers, booleans and vectors of floats.
 
-use glam::{Vec2, Vec3};
+use glam::{Quat, Vec2, Vec3};
+use referee_protocol::rotation;
 use referee_protocol::schema::{FieldType, Member};
 use referee_protocol::value::{float_value, float_word};
 
@@ -175,6 +176,43 @@ macro_rules! vectors {
             }
         }
     };
+}
+
+/// Bits for each part of an orientation, unless the author says otherwise: steps of 0.2 degrees.
+const ROTATION_BITS: u32 = 10;
+
+impl Field for Quat {
+    fn shape(hints: &Hints) -> Result<FieldType, String> {
+        if (Hints { bits: None, ..hints.clone() }) != Hints::default() {
+            return Err("an orientation knows bits = 4 to 16, and nothing else".into());
+        }
+        Ok(FieldType::Rotation { bits: hints.bits.unwrap_or(ROTATION_BITS) })
+    }
+
+    fn quantise(&self, ty: &FieldType, out: &mut Quantiser<'_>) {
+        let FieldType::Rotation { bits } = ty else { panic!("{ty:?} is no orientation") };
+        out.clamped += u32::from(!self.is_finite());
+        rotation::to_words(self.to_array(), *bits).into_iter().for_each(|word| out.word(word));
+    }
+
+    fn restore(ty: &FieldType, from: &mut Words<'_>) -> Option<Self> {
+        let FieldType::Rotation { bits } = ty else { return None };
+        let words = [from.word()?, from.word()?, from.word()?, from.word()?];
+        Some(Self::from_array(rotation::from_words(&words, *bits)))
+    }
+
+    fn save(&self, out: &mut Saver<'_>) {
+        self.to_array().iter().for_each(|part| part.save(out));
+    }
+
+    fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
+        Ok(Self::from_xyzw(
+            f32::load(from)?,
+            f32::load(from)?,
+            f32::load(from)?,
+            f32::load(from)?,
+        ))
+    }
 }
 
 vectors!(Vec2, x, y);

@@ -108,7 +108,7 @@ impl Replication {
             }
             return;
         }
-        let parts = self.blocks(state, &wanted);
+        let parts = self.blocks(state, &wanted, tick);
         let (action, input) = self.acknowledged(state);
         // The first frame of a link is sent in any case: the client waits for it.
         let force = force || state.frames == 0;
@@ -143,8 +143,12 @@ impl Replication {
     }
 
     /// The blocks that bring a link's client up to now, wide groups first.
-    fn blocks(&mut self, state: &LinkState, wanted: &BTreeSet<Group>) -> Vec<Arc<[u8]>> {
-        let schema = self.template.schema();
+    fn blocks(
+        &mut self,
+        state: &LinkState,
+        wanted: &BTreeSet<Group>,
+        tick: Tick,
+    ) -> Vec<Arc<[u8]>> {
         let mut blocks = Vec::new();
         for group in state.groups.union(wanted) {
             let had = state.groups.contains(group) && !state.full;
@@ -153,14 +157,14 @@ impl Replication {
                 (true, true) => Baseline::At(state.tick),
                 (false, true) => Baseline::Nothing,
                 (true, false) => {
-                    blocks.push(super::group::farewell(schema, *group));
+                    blocks.push(super::group::farewell(*group));
                     continue;
                 }
                 (false, false) => continue,
             };
             // A group nobody has been in shows nothing.
             let shown = self.groups.get_mut(group);
-            blocks.extend(shown.and_then(|shown| shown.block(schema, *group, baseline)));
+            blocks.extend(shown.and_then(|shown| shown.block(&mut self.codec, *group, baseline, tick)));
         }
         blocks
     }

@@ -1,58 +1,49 @@
-//! One group: what it shows, as it was sent last, and the blocks that tell what changed. Blocks
-//! depend on the group and the baseline alone, so each is made once and shared.
+//! One group: what it shows, as it was sent, and the blocks that tell what changed. Blocks depend on
+//! the group and the baseline alone, so each is made once and shared.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use referee_protocol::block::BlockWriter;
+use referee_protocol::block::Block;
+use referee_protocol::codec::{Baselines, Codec, View};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
-use referee_protocol::{BlockKind, Group, Schema, Tick, WireId};
+use referee_protocol::{BlockKind, Group, Tick, WireId};
 
 use super::Shown;
 
-/// A component as the group's members see it.
-struct Sent {
-    words: Vec<u32>,
-    /// The tick at which its wire value last differed.
-    changed: Tick,
-}
-
-/// An entity as the group's members see it.
-struct Member {
-    id: u32,
-    /// The tick at which it came into view under its present name.
-    entered: Tick,
-    components: BTreeMap<u16, Sent>,
-}
-
-/// What happened to one entity since the last send.
-#[derive(Default)]
-struct Touched {
-    new: bool,
-    /// Components that changed, with what was sent before.
-    components: BTreeMap<u16, Option<Vec<u32>>>,
-}
-
-/// Something that went out of view.
-struct Removal {
-    tick: Tick,
-    name: WireId,
-    component: Option<u16>,
-}
+/// How many sends back the baselines of ordered links lie.
+const DEPTH: u32 = 2;
 
 /// The state of one group.
-#[derive(Default)]
 pub(super) struct GroupState {
-    members: BTreeMap<WireId, Member>,
+    view: View,
+    /// Whether something changed since the last send: the view has begun the next.
+    news: bool,
     names: BTreeMap<u32, WireId>,
-    removals: VecDeque<Removal>,
+    ids: BTreeMap<WireId, u32>,
+    /// What went out of view, and when.
+    removals: VecDeque<(Tick, WireId)>,
     /// Removals are complete after this tick.
     floor: Tick,
     renamed: Vec<(WireId, WireId)>,
-    removed: BTreeSet<WireId>,
-    removed_components: Vec<(WireId, u16)>,
-    touched: BTreeMap<WireId, Touched>,
     blocks: Vec<(Baseline, Option<Arc<[u8]>>)>,
+    body: Vec<u8>,
+}
+
+impl Default for GroupState {
+    fn default() -> Self {
+        Self {
+            view: View::new(DEPTH),
+            news: false,
+            names: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            removals: VecDeque::new(),
+            floor: Tick(0),
+            renamed: Vec::new(),
+            blocks: Vec::new(),
+            body: Vec::new(),
+        }
+    }
 }
 
 /// What a block is relative to, for sharing.
@@ -74,27 +65,22 @@ impl GroupState {
 
     /// Everything it shows: names, numbers of components and their words, in order.
     pub(super) fn shown(&self) -> impl Iterator<Item = (WireId, u16, &[u32])> {
-        self.members.iter().flat_map(|(name, member)| {
-            member.components.iter().map(|(component, sent)| (*name, *component, &sent.words[..]))
-        })
+        self.view.shown()
     }
 
     /// The entity its members know by this name.
     pub(super) fn net_id(&self, name: WireId) -> Option<u32> {
-        self.members.get(&name).map(|member| member.id)
+        self.ids.get(&name).copied()
     }
 
     /// Whether it changed since the last send.
     pub(super) fn has_news(&self) -> bool {
-        !(self.renamed.is_empty()
-            && self.removed.is_empty()
-            && self.removed_components.is_empty()
-            && self.touched.is_empty())
+        self.news
     }
 
     /// Whether it shows nothing.
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.names.is_empty()
     }
 
     /// Whether the next block tells that an entity has another name.
@@ -103,8 +89,17 @@ impl GroupState {
     }
 
     /// The next block tells that an entity this group does not show has another name.
-    pub(super) fn renamed_elsewhere(&mut self, old: WireId, new: WireId) {
+    pub(super) fn renamed_elsewhere(&mut self, old: WireId, new: WireId, tick: Tick) {
+        self.next(tick);
         self.renamed.push((old, new));
+    }
+
+    /// Something changes.
+    fn next(&mut self, tick: Tick) {
+        if !self.news {
+            self.news = true;
+            self.view.begin(tick.0);
+        }
     }
 
     /// An entity shows this to the group from now on. `was` is what the members called it so far
@@ -114,89 +109,63 @@ impl GroupState {
         id: u32,
         name: WireId,
         was: Option<WireId>,
-        shown: Shown,
+        shown: &Shown,
         tick: Tick,
     ) {
         match self.names.get(&id).copied() {
             None => {
+                self.next(tick);
                 self.renamed.extend(was.filter(|was| *was != name).map(|was| (was, name)));
-                let member = Member { id, entered: tick, components: BTreeMap::new() };
-                self.members.insert(name, member);
                 self.names.insert(id, name);
-                self.touched.entry(name).or_default().new = true;
+                self.ids.insert(name, id);
+                self.view.enter(name);
             }
             Some(old) if old != name => self.rename(id, old, name, tick),
             Some(_) => {}
         }
-        let Some(member) = self.members.get_mut(&name) else { return };
-        let gone: Vec<u16> = member
-            .components
-            .keys()
-            .filter(|c| shown.iter().all(|s| s.0 != **c))
-            .copied()
-            .collect();
-        for component in gone {
-            self.hide_component(name, component, tick);
+        let hidden = |component: u16| shown.iter().all(|(known, _)| *known != component);
+        loop {
+            let gone = self.view.components(name).find(|(component, _)| hidden(*component));
+            let Some(component) = gone.map(|(component, _)| component) else { break };
+            self.next(tick);
+            self.view.set(name, component, None);
         }
         for (component, words) in shown {
-            self.show_component(name, component, words, tick);
-        }
-    }
-
-    fn show_component(&mut self, name: WireId, component: u16, words: Vec<u32>, tick: Tick) {
-        let Some(member) = self.members.get_mut(&name) else { return };
-        let before = match member.components.get_mut(&component) {
-            Some(sent) if sent.words == words => return,
-            Some(sent) => {
-                sent.changed = tick;
-                Some(std::mem::replace(&mut sent.words, words))
+            if self.view.component(name, *component) != Some(words) {
+                self.next(tick);
+                self.view.set(name, *component, Some(words));
             }
-            None => {
-                member.components.insert(component, Sent { words, changed: tick });
-                None
-            }
-        };
-        let touched = self.touched.entry(name).or_default();
-        touched.components.entry(component).or_insert(before);
-    }
-
-    fn hide_component(&mut self, name: WireId, component: u16, tick: Tick) {
-        if let Some(member) = self.members.get_mut(&name) {
-            member.components.remove(&component);
         }
-        self.removed_components.push((name, component));
-        self.remember(Removal { tick, name, component: Some(component) });
     }
 
     fn rename(&mut self, id: u32, old: WireId, new: WireId, tick: Tick) {
-        if let Some(member) = self.members.remove(&old) {
-            // To a client that is not in step it is another entity.
-            self.members.insert(new, Member { entered: tick, ..member });
-        }
+        self.next(tick);
+        // To a client that is not in step it is another entity.
+        self.view.rename(old, new);
         self.names.insert(id, new);
+        self.ids.remove(&old);
+        self.ids.insert(new, id);
         self.renamed.push((old, new));
-        self.remember(Removal { tick, name: old, component: None });
+        self.remember(tick, old);
     }
 
     /// An entity is out of the group's view. `stays` is what the members call it from now on through
     /// a wider group.
     pub(super) fn leave(&mut self, id: u32, stays: Option<WireId>, tick: Tick) {
         let Some(name) = self.names.remove(&id) else { return };
-        self.members.remove(&name);
-        self.remember(Removal { tick, name, component: None });
-        let new = stays.unwrap_or(name);
-        if new != name {
-            self.renamed.push((name, new));
-        }
-        self.removed.insert(new);
+        self.next(tick);
+        self.ids.remove(&name);
+        self.view.leave(name);
+        self.remember(tick, name);
+        self.renamed.extend(stays.filter(|new| *new != name).map(|new| (name, new)));
     }
 
-    fn remember(&mut self, removal: Removal) {
-        self.removals.push_back(removal);
+    fn remember(&mut self, tick: Tick, name: WireId) {
+        self.removals.push_back((tick, name));
         if self.removals.len() > REMOVALS_KEPT_MAX
-            && let Some(forgotten) = self.removals.pop_front()
+            && let Some((forgotten, _)) = self.removals.pop_front()
         {
-            self.floor = forgotten.tick;
+            self.floor = forgotten;
         }
     }
 
@@ -208,18 +177,18 @@ impl GroupState {
     /// Everything up to now was sent.
     pub(super) fn sent(&mut self) {
         self.renamed.clear();
-        self.removed.clear();
-        self.removed_components.clear();
-        self.touched.clear();
         self.blocks.clear();
+        self.news = false;
     }
 
-    /// The block that brings a client from a baseline up to now; none where nothing happened.
+    /// The block that leads from a baseline to now, if there is anything to tell. The frame's tick is
+    /// `tick`.
     pub(super) fn block(
         &mut self,
-        schema: &Schema,
+        codec: &mut Codec,
         group: Group,
         baseline: Baseline,
+        tick: Tick,
     ) -> Option<Arc<[u8]>> {
         let baseline = match baseline {
             Baseline::At(tick) if tick < self.floor => Baseline::Nothing,
@@ -228,111 +197,61 @@ impl GroupState {
         if let Some((_, block)) = self.blocks.iter().find(|(known, _)| *known == baseline) {
             return block.clone();
         }
-        let block: Option<Arc<[u8]>> = match baseline {
-            Baseline::Last => self.delta(schema, group),
-            Baseline::At(tick) => self.since(schema, group, tick),
-            Baseline::Nothing => Some(self.whole(schema, group)),
-        }
-        .map(Into::into);
+        self.body.clear();
+        let kind = match baseline {
+            Baseline::Last => self.news.then(|| self.delta(codec)),
+            Baseline::At(tick) => {
+                (self.view.last_tick() > tick.0).then(|| self.since(codec, tick))
+            }
+            Baseline::Nothing => {
+                codec.encode_whole(&mut self.view, &mut self.body);
+                Some(BlockKind::Whole)
+            }
+        };
+        let block = kind.map(|kind| self.framed(group, kind, tick));
         self.blocks.push((baseline, block.clone()));
         block
     }
 
-    fn delta(&self, schema: &Schema, group: Group) -> Option<Vec<u8>> {
-        if !self.has_news() {
-            return None;
-        }
-        let mut out = Vec::new();
-        let mut block = BlockWriter::new(schema, group, BlockKind::Delta, &mut out);
-        block.renamed(&self.renamed);
-        block.removed(&self.removed.iter().copied().collect::<Vec<_>>());
-        block.removed_components(&self.removed_components);
-        block.records(self.touched.len());
-        for (name, touched) in &self.touched {
-            let member = &self.members[name];
-            let here = |c: &u16| member.components.contains_key(c);
-            block.record(*name, touched.new, touched.components.keys().copied().filter(here));
-            for (component, before) in &touched.components {
-                if let Some(sent) = member.components.get(component) {
-                    block.component(*component, before.as_deref(), &sent.words);
-                }
-            }
-        }
-        block.finish();
-        Some(out)
+    fn framed(&self, group: Group, kind: BlockKind, tick: Tick) -> Arc<[u8]> {
+        let last = self.view.last_tick();
+        let base = self.view.tick(self.view.now().saturating_sub(1)).unwrap_or(last);
+        let (age, gap) = (tick.0.saturating_sub(last), last.saturating_sub(base));
+        let mut out = Vec::with_capacity(self.body.len() + 16);
+        Block { group, kind, age, gap, body: &self.body }.write(&mut out);
+        out.into()
     }
 
-    fn since(&self, schema: &Schema, group: Group, tick: Tick) -> Option<Vec<u8>> {
-        let later = || self.removals.iter().filter(|removal| removal.tick > tick);
-        let removed: BTreeSet<WireId> = later()
-            .filter(|r| r.component.is_none() && !self.members.contains_key(&r.name))
-            .map(|r| r.name)
-            .collect();
-        let here = |name: &WireId, c: u16| {
-            self.members.get(name).is_none_or(|m| m.components.contains_key(&c))
-        };
-        let lost: BTreeSet<(WireId, u16)> = later()
-            .filter_map(|r| r.component.map(|c| (r.name, c)))
-            .filter(|(name, c)| !here(name, *c))
-            .collect();
-        let changed = |member: &Member| {
-            member.entered > tick || member.components.values().any(|sent| sent.changed > tick)
-        };
-        let records: Vec<_> = self.members.iter().filter(|(_, m)| changed(m)).collect();
-        if removed.is_empty() && lost.is_empty() && records.is_empty() {
-            return None;
-        }
-        let mut out = Vec::new();
-        let mut block = BlockWriter::new(schema, group, BlockKind::Since, &mut out);
-        block.renamed(&[]);
-        block.removed(&removed.into_iter().collect::<Vec<_>>());
-        block.removed_components(&lost.into_iter().collect::<Vec<_>>());
-        write_records(&mut block, &records, tick);
-        block.finish();
-        Some(out)
+    fn delta(&mut self, codec: &mut Codec) -> BlockKind {
+        let base = self.view.now().saturating_sub(1);
+        let from = Baselines { older: base.saturating_sub(1), base };
+        codec.encode(&mut self.view, from, &self.renamed, &mut self.body);
+        BlockKind::Delta
     }
 
-    fn whole(&self, schema: &Schema, group: Group) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut block = BlockWriter::new(schema, group, BlockKind::Whole, &mut out);
-        block.renamed(&[]);
-        block.removed(&[]);
-        block.removed_components(&[]);
-        block.records(self.members.len());
-        for (name, member) in &self.members {
-            block.record(*name, true, member.components.keys().copied());
-            for (component, sent) in &member.components {
-                block.component(*component, None, &sent.words);
-            }
-        }
-        block.finish();
-        out
+    fn since(&mut self, codec: &mut Codec, tick: Tick) -> BlockKind {
+        let last = self.view.last_tick();
+        let before = self.removals.iter().filter(|(at, _)| *at > tick && at.0 < last);
+        let gone = before.map(|(_, name)| *name).filter(|name| !self.ids.contains_key(name));
+        let mut removed: Vec<WireId> = gone.collect();
+        removed.sort_unstable();
+        removed.dedup();
+        codec.encode_since(&mut self.view, tick.0, &removed, &mut self.body);
+        BlockKind::Since
     }
 }
 
 /// The block that tells a client that it no longer belongs to a group.
-pub(super) fn farewell(schema: &Schema, group: Group) -> Arc<[u8]> {
-    GroupState::default().whole(schema, group).into()
-}
-
-/// The members that changed after a tick, in whole values.
-fn write_records(block: &mut BlockWriter<'_>, records: &[(&WireId, &Member)], tick: Tick) {
-    block.records(records.len());
-    for (name, member) in records {
-        let new = member.entered > tick;
-        let fresh = |sent: &Sent| new || sent.changed > tick;
-        let components = || member.components.iter().filter(|(_, sent)| fresh(sent));
-        block.record(**name, new, components().map(|(component, _)| *component));
-        for (component, sent) in components() {
-            block.component(*component, None, &sent.words);
-        }
-    }
+pub(super) fn farewell(group: Group) -> Arc<[u8]> {
+    let mut out = Vec::new();
+    Block { group, kind: BlockKind::Farewell, age: 0, gap: 0, body: &[] }.write(&mut out);
+    out.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use referee_protocol::Kind;
+    use referee_protocol::{Kind, Schema};
 
     #[test]
     fn a_client_older_than_the_removals_kept_gets_the_whole_group() {
@@ -343,18 +262,20 @@ mod tests {
             actions: vec![],
             events: vec![],
         };
+        let mut codec = Codec::new(&schema, 30);
         let mut group = GroupState::default();
         let past = REMOVALS_KEPT_MAX as u32 + 10;
         for id in 1..=past {
             let tick = Tick(u64::from(id));
-            group.show(id, WireId(id), None, vec![], tick);
+            group.show(id, WireId(id), None, &vec![], tick);
             group.sent();
             group.leave(id, None, tick);
             group.sent();
         }
-        let whole = group.block(&schema, Group::Team(1), Baseline::Nothing);
-        assert_eq!(group.block(&schema, Group::Team(1), Baseline::At(Tick(5))), whole);
-        let late = Baseline::At(Tick(u64::from(past) - 3));
-        assert_ne!(group.block(&schema, Group::Team(1), late), whole);
+        let now = Tick(u64::from(past));
+        let mut block = |baseline| group.block(&mut codec, Group::Team(1), baseline, now);
+        let whole = block(Baseline::Nothing);
+        assert_eq!(block(Baseline::At(Tick(5))), whole);
+        assert_ne!(block(Baseline::At(Tick(now.0 - 3))), whole);
     }
 }

@@ -4,7 +4,8 @@
 //! it does not see: neither how many there are nor in which order they came.
 //!
 //! A name is a `WireId`: the kind of its space in the two low bits; for a team the low ten bits of
-//! its number above them; then twenty random bits, not all zero.
+//! its number above them; then up to twenty random bits, not all zero:
+//! a space with few names has short ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +16,10 @@ use referee_protocol::{Group, WireId};
 use super::Called;
 use super::links::Links;
 
-/// Random bits of a name.
+/// Most random bits of a name.
 const RANDOM_BITS: u32 = 20;
+/// Fewest random bits of a name.
+const RANDOM_BITS_MIN: u32 = 6;
 
 /// A space of names. All cells of a grid share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +47,18 @@ impl Space {
             Self::Grid => (1, 2),
             Self::Team(team) => (2 | (team & 0x3ff) << 2, 12),
             Self::Player(_) => (3, 2),
+        }
+    }
+
+    /// Random bits of its next name, with so many in use: four times as many as that need. Whoever
+    /// sees one entity of a space sees all of them, so it may tell how many there are; only of a grid
+    /// does a client see a part.
+    fn random_bits(self, used: usize) -> u32 {
+        match self {
+            Self::Grid => RANDOM_BITS,
+            Self::Everyone | Self::Team(_) | Self::Player(_) => {
+                (usize::BITS - used.leading_zeros() + 2).clamp(RANDOM_BITS_MIN, RANDOM_BITS)
+            }
         }
     }
 
@@ -151,7 +166,7 @@ impl Names {
         });
         let (mark, width) = space.mark();
         loop {
-            let random = names.rng.next_u32() >> (32 - RANDOM_BITS);
+            let random = names.rng.next_u32() >> (32 - space.random_bits(names.used.len()));
             let name = WireId(random << width | mark);
             if random != 0 && names.used.insert(name) {
                 return name;

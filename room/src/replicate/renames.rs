@@ -4,7 +4,7 @@
 //! once for all. Where only some clients see both groups, each of them is told in its own player's
 //! block: a shared one would tell the others that the entity is seen elsewhere.
 
-use referee_protocol::{Group, WireId};
+use referee_protocol::{Group, Tick, WireId};
 
 use super::links::Links;
 use super::{Called, Replication};
@@ -24,7 +24,7 @@ pub(super) fn wider(group: Group, called: &Called, links: &Links) -> Option<Wire
 
 impl Replication {
     /// Tells the seats whose clients keep seeing an entity, by groups that do not tell it themselves.
-    pub(super) fn rename_for_seats(&mut self, before: &Called, after: &Called) {
+    pub(super) fn rename_for_seats(&mut self, before: &Called, after: &Called, tick: Tick) {
         if before.is_empty() || after.is_empty() {
             return;
         }
@@ -35,7 +35,7 @@ impl Replication {
                 self.groups.get(group).is_some_and(|state| state.renamed_to(old, new))
             };
             if old != new && !line.groups.iter().any(told) {
-                self.groups.entry(Group::Player(*seat)).or_default().renamed_elsewhere(old, new);
+                self.groups.entry(Group::Player(*seat)).or_default().renamed_elsewhere(old, new, tick);
             }
         }
     }

@@ -15,6 +15,7 @@ pub(super) struct TestClient {
     pub(super) generation: u64,
     pub(super) last_action: u64,
     pub(super) samples: u64,
+    hz: u16,
     pub(super) replica: Replica,
     pub(super) events: Vec<(String, Value)>,
     pub(super) frames: Vec<Vec<u8>>,
@@ -26,7 +27,7 @@ pub(super) struct TestClient {
 }
 
 impl TestClient {
-    pub(super) fn new(session: SessionId, link: LinkId) -> Self {
+    pub(super) fn new(session: SessionId, link: LinkId, hz: u16) -> Self {
         Self {
             session,
             link,
@@ -34,7 +35,8 @@ impl TestClient {
             generation: 0,
             last_action: 0,
             samples: 0,
-            replica: Replica::default(),
+            hz,
+            replica: Replica::new(hz),
             events: Vec::new(),
             frames: Vec::new(),
             ended: None,
@@ -88,7 +90,7 @@ impl TestClient {
 
     pub(super) fn corrupt(&mut self) {
         let tick = self.replica.tick();
-        self.replica = Replica::default();
+        self.replica = Replica::new(self.hz);
         self.replica.set_tick(tick);
     }
 

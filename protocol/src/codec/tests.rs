@@ -1,0 +1,213 @@
+//! The delta law over random schemas, histories and losses, and decoders on arbitrary bytes.
+
+use super::*;
+use crate::ids::WireId;
+use crate::schema::{FieldType, Kind, Schema, TypeDef};
+use crate::words::tests::{any_type, generator, random_words};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// How far back the baselines of these tests lie at most.
+const DEPTH: u32 = 12;
+
+fn schema(types: Vec<FieldType>, moves: bool) -> Schema {
+    let def = |(n, ty): (usize, FieldType)| {
+        let moves_by = (moves && n == 1).then_some(0);
+        TypeDef { name: format!("C{n}"), resource: false, ty, moves_by }
+    };
+    let components = types.into_iter().enumerate().map(def).collect();
+    let (inputs, actions, events) = (vec![], vec![], vec![]);
+    Schema { kind: Kind::Realtime, components, inputs, actions, events }
+}
+
+fn any_schema() -> impl Strategy<Value = Schema> {
+    let speed = FieldType::Float { min: -8.0, max: 8.0, step: 0.125, wraps: false };
+    let place = FieldType::Float { min: 0.0, max: 100.0, step: 0.0625, wraps: false };
+    let types = prop::collection::vec(any_type(), 0..4);
+    (types, any::<bool>()).prop_map(move |(mut types, moves)| {
+        if moves {
+            types.splice(0..0, [speed.clone(), place.clone()]);
+        }
+        schema(types, moves)
+    })
+}
+
+/// Changes a view at random: entities come and go, components too, and some values change.
+fn change(schema: &Schema, view: &mut View, draw: &mut impl FnMut() -> u32) {
+    for id in (1..10).map(WireId) {
+        match (view.shows(id), draw() % 8) {
+            (false, 0..=2) => view.enter(id),
+            (true, 0) => view.leave(id),
+            _ => {}
+        }
+        for (component, def) in schema.components.iter().enumerate() {
+            let mut words = Vec::new();
+            match draw() % 6 {
+                0 => drop(view.set(id, component as u16, None)),
+                1..=3 => {
+                    random_words(&def.ty, draw, &mut words);
+                    view.set(id, component as u16, Some(&words));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+type Shown = BTreeMap<WireId, BTreeMap<u16, Vec<u32>>>;
+
+fn shown(view: &View) -> Shown {
+    let mut all: Shown = view.entities().map(|id| (id, BTreeMap::new())).collect();
+    for (id, component, words) in view.shown() {
+        all.entry(id).or_default().insert(component, words.to_vec());
+    }
+    all
+}
+
+/// A room and a client whose blocks are lost, or come late; what the client has is known to the room
+/// some sends later.
+fn over_a_bad_link(schema: &Schema, seed: u64, sends: u32) -> Result<(), TestCaseError> {
+    let mut draw = generator(seed);
+    let (mut room, mut client) = (Codec::new(schema, 20), Codec::new(schema, 20));
+    let (mut here, mut there) = (View::new(DEPTH), View::new(DEPTH));
+    // What the client has, with what each was told from.
+    let mut has = BTreeMap::from([(0, 0)]);
+    let mut tick = 0;
+    for send in 1..=sends {
+        tick += u64::from(1 + draw() % 3);
+        here.begin(tick);
+        change(schema, &mut here, &mut draw);
+        let late = 1 + draw() % 4;
+        let known = has.range(..=send - late.min(send)).next_back();
+        let Some((&base, &older)) = known.filter(|(base, _)| here.remembers(**base)) else {
+            return Ok(()); // everything was lost for too long
+        };
+        let older = if here.remembers(older) { older } else { base };
+        let from = Baselines { older, base };
+        let mut block = Vec::new();
+        room.encode(&mut here, from, &[], &mut block);
+        if draw() % 4 == 0 {
+            continue;
+        }
+        there.begin_at(send, tick);
+        prop_assert_eq!(client.decode(&mut there, from, &block), Ok(vec![]));
+        prop_assert_eq!(shown(&there), shown(&here));
+        has.insert(send, base);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn what_is_told_is_what_is(schema in any_schema(), seed: u64) {
+        over_a_bad_link(&schema, seed, 30)?;
+    }
+
+    #[test]
+    fn absolute_blocks_bring_a_client_into_step(schema in any_schema(), seed: u64, gap in 1u64..5) {
+        let mut draw = generator(seed);
+        let (mut room, mut client) = (Codec::new(&schema, 20), Codec::new(&schema, 20));
+        let (mut here, mut there) = (View::new(2), View::new(2));
+        for tick in 1..=3 {
+            here.begin(tick * 10);
+            change(&schema, &mut here, &mut draw);
+        }
+        let mut block = Vec::new();
+        room.encode_whole(&mut here, &mut block);
+        let ticks = Ticks { base: 20, now: 30 };
+        prop_assert_eq!(client.decode_whole(&mut there, ticks, &block), Ok(()));
+        prop_assert_eq!(shown(&there), shown(&here));
+        // It misses some sends, and is told what changed since.
+        let mut gone = Vec::new();
+        for n in 1..=gap {
+            here.begin(30 + n);
+            let before: Vec<_> = here.entities().collect();
+            change(&schema, &mut here, &mut draw);
+            if n < gap {
+                gone.extend(before.into_iter().filter(|id| !here.shows(*id)));
+            }
+        }
+        gone.sort_unstable();
+        gone.dedup();
+        // The room does not tell what has come back: its ids are new ones then.
+        let mut block = Vec::new();
+        room.encode_since(&mut here, 30, &gone, &mut block);
+        let ticks = Ticks { base: 30 + gap - 1, now: 30 + gap };
+        prop_assert_eq!(client.decode_since(&mut there, ticks, &block), Ok(()));
+        prop_assert_eq!(shown(&there), shown(&here));
+        // From here on it shares everyone's blocks.
+        for n in 1..=3 {
+            here.begin(40 + n);
+            change(&schema, &mut here, &mut draw);
+            let mut block = Vec::new();
+            let of = |view: &View| Baselines { older: view.now() - 2, base: view.now() - 1 };
+            let from = of(&here);
+            room.encode(&mut here, from, &[], &mut block);
+            there.begin(40 + n);
+            let from = of(&there);
+            prop_assert_eq!(client.decode(&mut there, from, &block), Ok(vec![]));
+            prop_assert_eq!(shown(&there), shown(&here));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(schema in any_schema(), seed: u64, bytes: Vec<u8>) {
+        let mut draw = generator(seed);
+        let (mut codec, mut view) = (Codec::new(&schema, 20), View::new(3));
+        for tick in 1..4 {
+            view.begin(tick);
+            change(&schema, &mut view, &mut draw);
+        }
+        view.begin(4);
+        let _ = codec.decode(&mut view.clone(), Baselines { older: 2, base: 3 }, &bytes);
+        let ticks = Ticks { base: 3, now: 4 };
+        let _ = codec.decode_since(&mut view.clone(), ticks, &bytes);
+        let _ = codec.decode_whole(&mut view, ticks, &bytes);
+    }
+
+    #[test]
+    fn a_block_with_bytes_left_over_or_cut_off_is_refused(seed: u64) {
+        let word = FieldType::Int { min: 0, span: u64::from(u32::MAX) };
+        let schema = schema(vec![word], false);
+        let mut draw = generator(seed);
+        let (mut codec, mut view) = (Codec::new(&schema, 0), View::new(2));
+        view.begin(1);
+        for id in 1..20 {
+            view.enter(WireId(id));
+            view.set(WireId(id), 0, Some(&[draw()]));
+        }
+        let mut block = Vec::new();
+        codec.encode_whole(&mut view, &mut block);
+        let ticks = Ticks { base: 0, now: 1 };
+        block.extend([1; 8]);
+        prop_assert!(codec.decode_whole(&mut view.clone(), ticks, &block).is_err());
+        block.truncate(20);
+        prop_assert!(codec.decode_whole(&mut view.clone(), ticks, &block).is_err());
+    }
+}
+
+#[test]
+fn what_flies_as_it_says_costs_next_to_nothing() {
+    let axis = |min, max, step| FieldType::Float { min, max, step, wraps: false };
+    let schema = schema(vec![axis(-8.0, 8.0, 0.125), axis(0.0, 1000.0, 0.0625)], true);
+    let (mut codec, mut view) = (Codec::new(&schema, 20), View::new(2));
+    let mut sizes = Vec::new();
+    for tick in 1..60u64 {
+        view.begin(tick);
+        for id in 1..=50u32 {
+            view.enter(WireId(id));
+            let speed = f64::from(id) / 8.0;
+            let at = 10.0 + speed * tick as f64 / 20.0;
+            view.set(WireId(id), 0, Some(&[(speed / 0.125) as u32 + 64]));
+            view.set(WireId(id), 1, Some(&[(at / 0.0625).round() as u32]));
+        }
+        let base = view.now() - 1;
+        let mut block = Vec::new();
+        let from = Baselines { older: base.saturating_sub(1), base };
+        codec.encode(&mut view, from, &[], &mut block);
+        sizes.push(block.len());
+    }
+    let mean = sizes[5..].iter().sum::<usize>() as f64 / (sizes.len() - 5) as f64;
+    // Fifty places: bit by bit they would be 87 bytes.
+    assert!(mean < 12.0, "{mean} bytes for fifty that fly straight");
+}
