@@ -16,11 +16,9 @@ const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 6, 7];
 const LEARNED: u8 = 5;
 
 impl Node {
-    /// A node of a chance from 0 to 1, and how sure that is: 0 to 7.
-    #[must_use]
-    pub(super) fn new(chance: f64, sure: u8) -> Self {
-        let chance = (chance * 65_536.0) as i32;
-        Self { chance: chance.clamp(16, 65_520) as u16, sure: sure.min(7) }
+    /// A node of a chance in 1/65,536, and how sure that is: 0 to 7.
+    pub(super) fn new(chance: u16, sure: u8) -> Self {
+        Self { chance: chance.clamp(16, 65_520), sure: sure.min(7) }
     }
 
     fn learn(&mut self, yes: bool) {

@@ -13,6 +13,9 @@ pub(super) const CONTEXT_NODES: usize = 2 + LENGTH_NODES;
 /// A number of at most so many bits is coded as a symbol: the new value, given the old one.
 const SYMBOL_BITS: u32 = 3;
 
+/// As likely as not.
+const EVEN: u16 = 1 << 15;
+
 /// Where a number is expected.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Prediction {
@@ -134,31 +137,31 @@ impl Planner {
     }
 
     fn even(&mut self, count: usize) -> usize {
-        self.take(std::iter::repeat_n(Node::new(0.5, 0), count))
+        self.take(std::iter::repeat_n(Node::new(EVEN, 0), count))
     }
 
-    /// Nodes of a magnitude that is about this long, in bits.
-    fn magnitude(&mut self, about: f64) -> (usize, usize) {
-        let lengths = self.take((0..LENGTH_NODES).map(|at| longer(at, about, 1)));
+    /// Nodes of a magnitude that is about this long, in half bits.
+    fn magnitude(&mut self, about: usize) -> (usize, usize) {
+        let lengths = self.take((0..LENGTH_NODES).map(|at| Node::new(longer(at, about), 1)));
         (lengths, self.even(MANTISSA_NODES))
     }
 
     fn frame(&mut self) -> FrameNodes {
         FrameNodes {
-            structure: self.take([0.3, 0.01, 0.02, 0.6, 0.6, 0.01].map(|chance| Node::new(chance, 2))),
-            active: self.take([0.9, 0.9, 0.9, 0.9].map(|chance| Node::new(chance, 3))),
-            renamed: self.magnitude(0.5),
-            removed: self.magnitude(1.0),
-            entered: self.magnitude(1.0),
-            stirred: self.magnitude(1.5),
-            gap: self.magnitude(3.0),
-            id: self.magnitude(12.0),
+            structure: self.take([19_661, 655, 1_311].map(|chance| Node::new(chance, 2))),
+            active: self.take([58_982, 58_982].map(|chance| Node::new(chance, 3))),
+            renamed: self.magnitude(1),
+            removed: self.magnitude(2),
+            entered: self.magnitude(2),
+            stirred: self.magnitude(3),
+            gap: self.magnitude(6),
+            id: self.magnitude(16),
         }
     }
 
     fn component(&mut self, def: &TypeDef) -> ComponentPlan {
-        let changed = (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 0.8 } else { 0.15 }, 1));
-        let mask = self.take(changed.chain([0.5, 0.5, 0.9, 0.5].map(|chance| Node::new(chance, 0))));
+        let changed = (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 52_429 } else { 9_830 }, 1));
+        let mask = self.take(changed.chain([EVEN, EVEN, 58_982, EVEN].map(|chance| Node::new(chance, 0))));
         ComponentPlan { form: self.form(&def.ty), mask, moves_by: None }
     }
 
@@ -166,15 +169,9 @@ impl Planner {
         let base = self.nodes.len();
         for context in 0..NUMBER_CONTEXTS {
             let (moved, beside) = (context / 4, context % 4);
-            let zero = match (moved, beside) {
-                (0, 0 | 1) => 0.6,
-                (0, _) => 0.4,
-                (_, 1) => 0.4,
-                _ => 0.25 / moved as f64,
-            };
-            let about = match moved { 0 => 2.5, _ => moved as f64 * 0.7 + 0.3 };
-            self.take([Node::new(zero, 0), Node::new(0.5, 1)]);
-            self.take((0..LENGTH_NODES).map(|at| longer(at, about, 0)));
+            self.take([Node::new(as_expected(moved, beside), 0), Node::new(EVEN, 1)]);
+            let about = HALF_BITS[moved];
+            self.take((0..LENGTH_NODES).map(|at| Node::new(longer(at, about), 0)));
         }
         self.even(MANTISSA_NODES);
         self.even(32);
@@ -241,11 +238,29 @@ impl Planner {
     }
 }
 
-/// A node for whether a number of about so many bits has more than `at`.
-fn longer(at: usize, about: f64, sure: u8) -> Node {
-    let chance = 1.0 / (1.0 + ((at as f64 + 0.5 - about) * 1.2).exp());
-    Node::new(chance.clamp(0.02, 0.98), sure)
+/// How likely a number that is about so many half bits long has more than `at` bits.
+fn longer(at: usize, half_bits: usize) -> u16 {
+    LONGER[(2 * at + 17 - half_bits).min(LONGER.len() - 1)]
 }
+
+/// The logistic curve 1 / (1 + exp(0.6 n)) for n from -16 to 16, in 1/65,536, from 0.02 to 0.98.
+const LONGER: [u16; 33] = [
+    64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 63_793,
+    62_428, 60_085, 56_240, 50_366, 42_314, 32_768, 23_222, 15_170, 9_296, 5_451, 3_108,
+    1_743, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311,
+];
+
+/// How likely a number is as expected, by how it moved and by what the number before was like.
+fn as_expected(moved: usize, beside: usize) -> u16 {
+    match (moved, beside) {
+        (0, 0 | 1) => 39_322,
+        (_, 1) | (0, _) => 26_214,
+        _ => 16_384 / moved as u16,
+    }
+}
+
+/// About how long a difference is that is not as expected, in half bits, by how the number moved.
+const HALF_BITS: [usize; 8] = [5, 2, 3, 5, 6, 8, 9, 10];
 
 /// Makes each number of a moving form follow the velocity's number at the same place.
 fn set_velocity(
