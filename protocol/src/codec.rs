@@ -15,10 +15,12 @@ mod coding;
 mod model;
 mod plan;
 mod range;
+mod tables;
 mod view;
 
 pub use absolute::Ticks;
 pub use block::{Baselines, BlockError, Codec};
+pub use tables::{Training, fit};
 pub use view::{Send, View};
 
 #[cfg(test)]

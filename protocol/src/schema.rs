@@ -148,6 +148,10 @@ pub struct Schema {
     pub actions: Vec<TypeDef>,
     /// One-shot events.
     pub events: Vec<TypeDef>,
+    /// What is likely in this game's state, learnt from matches ([`crate::codec::Training`]); empty
+    /// where nothing was learnt.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<u8>,
 }
 
 /// Why a schema, or a type in it, cannot be used.
@@ -222,7 +226,25 @@ impl Schema {
                     .map_err(|problem| SchemaError::Type { name: def.name.clone(), problem })?;
             }
         }
-        Ok(())
+        self.components.iter().try_for_each(|def| self.check_velocity(def))
+    }
+
+    /// What a component moves by must be another one that does not, in the end, move by it.
+    fn check_velocity(&self, def: &TypeDef) -> Result<(), SchemaError> {
+        let mut by = def.moves_by;
+        for _ in 0..=self.components.len() {
+            let Some(at) = by else { return Ok(()) };
+            let Some(velocity) = self.components.get(usize::from(at)) else { break };
+            by = velocity.moves_by;
+        }
+        let problem = "it moves by what is no component, or moves by itself".into();
+        Err(SchemaError::Type { name: def.name.clone(), problem })
+    }
+
+    /// How many others a component's velocity depends on.
+    pub(crate) fn velocity_depth(&self, component: u16) -> usize {
+        let by = |at: &u16| self.components.get(usize::from(*at))?.moves_by;
+        std::iter::successors(Some(component), by).take(COMPONENTS_MAX).count()
     }
 }
 
@@ -379,6 +401,7 @@ mod tests {
             inputs: vec![],
             actions: vec![TypeDef { name: "Go".into(), resource: false, ty: FieldType::Unit, moves_by: None }],
             events: vec![],
+            tables: vec![1, 200, 3],
         };
         assert_eq!(Schema::decode(&schema.encode()).as_ref(), Ok(&schema));
     }

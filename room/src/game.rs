@@ -55,6 +55,7 @@ pub(crate) struct Rules {
     pub(crate) keep_seats: bool,
     pub(crate) idle: Option<Duration>,
     pub(crate) snapshot_ticks: Option<u64>,
+    pub(crate) tables: &'static [u8],
 }
 
 impl Rules {
@@ -154,6 +155,7 @@ impl Game {
                 grace: Duration::from_millis(SEAT_GRACE_MS),
                 keep_seats: false,
                 idle: None,
+                tables: &[],
                 snapshot_ticks: None,
             },
             world,
@@ -255,6 +257,14 @@ impl Game {
     /// Seats are held until the game frees them by `kick`: a match by mail.
     pub fn keep_seats(&mut self) -> &mut Self {
         self.rules.keep_seats = true;
+        self
+    }
+
+    /// What is likely in this game's state, learnt from matches: `cargo xtask train` writes it to a
+    /// file that the game includes by `include_bytes!`. It makes what is sent smaller and changes
+    /// nothing else. Tables that were made for other types than the game has now are left out.
+    pub fn tables(&mut self, tables: &'static [u8]) -> &mut Self {
+        self.rules.tables = tables;
         self
     }
 
@@ -477,6 +487,7 @@ impl Game {
             inputs: self.inputs.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
             actions: self.actions.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
             events: self.events.iter().map(|row| def(&row.name, &row.shape, false)).collect(),
+            tables: self.rules.tables.to_vec(),
         }
     }
 }

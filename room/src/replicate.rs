@@ -52,6 +52,7 @@ pub(crate) struct Replication {
     referrers: BTreeSet<u32>,
     names: Names,
     codec: Codec,
+    learns: bool,
     /// The rate the codec is for.
     hz: Option<u16>,
     groups: BTreeMap<Group, GroupState>,
@@ -82,6 +83,7 @@ impl Replication {
             referrers: BTreeSet::new(),
             names: Names::default(),
             codec: Codec::new(template.schema(), 0),
+            learns: false,
             hz: None,
             groups: BTreeMap::new(),
             pending_events: Vec::new(),
@@ -110,6 +112,9 @@ impl Replication {
         let hz = game.world.resource::<Core>().setup.hz;
         let known = if game.rules.kind == Kind::Realtime { hz } else { 0 };
         (self.hz, self.codec) = (Some(hz), Codec::new(self.template.schema(), known));
+        if self.learns {
+            self.codec.learn();
+        }
     }
 
     /// Takes in everything there is: after a load.
@@ -164,6 +169,17 @@ impl Replication {
         self.names.sent();
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(*group));
+    }
+
+    /// Begins to learn what is likely.
+    pub(crate) fn learn(&mut self) {
+        self.learns = true;
+        self.codec.learn();
+    }
+
+    /// What was seen since.
+    pub(crate) fn learnt(&self) -> &[[u32; 2]] {
+        self.codec.counts()
     }
 
     /// How many states were not made because a client was behind.

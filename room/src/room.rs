@@ -402,6 +402,17 @@ impl Room {
         hash(&self.scratch)
     }
 
+    /// Begins to count what its state blocks say, for [`referee_protocol::codec::Training`].
+    pub fn learn(&mut self) {
+        self.replication.learn();
+    }
+
+    /// What was counted since [`Room::learn`].
+    #[must_use]
+    pub fn learnt(&self) -> &[[u32; 2]] {
+        self.replication.learnt()
+    }
+
     /// What the room is like.
     #[must_use]
     pub fn info(&self) -> RoomInfo {

@@ -83,6 +83,15 @@ impl Template {
         &self.schema
     }
 
+    /// What is not as its author meant it, though it can be hosted: each line says what to do.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let stale = "its tables were made for other types than it has now, and are left out: make \
+                     them anew with `cargo xtask train`";
+        let fits = referee_protocol::codec::fit(&self.schema);
+        (!fits).then(|| format!("the game {}: {stale}", self.name)).into_iter().collect()
+    }
+
     /// The schema as it travels, shared.
     #[must_use]
     pub fn schema_bytes(&self) -> &Arc<[u8]> {

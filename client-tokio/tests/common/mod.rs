@@ -21,6 +21,7 @@ pub(crate) fn schema() -> Schema {
         inputs: vec![],
         actions: vec![press],
         events: vec![],
+        tables: vec![],
     }
 }
 

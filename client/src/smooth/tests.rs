@@ -27,6 +27,7 @@ fn schema() -> Schema {
         inputs: vec![],
         actions: vec![],
         events: vec![],
+        tables: vec![],
     }
 }
 

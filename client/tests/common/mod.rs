@@ -42,6 +42,7 @@ pub(crate) fn schema() -> Schema {
             def("Press", false, FieldType::Unit),
         ],
         events: vec![def("Said", false, int(1000))],
+        tables: vec![],
     }
 }
 

@@ -62,9 +62,15 @@ impl Codec {
         Self { plan, models, hz: hz.into(), active, still, gone, new, touched, members, words }
     }
 
-    /// What the models saw and see.
-    pub fn models(&mut self) -> &mut Models {
-        &mut self.models
+    /// Begins to count what is decided, for [`super::Training`].
+    pub fn learn(&mut self) {
+        self.models.record();
+    }
+
+    /// What was counted since [`Codec::learn`].
+    #[must_use]
+    pub fn counts(&self) -> &[[u32; 2]] {
+        self.models.counts()
     }
 
     /// Appends what leads from a baseline to the view's last send. `renamed` are entities that have

@@ -5,6 +5,7 @@ use crate::schema::{FieldType, Kind, Schema, TypeDef, float_span};
 use crate::words::bits_for;
 
 use super::model::{LENGTH_NODES, MANTISSA_NODES, Node};
+use super::tables;
 
 /// Contexts of a number: eight for how it moved, four for what is next to it.
 pub(super) const NUMBER_CONTEXTS: usize = 32;
@@ -116,10 +117,11 @@ impl Plan {
             let mut word = 0;
             set_velocity(&mut components[at].form, moves, by, velocity, &mut word);
         }
-        let movers = |c: &u16| components[usize::from(*c)].moves_by.is_some();
-        let all = || 0..components.len() as u16;
-        let order = all().filter(|c| !movers(c)).chain(all().filter(movers)).collect();
-        Self { components, order, frame, nodes: planner.nodes }
+        let mut order: Vec<u16> = (0..components.len() as u16).collect();
+        order.sort_by_key(|component| schema.velocity_depth(*component));
+        let mut nodes = planner.nodes;
+        tables::apply(schema, &mut nodes);
+        Self { components, order, frame, nodes }
     }
 
     /// The nodes as they begin without training.

@@ -17,7 +17,7 @@ fn schema(types: Vec<FieldType>, moves: bool) -> Schema {
     };
     let components = types.into_iter().enumerate().map(def).collect();
     let (inputs, actions, events) = (vec![], vec![], vec![]);
-    Schema { kind: Kind::Realtime, components, inputs, actions, events }
+    Schema { kind: Kind::Realtime, components, inputs, actions, events, tables: vec![] }
 }
 
 fn any_schema() -> impl Strategy<Value = Schema> {

@@ -9,7 +9,7 @@ fn schema() -> Schema {
     let ty = FieldType::Int { min: 0, span: 1000 };
     let def = TypeDef { name: "C".into(), resource: false, ty, moves_by: None };
     let (inputs, actions, events) = (vec![], vec![], vec![]);
-    Schema { kind: Kind::Realtime, components: vec![def], inputs, actions, events }
+    Schema { kind: Kind::Realtime, components: vec![def], inputs, actions, events, tables: vec![] }
 }
 
 /// A room that shows two groups to one client.

@@ -261,6 +261,7 @@ mod tests {
             inputs: vec![],
             actions: vec![],
             events: vec![],
+            tables: vec![],
         };
         let mut codec = Codec::new(&schema, 30);
         let mut group = GroupState::default();
