@@ -8,6 +8,8 @@ mod bare_quic;
 mod door;
 mod games;
 mod kills;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metrics;
 mod over_memory;
 mod over_quic;
