@@ -14,16 +14,13 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use crate::light::{GAME, Heard, Light, match_id};
-use crate::load::{COMING_PER_SECOND, Target};
+use crate::load::{COMING_PER_SECOND, TURN, Target};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
 use crate::websocket::{self, Frame};
 
 /// Bytes that are read at once: a tick's frame for one client many times over.
 const READ_BYTES: usize = 64 * 1024;
-/// The loop turns this often, and sleeps in between. A loop that waited for each message would be woken
-/// by every one that the host sends, on the host's own time: players are at other machines.
-const TURN: Duration = Duration::from_millis(2);
 
 /// All clients of a load.
 pub(crate) struct Crowd<'a> {

@@ -18,6 +18,11 @@ pub(crate) const COMING_PER_SECOND: u32 = 400;
 /// All of them must be in after this time beyond the ramp.
 const IN_WITHIN: Duration = Duration::from_secs(20);
 
+/// The load sleeps so long between two looks at what came and what is due. One that waited for each
+/// message would be woken by every one that the host sends, on the host's own time: players are at
+/// other machines.
+pub(crate) const TURN: Duration = Duration::from_millis(2);
+
 /// How nice the load's thread is to others, where the system lets it choose: it needs little of the
 /// processor, but needs it in time. The host's processes are started by another thread, and do not
 /// inherit this.
