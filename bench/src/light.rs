@@ -1,13 +1,13 @@
-//! A light client of Referee: it takes part, sends samples, counts and acknowledges states, and does
-//! not look into them. Many fit beside the server that they load.
+//! A light client of Referee, without its connection: it takes part, sends samples, counts and
+//! acknowledges states, and does not look into them. Many fit beside the server that they load.
 
 use referee_client_tokio::referee_client::Random;
-use referee_client_tokio::{RawSocket, Received};
 use referee_protocol::frame::{Ack, EventsFrame, InputFrame, Lane, Payload, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl};
 use referee_protocol::{Schema, Tick, TypeDef};
 
 use crate::random;
+use crate::scenario::Scenario;
 
 /// The game that is measured.
 pub(crate) const GAME: &str = "arena";
@@ -18,118 +18,106 @@ const HELD_SAMPLES: u64 = 8;
 /// A client pings once in so many samples, as often as others do: about every 2 s.
 const PING_SAMPLES: u64 = 40;
 
-/// How a light client comes in.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    pub(crate) match_id: String,
-    pub(crate) params: String,
-    pub(crate) seed: u64,
+/// The match of a room.
+pub(crate) fn match_id(room: usize) -> String {
+    format!("bench-{room}")
 }
 
-/// A client that is in.
+/// One client.
 #[derive(Debug)]
 pub(crate) struct Light {
-    socket: RawSocket,
     ack: Ack,
     sample: u64,
-    input: TypeDef,
+    /// None before the schema came.
+    input: Option<TypeDef>,
     held: Payload,
     random: Random,
 }
 
+/// What a frame was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// From now on samples can be sent.
+    Schema,
+    /// A state; it is acknowledged with the next sample.
+    State,
+    /// Something else that belongs to a match.
+    Other,
+}
+
+/// What a client says at one of its instants.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) ping: Option<Vec<u8>>,
+    pub(crate) input: Vec<u8>,
+}
+
 impl Light {
-    /// Says Hello over an open socket and waits for the schema.
-    pub(crate) async fn enter(mut socket: RawSocket, ticket: Ticket) -> Result<Self, String> {
-        let Ticket { match_id, params, seed } = ticket;
-        let hello = ClientControl::Hello(Hello {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            ack: Ack::default(),
+            sample: 0,
+            input: None,
+            held: Payload::default(),
+            random: Random::new(seed),
+        }
+    }
+
+    /// The first message of a client with this number.
+    pub(crate) fn hello(number: usize, scenario: &Scenario) -> Vec<u8> {
+        message::encode(&ClientControl::Hello(Hello {
             versions: vec![1],
             game: Some(GAME.to_owned()),
-            match_id: Some(match_id),
-            name: format!("Light {seed}"),
-            params: Some(params),
+            match_id: Some(match_id(scenario.room_of(number))),
+            name: format!("Light {number}"),
+            params: Some(scenario.params()),
             ..Hello::default()
+        }))
+    }
+
+    /// Takes a frame. An error is the end.
+    pub(crate) fn hear(&mut self, frame: &[u8]) -> Result<Heard, String> {
+        if frame.is_empty() {
+            return Ok(Heard::Other); // a sign of life
+        }
+        let (lane, body) = split(frame).map_err(|error| error.to_string())?;
+        match lane {
+            Lane::State if self.input.is_some() => {
+                self.ack.frames += 1;
+                Ok(Heard::State)
+            }
+            Lane::Events => {
+                let events = EventsFrame::decode(body).map_err(|error| error.to_string())?;
+                self.ack.event = events.first + events.events.len() as u64 - 1;
+                Ok(Heard::Other)
+            }
+            Lane::Schema => {
+                let schema = Schema::decode(body).map_err(|error| error.to_string())?;
+                let input = schema.inputs.into_iter().next();
+                self.input = Some(input.ok_or("the game has no input that could be sent")?);
+                Ok(Heard::Schema)
+            }
+            Lane::Control => refusal(body).map(|()| Heard::Other),
+            _ => Err(format!("a frame came that does not belong here: {lane:?}")),
+        }
+    }
+
+    /// What it says now.
+    pub(crate) fn sample(&mut self) -> Result<Sample, String> {
+        let input = self.input.as_ref().ok_or("the schema has not come yet")?;
+        let ping = self.sample.is_multiple_of(PING_SAMPLES).then(|| {
+            let nonce = self.sample as u32;
+            message::encode(&ClientControl::Ping { nonce })
         });
-        send(&mut socket, &message::encode(&hello)).await?;
-        loop {
-            let frame = frame(&mut socket).await?;
-            let (lane, body) = split(&frame).map_err(|error| error.to_string())?;
-            match lane {
-                Lane::Control => refusal(body)?,
-                Lane::Schema => {
-                    let schema = Schema::decode(body).map_err(|error| error.to_string())?;
-                    let input = schema.inputs.first().cloned();
-                    let input = input.ok_or("the game has no input that could be sent")?;
-                    let held = Payload::default();
-                    let random = Random::new(seed);
-                    return Ok(Self {
-                        socket,
-                        ack: Ack::default(),
-                        sample: 0,
-                        input,
-                        held,
-                        random,
-                    });
-                }
-                _ => return Err(format!("{lane:?} came before the schema")),
-            }
-        }
-    }
-
-    /// The length of the next state frame, in bytes.
-    pub(crate) async fn state(&mut self) -> Result<usize, String> {
-        loop {
-            let frame = frame(&mut self.socket).await?;
-            let (lane, body) = split(&frame).map_err(|error| error.to_string())?;
-            match lane {
-                Lane::State => {
-                    self.ack.frames += 1;
-                    return Ok(frame.len());
-                }
-                Lane::Events => {
-                    let events = EventsFrame::decode(body).map_err(|error| error.to_string())?;
-                    self.ack.event = events.first + events.events.len() as u64 - 1;
-                }
-                Lane::Control => refusal(body)?,
-                _ => return Err(format!("{lane:?} came among the states")),
-            }
-        }
-    }
-
-    /// Sends a sample, and says how many bytes it had.
-    pub(crate) async fn send(&mut self) -> Result<usize, String> {
-        if self.sample.is_multiple_of(PING_SAMPLES) {
-            let ping = ClientControl::Ping { nonce: self.sample as u32 };
-            send(&mut self.socket, &message::encode(&ping)).await?;
-        }
         if self.sample.is_multiple_of(HELD_SAMPLES) {
             let mut words = Vec::new();
-            let value = random::value(&mut self.random, &self.input.ty);
-            value.to_words(&self.input.ty, &mut words).map_err(|error| error.to_string())?;
-            self.held = Payload::from_words(0, &self.input.ty, &words);
+            let value = random::value(&mut self.random, &input.ty);
+            value.to_words(&input.ty, &mut words).map_err(|error| error.to_string())?;
+            self.held = Payload::from_words(0, &input.ty, &words);
         }
         self.sample += 1;
         let (ack, sample, payload) = (self.ack, self.sample, self.held.clone());
-        let frame = InputFrame { ack, sample, tick: Tick(0), payload }.encode();
-        send(&mut self.socket, &frame).await?;
-        Ok(frame.len())
-    }
-}
-
-async fn send(socket: &mut RawSocket, frame: &[u8]) -> Result<(), String> {
-    socket.send(frame).await.map_err(|error| format!("cannot send: {error}"))
-}
-
-/// The next frame. One without bytes is a sign of life, and nothing to look at.
-async fn frame(socket: &mut RawSocket) -> Result<Vec<u8>, String> {
-    loop {
-        match socket.receive().await {
-            Ok(Received::Frame(frame)) if frame.is_empty() => {}
-            Ok(Received::Frame(frame)) => return Ok(frame),
-            Ok(Received::Closed { code, reason }) => {
-                return Err(format!("closed, code {code:?}: {reason}"));
-            }
-            Err(error) => return Err(format!("cannot receive: {error}")),
-        }
+        Ok(Sample { ping, input: InputFrame { ack, sample, tick: Tick(0), payload }.encode() })
     }
 }
 

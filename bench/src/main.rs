@@ -1,25 +1,27 @@
 //! What the host costs, beside a floor that does nothing but the system calls.
 //!
-//! `cargo xtask bench host` builds what this needs and runs it. Here is the measuring: `load` and
-//! `light` are the clients, `process` and `syscalls` look at the host from outside, `measure` takes
+//! `cargo xtask bench host` builds what this needs and runs it. Here is the measuring: `load`
+//! lets the clients come (`crowd` over TCP, `quic`, `light` what they say), `process` and `syscalls` look at the host from outside, `measure` takes
 //! one measurement, `ledger` all of them.
 
+mod crowd;
 mod ledger;
 mod light;
 mod load;
 mod measure;
 mod process;
+mod quic;
 mod random;
 mod scenario;
 mod syscalls;
 mod tally;
+mod websocket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::task::LocalSet;
 
 use measure::{Bench, Times};
 use scenario::{Host, SCENARIOS, SMALL};
@@ -90,7 +92,7 @@ fn run(arguments: Arguments) -> Result<()> {
         scenarios: if arguments.quick { SMALL } else { SCENARIOS },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ledger = runtime.block_on(LocalSet::new().run_until(ledger::run(&bench, &HOSTS)))?;
+    let ledger = runtime.block_on(ledger::run(&bench, &HOSTS))?;
     print!("{}\n{}", ledger.table(), ledger.lengths());
     if let Some(file) = arguments.json {
         std::fs::write(&file, format!("{:#}\n", ledger.json()))

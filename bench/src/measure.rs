@@ -124,7 +124,7 @@ impl Bench {
         let after = process.usage()?;
         let seen = load.tally.take();
         let invalid = load.tally.fault().or_else(|| fault(&seen, scenario, self.times.window));
-        load.end().await;
+        drop(load);
         process.end()?;
         let cpu_us = after.cpu_us_since(&before);
         Ok(Window { cpu_us, wakeups: after.wakeups_since(&before), seen, invalid })
@@ -149,7 +149,7 @@ impl Bench {
         sleep(self.times.counting).await;
         let after = read_counts(&file)?;
         let delivered = load.tally.take().delivered().max(1) as f64;
-        load.end().await;
+        drop(load);
         process.end()?;
         let each = |kind: usize| (after[kind] - before[kind]) as f64 / delivered;
         Ok(Counts { syscalls, allocations: each(ALLOCATIONS), copied_bytes: each(COPIED_BYTES) })
@@ -165,7 +165,7 @@ impl Bench {
         sleep(self.times.counting).await;
         let delivered = load.tally.take().delivered().max(1) as f64;
         let calls = counter.end(&file).await?;
-        load.end().await;
+        drop(load);
         process.end()?;
         Ok(calls as f64 / delivered)
     }

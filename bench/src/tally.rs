@@ -1,15 +1,18 @@
 //! What the clients of a load have seen, since the last time somebody looked.
 
-use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counted by all clients of a load, which share one thread.
+/// Counted on the load's thread, looked at on the bench's.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Clients that are in and see states.
-    pub(crate) open: Cell<usize>,
-    seen: RefCell<Seen>,
-    fault: RefCell<Option<String>>,
+    open: AtomicUsize,
+    /// The load is to end.
+    over: AtomicBool,
+    seen: Mutex<Seen>,
+    fault: Mutex<Option<String>>,
 }
 
 /// What was counted in a window.
@@ -24,13 +27,35 @@ pub(crate) struct Seen {
     pub(crate) lags_us: Vec<u32>,
 }
 
+/// Plain figures are fit for use whoever panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Tally {
+    pub(crate) fn one_more_in(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// From now on the load is to end.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn frame(&self, length: usize) {
-        self.seen.borrow_mut().frames.push(length as u32);
+        lock(&self.seen).frames.push(length as u32);
     }
 
     pub(crate) fn input(&self, length: usize, lag: Duration) {
-        let mut seen = self.seen.borrow_mut();
+        let mut seen = lock(&self.seen);
         seen.inputs += 1;
         seen.input_bytes += length as u64;
         seen.lags_us.push(u32::try_from(lag.as_micros()).unwrap_or(u32::MAX));
@@ -38,16 +63,16 @@ impl Tally {
 
     /// A client ended; only the first one's words are kept.
     pub(crate) fn fail(&self, what: String) {
-        self.fault.borrow_mut().get_or_insert(what);
+        lock(&self.fault).get_or_insert(what);
     }
 
     pub(crate) fn fault(&self) -> Option<String> {
-        self.fault.borrow().clone()
+        lock(&self.fault).clone()
     }
 
     /// What was seen since the last call.
     pub(crate) fn take(&self) -> Seen {
-        std::mem::take(&mut self.seen.borrow_mut())
+        std::mem::take(&mut lock(&self.seen))
     }
 }
 

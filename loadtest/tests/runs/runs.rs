@@ -60,6 +60,24 @@ fn the_arenas_bots_play_over_quic_without_drops_or_wrong_states() {
     the_arenas_bots_play(Transport::Quic);
 }
 
+/// The README's block that makes a bot.
+fn readmes_bot() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let blocks = readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.into_iter().find(|block| block.contains("impl Bot")).expect("the README has a bot")
+}
+
+#[test]
+fn the_readmes_bot_plays_the_arena() {
+    assert!(include_str!("homer.rs").contains(readmes_bot()), "homer.rs is not what README.md has");
+    let site = Site::new();
+    let bot = Plan::new("arena", crate::homer::bot).bot;
+    let report = run_plan(Plan { bot, hz: None, ..eight(&site.url(), "arena") }).unwrap();
+    is_good(&report);
+    let refused = report.notes.iter().find(|note| note.contains("does not take"));
+    assert_eq!(refused, None, "{report:#?}");
+}
+
 fn bots_come_back(transport: Transport) {
     let mut site = Site::new();
     for game in ["counter", "tic-tac-toe"] {

@@ -16,8 +16,8 @@ use crate::metrics::Metrics;
 use crate::session::{Rate, Wish};
 use crate::transport::{SendError, Sent, Wire, tcp};
 
-/// How long a client may take nothing of what waits for it, or leave what it got unacknowledged, in
-/// milliseconds.
+/// How long a client may take next to nothing of what waits for it, or leave what it got
+/// unacknowledged, in milliseconds.
 pub(crate) const STALL_MAX_MS: u64 = LINK_SILENCE_MAX_MS;
 
 /// Within which a peer that is gone without a word is found, whatever was on its way, in
@@ -166,7 +166,7 @@ impl Connection {
             return Some(Refusal::new(Code::Silent, text));
         }
         if self.wire.stalled_since().is_some_and(|since| over(since, STALL_MAX_MS)) {
-            let text = format!("the client took nothing for {STALL_MAX_MS} ms");
+            let text = format!("the client took next to nothing for {STALL_MAX_MS} ms");
             return Some(Refusal::new(Code::SlowReader, text));
         }
         if self.flight.stuck_since().is_some_and(|since| over(since, STALL_MAX_MS)) {

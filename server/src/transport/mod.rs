@@ -56,7 +56,7 @@ pub(crate) trait Wire {
     /// How the client is connected.
     fn transport(&self) -> Transport;
 
-    /// Since when bytes have waited without any of them leaving.
+    /// Since when bytes have waited without all of them leaving, or so many that it is progress.
     fn stalled_since(&self) -> Option<Instant>;
 }
 

@@ -165,15 +165,37 @@ pub(crate) struct Socket {
     probed: Cell<Option<u64>>,
 }
 
+/// Bytes whose leaving counts as progress where more wait. Fewer do not: a client that lets single bytes
+/// trickle out, and says that it got everything, would hold its place for ever. In the time that a client
+/// may stall a modem takes more.
+const PROGRESS_MIN_BYTES: usize = 16 * 1024;
+
 #[derive(Default)]
 struct Out {
     /// What the network has not taken yet.
     waiting: BytesMut,
-    /// When it last took something, while bytes wait.
-    moved: Option<Instant>,
+    /// While bytes wait: since when they have not all left, nor [`PROGRESS_MIN_BYTES`] of them.
+    stalled: Option<Instant>,
+    /// What has left since then, in bytes.
+    progress: usize,
     /// Why, when the last bytes are sent or waiting.
     closing: Option<Refusal>,
     broken: bool,
+}
+
+impl Out {
+    /// So many bytes have left.
+    fn left(&mut self, bytes: usize) {
+        self.progress += bytes;
+        if self.progress >= PROGRESS_MIN_BYTES {
+            self.begin();
+        }
+    }
+
+    /// What waits now has waited since now.
+    fn begin(&mut self) {
+        (self.stalled, self.progress) = (Some(Instant::now()), 0);
+    }
 }
 
 impl Socket {
@@ -208,8 +230,10 @@ impl Socket {
                     return Err(SendError::Gone);
                 }
             }
-            let now = Some(Instant::now());
-            out.moved = if taken == 0 { out.moved.or(now) } else { now };
+            // What TLS kept has left when more is taken.
+            if taken > 0 || out.stalled.is_none() {
+                out.begin();
+            }
         }
         let waiting = out.waiting.len() + len - taken;
         let is_full = waiting > limit;
@@ -232,20 +256,22 @@ impl Socket {
         let mut out = self.out.borrow_mut();
         let mut stream = self.stream.borrow_mut();
         while !(out.waiting.is_empty() && !stream.has_kept() || out.broken) {
-            let taken = match out.waiting.is_empty() {
-                true => stream.try_flush().map(|_| 0),
+            let kept = stream.has_kept();
+            let taken = match kept {
+                true => stream.try_flush(),
                 false => stream.try_write(&[IoSlice::new(&out.waiting)]),
             };
             match taken {
                 Ok(n) => {
-                    out.waiting.advance(n);
-                    out.moved = Some(Instant::now());
+                    out.waiting.advance(if kept { 0 } else { n });
+                    // What the stream keeps counts when that leaves.
+                    out.left(if stream.has_kept() && !kept { 0 } else { n });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(_) => out.broken = true,
             }
         }
-        out.moved = None;
+        (out.stalled, out.progress) = (None, 0);
         // The buffer of a client that once fell behind is not kept.
         out.waiting = BytesMut::new();
         waited && !out.broken
@@ -347,7 +373,7 @@ impl Wire for Rc<Socket> {
     }
 
     fn stalled_since(&self) -> Option<Instant> {
-        self.out.borrow().moved
+        self.out.borrow().stalled
     }
 }
 

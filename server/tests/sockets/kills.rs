@@ -30,10 +30,10 @@ fn a_process_that_is_killed() {
 }
 
 /// A server in a process of its own; killed when dropped.
-struct Process(Child, u16);
+pub(crate) struct Process(Child, u16);
 
 impl Process {
-    fn start(port: u16, data: &Path) -> Self {
+    pub(crate) fn start(port: u16, data: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kills::a_process_that_is_killed", "--nocapture"])
             .env(PORT, port.to_string())
@@ -46,6 +46,18 @@ impl Process {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix(READY).map(|port| port.trim().parse().unwrap()));
         Self(child, port.expect("it starts"))
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.1
+    }
+
+    /// The memory it has, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
 
@@ -60,7 +72,7 @@ impl Drop for Process {
 async fn after_a_kill_a_quic_client_knows_within_a_second_and_comes_back() {
     let data = std::env::temp_dir().join(format!("referee-kills-{}", std::process::id()));
     let first = Process::start(0, &data);
-    let port = first.1;
+    let port = first.port();
     let told = referee_client_tokio::transports(&format!("http://127.0.0.1:{port}")).await.unwrap();
     let pin = told.quic.unwrap().pin;
     let options = Options { pin, ..Options::default() };
@@ -89,41 +101,4 @@ async fn after_a_kill_a_quic_client_knows_within_a_second_and_comes_back() {
     soon(player.wait_until(|session| session.tick().0 > tick.0 + 20)).await.unwrap();
     drop(second);
     let _ = std::fs::remove_dir_all(&data);
-}
-
-/// Most memory that a connection costs the server before its Hello, in bytes.
-const HALF_OPEN_MAX_BYTES: u64 = 64 * 1024;
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_quic_connection_before_its_hello_costs_little_memory() {
-    const COUNT: u64 = 400;
-    let data = std::env::temp_dir().join(format!("referee-memory-{}", std::process::id()));
-    let server = Process::start(0, &data);
-    let told = referee_client_tokio::transports(&format!("http://127.0.0.1:{}", server.1)).await;
-    let trust = Trust { pin: told.unwrap().quic.unwrap().pin };
-    let url = format!("quic://127.0.0.1:{}/count/a", server.1);
-    let open = async || {
-        let mut raw = soon(RawSocket::connect_with(&url, &[], &trust)).await.unwrap();
-        soon(raw.send(&[])).await.unwrap();
-        raw
-    };
-    let _first = open().await;
-    let before = resident_bytes(server.0.id());
-    let mut held = vec![];
-    for _ in 0..COUNT {
-        held.push(open().await);
-    }
-    let each = resident_bytes(server.0.id()).saturating_sub(before) / COUNT;
-    println!("{each} bytes of memory for each connection before its Hello");
-    assert!(each < HALF_OPEN_MAX_BYTES, "{each} bytes");
-    drop(server);
-    let _ = std::fs::remove_dir_all(&data);
-}
-
-#[cfg(target_os = "linux")]
-fn resident_bytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

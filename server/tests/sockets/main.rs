@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 #![allow(clippy::duplicate_mod, reason = "the match suite runs once over each transport")]
 
+mod bare_quic;
 mod door;
 mod games;
 mod kills;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metrics;
 mod over_memory;
 mod over_quic;

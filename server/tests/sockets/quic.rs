@@ -1,9 +1,11 @@
 //! What QUIC has of its own: pins, resets, address checks, clients that say nothing.
 
+use quinn::ConnectionError;
 use referee_client_tokio::{Code, Options, RawSocket, Received, Status, Trust};
 
 use referee_protocol::limits::CLIENT_MESSAGE_MAX_BYTES;
 
+use crate::bare_quic::{ALPN, BareQuic, framed};
 use crate::site::{Site, Transport, counts, end, hello, hello_to, press, soon, until};
 
 fn site() -> Site {
@@ -80,6 +82,34 @@ async fn those_who_find_no_place_are_refused_by_the_transport() {
     let url = site.url("count/a");
     let third = soon(RawSocket::connect_with(&url, &[], &trust)).await;
     assert!(third.is_err(), "{third:?}");
+}
+
+/// TLS's alert for it, as QUIC carries alerts.
+const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_another_protocol_is_refused_in_the_handshake() {
+    let site = site();
+    for alpn in [&[&b"referee/2"[..]][..], &[b"h3"], &[]] {
+        let error = soon(BareQuic::new(site.port(), alpn).connect()).await.unwrap_err();
+        let ConnectionError::ConnectionClosed(close) = &error else { panic!("{error:?}") };
+        assert_eq!(u64::from(close.error_code), NO_APPLICATION_PROTOCOL, "{error}");
+    }
+    soon(BareQuic::new(site.port(), &[b"referee/2", ALPN]).connect()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_is_offered_no_early_data() {
+    let site = site();
+    let client = BareQuic::new(site.port(), &[ALPN]);
+    let first = soon(client.say(&framed(&hello_to("count/a")))).await;
+    // What a client needs to come back arrives after the handshake, with the answer at the latest.
+    until(|| site.metrics().players.get() == 1).await;
+    first.connection.close(0u32.into(), b"");
+    match client.connect().into_0rtt() {
+        Ok(_) => panic!("a Hello that somebody replays would count"),
+        Err(connecting) => drop(soon(connecting).await.expect("it comes in all the same")),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -211,6 +211,30 @@ fn what_waited_leaves_once_the_client_reads() {
 }
 
 #[test]
+fn a_client_that_lets_bytes_trickle_makes_no_progress() {
+    run(async {
+        // A pipe, since a kernel would not pass on single bytes.
+        let (near, mut far) = tokio::io::duplex(64);
+        let socket = Socket::new(Stream::memory(near), Framing::Framed, 1 << 20);
+        assert_eq!(socket.try_send(&[IoSlice::new(&[1; 64 * 1024])]), Ok(Sent::Held));
+        let begun = socket.stalled_since().expect("it waits");
+        let mut take = async |bytes: usize| {
+            for _ in 0..bytes / 64 {
+                far.read_exact(&mut [0; 64]).await.unwrap();
+                tokio::task::yield_now().await;
+                socket.flush();
+            }
+        };
+        take(PROGRESS_MIN_BYTES / 2).await;
+        assert_eq!(socket.stalled_since(), Some(begun), "single bytes are none");
+        take(PROGRESS_MIN_BYTES).await;
+        assert!(socket.stalled_since() > Some(begun), "so many are");
+        take(64 * 1024 - 3 * PROGRESS_MIN_BYTES / 2).await;
+        assert_eq!(socket.stalled_since(), None, "nothing waits");
+    });
+}
+
+#[test]
 fn bad_input_is_a_fault_with_a_code() {
     run(async {
         let (_socket, mut client, told) = served(1 << 20).await;
