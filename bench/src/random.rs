@@ -17,6 +17,9 @@ pub(crate) fn value(random: &mut Random, ty: &FieldType) -> Value {
         }
         FieldType::Float { min, max, .. } => Value::Float(min + (max - min) * random.unit()),
         FieldType::F32 | FieldType::F64 => Value::Float(random.unit()),
+        FieldType::Rotation { .. } => {
+            Value::rotation([0, 1, 2, 3].map(|_| random.unit() as f32 - 0.5))
+        }
         FieldType::String { .. } => Value::String(String::new()),
         FieldType::List { .. } => Value::List(Vec::new()),
         FieldType::Array { of, length } => {

@@ -26,6 +26,8 @@ export interface Players {
 
 export type Type =
   | { kind: "unit" | "bool" | "entity" }
+  /** A quaternion: x, y, z, w. */
+  | { kind: "rotation" }
   | { kind: "int"; min: number; max: number }
   /** Without a range where it is lossless. */
   | { kind: "float"; min?: number; max?: number; step?: number }

@@ -53,6 +53,7 @@ fn type_to_js(ty: &FieldType) -> JsValue {
             of("float", &range)
         }
         FieldType::F32 | FieldType::F64 => of("float", &[]),
+        FieldType::Rotation { .. } => of("rotation", &[]),
         FieldType::String { max } => of("string", &[("max", (*max).into())]),
         FieldType::Option { of: inner } => of("option", &[("of", type_to_js(inner))]),
         FieldType::List { of: inner, max } => {
