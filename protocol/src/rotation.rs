@@ -39,7 +39,8 @@ pub fn to_words(rotation: Quaternion, bits: u32) -> [u32; ROTATION_WORDS] {
     if !unit.iter().all(|part| part.is_finite()) {
         return to_words([0.0, 0.0, 0.0, 1.0], bits);
     }
-    let largest = (0..4).fold(0, |best, at| if unit[at].abs() > unit[best].abs() { at } else { best });
+    let largest =
+        (0..4).fold(0, |best, at| if unit[at].abs() > unit[best].abs() { at } else { best });
     let [a, b, c] = parts_beside(unit, largest, bits);
     [largest as u32, a, b, c]
 }

@@ -399,7 +399,12 @@ mod tests {
             kind: Kind::TurnBased,
             components: vec![TypeDef { name: "C".into(), resource: true, ty, moves_by: None }],
             inputs: vec![],
-            actions: vec![TypeDef { name: "Go".into(), resource: false, ty: FieldType::Unit, moves_by: None }],
+            actions: vec![TypeDef {
+                name: "Go".into(),
+                resource: false,
+                ty: FieldType::Unit,
+                moves_by: None,
+            }],
             events: vec![],
             tables: vec![1, 200, 3],
         };

@@ -266,6 +266,7 @@ mod tests {
             inputs: vec![],
             actions: vec![],
             events: vec![],
+            tables: vec![],
         }
     }
 

@@ -14,10 +14,16 @@ use referee_client_tokio::{Client, Seat, Tick, Value};
 
 pub(crate) fn schema() -> Schema {
     let count = FieldType::Int { min: 0, span: 100 };
-    let press = TypeDef { name: "Press".into(), resource: false, ty: FieldType::Unit, moves_by: None };
+    let press =
+        TypeDef { name: "Press".into(), resource: false, ty: FieldType::Unit, moves_by: None };
     Schema {
         kind: Kind::TurnBased,
-        components: vec![TypeDef { name: "Count".into(), resource: true, ty: count, moves_by: None }],
+        components: vec![TypeDef {
+            name: "Count".into(),
+            resource: true,
+            ty: count,
+            moves_by: None,
+        }],
         inputs: vec![],
         actions: vec![press],
         events: vec![],

@@ -167,7 +167,8 @@ impl Codec {
         for component in 0..self.plan.components.len() as u16 {
             let node = self.plan.components[usize::from(component)].mask + MASK_NODES + 2;
             let slot = view.slot(at);
-            let (told, shown) = (told(slot, component, base, tick), slot.at(component, base).is_some());
+            let (told, shown) =
+                (told(slot, component, base, tick), slot.at(component, base).is_some());
             if !self.models.bit(coder, node + 1, told) {
                 continue;
             }

@@ -289,7 +289,8 @@ impl Codec {
             self.words.extend_from_slice(view.slot(at).at(component, send).unwrap_or(&[]));
         }
         let spans = Spans { before: 0, now: 0, hz: 0 };
-        let mut coding = Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
+        let mut coding =
+            Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
         coding.whole(&self.plan.components[usize::from(component)].form);
         coding.ended()?;
         if !C::WRITES {
@@ -393,7 +394,8 @@ impl Codec {
         }
         self.words.clear();
         self.words.extend_from_slice(is);
-        let mut coding = Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
+        let mut coding =
+            Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
         if let Some(by) = plan.moves_by {
             coding.speeds = speeds(slot, by, from, now);
         }
@@ -408,7 +410,8 @@ impl Codec {
     fn spans(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
         let tick = |send| view.tick(send).ok_or(BlockError("the baseline is forgotten"));
         let (older, base, now) = (tick(from.older)?, tick(from.base)?, tick(view.now())?);
-        let between = |from: u64, to: u64| u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
+        let between =
+            |from: u64, to: u64| u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
         // What is longer ago than an hour of ticks is as good as never.
         let near = |span: u32| span.min(1 << 18);
         Ok(Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz })
@@ -417,7 +420,11 @@ impl Codec {
 
 /// Checks that a block's bytes ended with it.
 pub(super) fn ended(coder: &Decoder<'_>) -> Done {
-    if coder.is_at_end() { Ok(()) } else { Err(BlockError("the block does not end with its bytes")) }
+    if coder.is_at_end() {
+        Ok(())
+    } else {
+        Err(BlockError("the block does not end with its bytes"))
+    }
 }
 
 fn speeds(slot: &Slot, by: u16, from: Baselines, now: Send) -> Speeds<'_> {

@@ -52,7 +52,18 @@ impl<'a, C: Coder> Coding<'a, C> {
         budget: usize,
     ) -> Self {
         let speeds = Speeds::default();
-        Self { coder, models, words, at: 0, spans, speeds, beside: 0, together: 0, budget, bad: false }
+        Self {
+            coder,
+            models,
+            words,
+            at: 0,
+            spans,
+            speeds,
+            beside: 0,
+            together: 0,
+            budget,
+            bad: false,
+        }
     }
 
     /// Ends a value: what was read must be one.
@@ -220,7 +231,11 @@ impl<'a, C: Coder> Coding<'a, C> {
             Form::Rotation { bits, base } => self.turn(*bits, *base, older, old),
             Form::Name { base } => {
                 let (_, was) = (next(older), next(old));
-                if self.flag(base + 1, self.given() != was) { self.whole(form) } else { self.keep(&[was]) }
+                if self.flag(base + 1, self.given() != was) {
+                    self.whole(form)
+                } else {
+                    self.keep(&[was])
+                }
             }
             Form::Text { base, .. } => {
                 take(form, older);
@@ -275,9 +290,20 @@ impl<'a, C: Coder> Coding<'a, C> {
             }
             Form::Parts(parts) => {
                 // What moves together is as uncertain as what of it moves most.
-                let linear = |part: &Form| matches!(part, Form::Number { prediction: Prediction::Linear, wraps: false, .. });
+                let linear = |part: &Form| {
+                    matches!(
+                        part,
+                        Form::Number { prediction: Prediction::Linear, wraps: false, .. }
+                    )
+                };
                 self.together = if parts.iter().all(linear) {
-                    older.iter().zip(old.iter()).take(parts.len()).map(|(a, b)| i64::from(a.abs_diff(*b))).max().unwrap_or(0)
+                    older
+                        .iter()
+                        .zip(old.iter())
+                        .take(parts.len())
+                        .map(|(a, b)| i64::from(a.abs_diff(*b)))
+                        .max()
+                        .unwrap_or(0)
                 } else {
                     0
                 };
@@ -321,7 +347,8 @@ impl<'a, C: Coder> Coding<'a, C> {
         let Spans { before, now, .. } = self.spans;
         let ratio = if before == 0 { 0.0 } else { now as f32 / before as f32 };
         let to = rotation::onward(older, old, ratio);
-        let expected = (0..4).fold(0, |best, at| if to[at].abs() > to[best].abs() { at } else { best });
+        let expected =
+            (0..4).fold(0, |best, at| if to[at].abs() > to[best].abs() { at } else { best });
         let tree = base + 4 * expected;
         let largest = self.models.tree(self.coder, tree, 2, self.given());
         self.put(largest);
@@ -341,15 +368,30 @@ impl<'a, C: Coder> Coding<'a, C> {
         words.iter().for_each(|word| self.put(*word));
     }
 
-    fn expect(&self, prediction: Prediction, wraps: bool, max: u32, older: u32, old: u32) -> Expected {
+    fn expect(
+        &self,
+        prediction: Prediction,
+        wraps: bool,
+        max: u32,
+        older: u32,
+        old: u32,
+    ) -> Expected {
         let moved = difference(older, old, wraps, max);
         match prediction {
             Prediction::Last => Expected::still(old, moved),
             Prediction::Linear => {
                 let Spans { before, now, .. } = self.spans;
-                let way = if before == now { moved } else { moved * i64::from(now) / i64::from(before.max(1)) };
+                let way = if before == now {
+                    moved
+                } else {
+                    moved * i64::from(now) / i64::from(before.max(1))
+                };
                 let size = if self.together > 0 { self.together } else { moved };
-                Expected { at: place(i64::from(old) + way, wraps, max), flip: moved < 0, ..Expected::still(old, size) }
+                Expected {
+                    at: place(i64::from(old) + way, wraps, max),
+                    flip: moved < 0,
+                    ..Expected::still(old, size)
+                }
             }
             Prediction::Velocity(velocity) => self.fly(&velocity, wraps, max, moved, old),
         }
@@ -358,7 +400,8 @@ impl<'a, C: Coder> Coding<'a, C> {
     /// Where a velocity brings a number. It is kept in whole steps, but flies in parts of them: how
     /// far it came the time before tells where in its step it was.
     fn fly(&self, by: &Velocity, wraps: bool, max: u32, moved: i64, old: u32) -> Expected {
-        let speed = |words: &[u32]| words.get(by.word).map(|word| i64::from(*word) * by.scale + by.offset);
+        let speed =
+            |words: &[u32]| words.get(by.word).map(|word| i64::from(*word) * by.scale + by.offset);
         let (Some(before), Some(was), Some(is)) =
             (speed(self.speeds.older), speed(self.speeds.old), speed(self.speeds.now))
         else {
@@ -384,7 +427,12 @@ impl<'a, C: Coder> Coding<'a, C> {
             32..=255 => 6,
             _ => 7,
         };
-        Expected { at: place(at, wraps, max), context: off * 4 + part.min(3), beside: false, flip: false }
+        Expected {
+            at: place(at, wraps, max),
+            context: off * 4 + part.min(3),
+            beside: false,
+            flip: false,
+        }
     }
 
     /// A number of which something is expected.
@@ -450,7 +498,11 @@ fn difference(from: u32, to: u32, wraps: bool, max: u32) -> i64 {
 
 /// The nearest number there is.
 fn place(at: i64, wraps: bool, max: u32) -> u32 {
-    if wraps && max > 0 { at.rem_euclid(i64::from(max)) as u32 } else { at.clamp(0, i64::from(max)) as u32 }
+    if wraps && max > 0 {
+        at.rem_euclid(i64::from(max)) as u32
+    } else {
+        at.clamp(0, i64::from(max)) as u32
+    }
 }
 
 fn next(words: &mut &[u32]) -> u32 {

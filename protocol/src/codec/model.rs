@@ -90,7 +90,13 @@ impl Models {
 
     /// A number of few bits, the highest first: each has a node for what came before it. Takes
     /// `1 << bits` nodes.
-    pub(super) fn tree<C: Coder>(&mut self, coder: &mut C, base: usize, bits: u32, value: u32) -> u32 {
+    pub(super) fn tree<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        base: usize,
+        bits: u32,
+        value: u32,
+    ) -> u32 {
         let mut path = 1usize;
         for at in (0..bits).rev() {
             let yes = self.bit(coder, base + path, value >> at & 1 == 1);

@@ -44,21 +44,54 @@ pub(super) struct Velocity {
 pub(super) enum Form {
     Unit,
     /// A word of few values.
-    Symbol { bits: u32, max: u32, base: usize },
+    Symbol {
+        bits: u32,
+        max: u32,
+        base: usize,
+    },
     /// A word from 0 to `max`.
-    Number { max: u32, wraps: bool, prediction: Prediction, base: usize },
+    Number {
+        max: u32,
+        wraps: bool,
+        prediction: Prediction,
+        base: usize,
+    },
     /// Two words, low first, from 0 to `max`.
-    Pair { max: u64, base: usize },
+    Pair {
+        max: u64,
+        base: usize,
+    },
     /// Four words: which part of a quaternion is the largest, and the others.
-    Rotation { bits: u32, base: usize },
+    Rotation {
+        bits: u32,
+        base: usize,
+    },
     /// A word without order.
-    Name { base: usize },
-    Text { max: u32, base: usize },
-    Option { base: usize, of: Box<Form> },
-    List { max: u32, base: usize, of: Box<Form> },
-    Array { length: u32, of: Box<Form> },
+    Name {
+        base: usize,
+    },
+    Text {
+        max: u32,
+        base: usize,
+    },
+    Option {
+        base: usize,
+        of: Box<Form>,
+    },
+    List {
+        max: u32,
+        base: usize,
+        of: Box<Form>,
+    },
+    Array {
+        length: u32,
+        of: Box<Form>,
+    },
     Parts(Vec<Form>),
-    Enum { base: usize, variants: Vec<Form> },
+    Enum {
+        base: usize,
+        variants: Vec<Form>,
+    },
 }
 
 /// One component's.
@@ -111,8 +144,11 @@ impl Plan {
         let mut components: Vec<_> =
             schema.components.iter().map(|def| planner.component(def)).collect();
         for at in 0..components.len() {
-            let Some(by) = schema.components[at].moves_by.filter(|_| planner.realtime) else { continue };
-            let (moves, velocity) = (&schema.components[at].ty, &schema.components[usize::from(by)].ty);
+            let Some(by) = schema.components[at].moves_by.filter(|_| planner.realtime) else {
+                continue;
+            };
+            let (moves, velocity) =
+                (&schema.components[at].ty, &schema.components[usize::from(by)].ty);
             components[at].moves_by = Some(by);
             let mut word = 0;
             set_velocity(&mut components[at].form, moves, by, velocity, &mut word);
@@ -162,8 +198,10 @@ impl Planner {
     }
 
     fn component(&mut self, def: &TypeDef) -> ComponentPlan {
-        let changed = (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 52_429 } else { 9_830 }, 1));
-        let mask = self.take(changed.chain([EVEN, EVEN, 58_982, EVEN].map(|chance| Node::new(chance, 0))));
+        let changed =
+            (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 52_429 } else { 9_830 }, 1));
+        let mask =
+            self.take(changed.chain([EVEN, EVEN, 58_982, EVEN].map(|chance| Node::new(chance, 0))));
         ComponentPlan { form: self.form(&def.ty), mask, moves_by: None }
     }
 
@@ -227,7 +265,9 @@ impl Planner {
                 // One form for all: their places say little.
                 Form::Array { length: *length, of: Box::new(self.form(of)) }
             }
-            FieldType::Tuple { items } => Form::Parts(items.iter().map(|ty| self.form(ty)).collect()),
+            FieldType::Tuple { items } => {
+                Form::Parts(items.iter().map(|ty| self.form(ty)).collect())
+            }
             FieldType::Struct { fields } => {
                 Form::Parts(fields.iter().map(|field| self.form(&field.ty)).collect())
             }
@@ -247,9 +287,9 @@ fn longer(at: usize, half_bits: usize) -> u16 {
 
 /// The logistic curve 1 / (1 + exp(0.6 n)) for n from -16 to 16, in 1/65,536, from 0.02 to 0.98.
 const LONGER: [u16; 33] = [
-    64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 63_793,
-    62_428, 60_085, 56_240, 50_366, 42_314, 32_768, 23_222, 15_170, 9_296, 5_451, 3_108,
-    1_743, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311,
+    64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 64_225, 63_793, 62_428,
+    60_085, 56_240, 50_366, 42_314, 32_768, 23_222, 15_170, 9_296, 5_451, 3_108, 1_743, 1_311,
+    1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311,
 ];
 
 /// How likely a number is as expected, by how it moved and by what the number before was like.

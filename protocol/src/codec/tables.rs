@@ -133,7 +133,12 @@ mod tests {
                 view.set(WireId(id), 0, Some(&[tick * 40 + (tick * id) % 2]));
             }
             let base = view.now() - 1;
-            codec.encode(&mut view, Baselines { older: base.saturating_sub(1), base }, &[], &mut out);
+            codec.encode(
+                &mut view,
+                Baselines { older: base.saturating_sub(1), base },
+                &[],
+                &mut out,
+            );
         }
         out.len()
     }

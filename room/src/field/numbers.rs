@@ -206,12 +206,7 @@ impl Field for Quat {
     }
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
-        Ok(Self::from_xyzw(
-            f32::load(from)?,
-            f32::load(from)?,
-            f32::load(from)?,
-            f32::load(from)?,
-        ))
+        Ok(Self::from_xyzw(f32::load(from)?, f32::load(from)?, f32::load(from)?, f32::load(from)?))
     }
 }
 

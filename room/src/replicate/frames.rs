@@ -164,7 +164,9 @@ impl Replication {
             };
             // A group nobody has been in shows nothing.
             let shown = self.groups.get_mut(group);
-            blocks.extend(shown.and_then(|shown| shown.block(&mut self.codec, *group, baseline, tick)));
+            blocks.extend(
+                shown.and_then(|shown| shown.block(&mut self.codec, *group, baseline, tick)),
+            );
         }
         blocks
     }

@@ -200,9 +200,7 @@ impl GroupState {
         self.body.clear();
         let kind = match baseline {
             Baseline::Last => self.news.then(|| self.delta(codec)),
-            Baseline::At(tick) => {
-                (self.view.last_tick() > tick.0).then(|| self.since(codec, tick))
-            }
+            Baseline::At(tick) => (self.view.last_tick() > tick.0).then(|| self.since(codec, tick)),
             Baseline::Nothing => {
                 codec.encode_whole(&mut self.view, &mut self.body);
                 Some(BlockKind::Whole)

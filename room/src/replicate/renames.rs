@@ -35,7 +35,10 @@ impl Replication {
                 self.groups.get(group).is_some_and(|state| state.renamed_to(old, new))
             };
             if old != new && !line.groups.iter().any(told) {
-                self.groups.entry(Group::Player(*seat)).or_default().renamed_elsewhere(old, new, tick);
+                self.groups
+                    .entry(Group::Player(*seat))
+                    .or_default()
+                    .renamed_elsewhere(old, new, tick);
             }
         }
     }
