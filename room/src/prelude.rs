@@ -4,7 +4,7 @@ pub use crate::core::Setup;
 pub use crate::game::{Game, LateJoin};
 pub use crate::hooks::{Join, Params, Reply, Request};
 pub use crate::params::{Actions, Due, Events, Referee, Time, Timers};
-pub use crate::random::{Draw, Rng, SharedRng};
+pub use crate::random::{Draw as _, Rng, SharedRng};
 pub use crate::types::{Angle, Attributes, Axis, InGroups, NetId, Owner, Player, Sees, Team};
 pub use bevy_ecs::prelude::{
     Added, Bundle, Changed, Commands, Component, DetectChanges, DetectChangesMut, Entity, Has,

@@ -392,7 +392,7 @@ impl Room {
     }
 
     /// A hash over what a game means by its state, without clocks.
-    fn content_hash(&mut self) -> u64 {
+    pub(crate) fn content_hash(&mut self) -> u64 {
         self.hash_of(Cover::Content)
     }
 

@@ -22,8 +22,9 @@
 //! ```
 
 mod client;
+mod secrecy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +45,16 @@ use crate::room::{Link, NextTick, Room};
 use crate::template::Template;
 use crate::types::{NetId, Player};
 
-use client::TestClient;
 pub use client::json_of;
+use client::{Sent, TestClient};
+pub use secrecy::{Run, Secrecy};
 
 /// A client of a test room, seated or watching.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct TestPlayer(usize);
+
+/// How long an act takes in a turn-based room, in nanoseconds.
+const ACT_NANOS: u128 = 1_000_000;
 
 /// A room in memory with its clients.
 pub struct TestRoom {
@@ -61,7 +66,11 @@ pub struct TestRoom {
     saved: Option<Vec<u8>>,
     /// The time, in nanoseconds since the room was created.
     now: u128,
+    /// How long an act takes in a turn-based room, in nanoseconds.
+    act_nanos: u128,
     next: u64,
+    /// Hashes of all the states the room was in, where somebody wants to know.
+    states: Option<BTreeSet<u64>>,
 }
 
 impl TestRoom {
@@ -86,20 +95,25 @@ impl TestRoom {
         seed: u64,
         params: &Value,
     ) -> Result<Self, Refusal> {
-        let template = Template::new("test", game).unwrap_or_else(|e| panic!("{e}"));
+        Self::of(&Template::new("test", game).unwrap_or_else(|e| panic!("{e}")), seed, params)
+    }
+
+    fn of(template: &Arc<Template>, seed: u64, params: &Value) -> Result<Self, Refusal> {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let params = if params.is_null() { Vec::new() } else { params.to_string().into_bytes() };
-        let room = Room::create(&template, &Create { params, seed: bytes, build: String::new() })?;
+        let room = Room::create(template, &Create { params, seed: bytes, build: String::new() })?;
         Ok(Self {
-            template,
+            template: Arc::clone(template),
             room,
             clients: Vec::new(),
             replies: BTreeMap::new(),
             joined: BTreeMap::new(),
             saved: None,
             now: 0,
+            act_nanos: ACT_NANOS,
             next: 0,
+            states: None,
         })
     }
 
@@ -259,12 +273,15 @@ impl TestRoom {
         if self.room.info().hz.is_some() {
             return self.run_ticks(1);
         }
-        self.now += 1_000_000;
+        self.now += self.act_nanos;
         self.run(Duration::ZERO);
     }
 
     fn tick(&mut self, at: Tick) {
         self.room.tick(at);
+        if let Some(states) = &mut self.states {
+            states.insert(self.room.content_hash());
+        }
         if let Some(warning) = self.room.take_warning() {
             panic!("{warning}");
         }
@@ -285,7 +302,9 @@ impl TestRoom {
     }
 
     fn deliver(&mut self) {
+        let tick = self.room.info().tick;
         while let Some(output) = self.room.poll_output() {
+            self.note(tick, &output);
             match output {
                 Output::Joined { session, outcome } => drop(self.joined.insert(session, outcome)),
                 Output::Send { link, frame } => {
@@ -310,6 +329,27 @@ impl TestRoom {
                 }
                 Output::Save(snapshot) => self.saved = Some(snapshot),
             }
+        }
+    }
+
+    /// Notes what leaves the room for a client, whether it arrives or not.
+    fn note(&mut self, tick: Tick, output: &Output) {
+        let (client, what) = match output {
+            Output::Send { link, frame } => {
+                (self.clients.iter_mut().find(|c| c.link == *link), Sent::Frame(frame.to_vec()))
+            }
+            Output::Joined { session, outcome } => {
+                let sent = Sent::Joined(outcome.clone());
+                (self.clients.iter_mut().find(|c| c.session == *session), sent)
+            }
+            Output::Disconnect { session, refusal } => {
+                let sent = Sent::Ended(refusal.clone());
+                (self.clients.iter_mut().find(|c| c.session == *session), sent)
+            }
+            Output::Reply { .. } | Output::Save(_) => return,
+        };
+        if let Some(client) = client {
+            client.sent.push((tick, what));
         }
     }
 
@@ -412,6 +452,22 @@ impl TestRoom {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.room.game.world
+    }
+
+    /// Changes the world behind the rules' back, and the room runs: for a test that needs a state which
+    /// no player brings about in a few acts.
+    pub fn change<R>(&mut self, change: impl FnOnce(&mut World) -> R) -> R {
+        let world = &mut self.room.game.world;
+        // Later than what the room has looked at already.
+        world.increment_change_tick();
+        let result = change(world);
+        if self.room.info().hz.is_none() {
+            self.now += self.act_nanos;
+            let at = self.ticks_at(self.now).max(Tick(self.room.info().tick.0 + 1));
+            self.tick(at);
+        }
+        self.settle();
+        result
     }
 
     /// The room itself.

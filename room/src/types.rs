@@ -88,6 +88,29 @@ impl Replicate for Player {
     }
 }
 
+/// A seat in a game's own types, as the number it has in [`Player`].
+impl Field for Seat {
+    fn shape(hints: &Hints) -> Result<FieldType, String> {
+        u16::shape(hints)
+    }
+
+    fn quantise(&self, ty: &FieldType, out: &mut Quantiser<'_>) {
+        self.0.quantise(ty, out);
+    }
+
+    fn restore(ty: &FieldType, from: &mut Words<'_>) -> Option<Self> {
+        u16::restore(ty, from).map(Self)
+    }
+
+    fn save(&self, out: &mut Saver<'_>) {
+        self.0.save(out);
+    }
+
+    fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
+        u16::load(from).map(Self)
+    }
+}
+
 /// What a player's token said of it, on the player's entity. Kept, never sent.
 #[derive(Component, Clone, PartialEq, Eq, Debug, Default)]
 pub struct Attributes(pub BTreeMap<String, String>);

@@ -8,6 +8,11 @@ fn main() -> referee::Result {
             .describe("Fly, aim, shoot: the first to 25 points wins the round.")
             .page(arena::PAGE);
         server
+            .game("cards", cards::cards)
+            .title("Crazy Eights")
+            .describe("Match suit or rank, an eight is wild. Two to four play.")
+            .page(cards::PAGE);
+        server
             .game("counter", counter::counter)
             .title("Counter")
             .describe("One button and one number, the same for everybody.")

@@ -5,6 +5,8 @@ use referee::prelude::*;
 
 mod bot;
 mod map;
+#[cfg(test)]
+mod tests;
 
 pub use bot::{Ace, bot};
 pub use map::{Map, SIZE_MAX, TILE};

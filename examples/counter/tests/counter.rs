@@ -2,7 +2,7 @@
 
 use counter::counter;
 use referee::prelude::*;
-use referee::testkit::TestRoom;
+use referee::testkit::{Secrecy, TestRoom};
 
 #[test]
 fn presses_and_requests_count_for_everyone() {
@@ -21,4 +21,17 @@ fn the_count_outlives_the_room() {
     room.restart();
     let ann = room.join("Ann");
     assert_eq!(room.seen(ann, "Count"), Some(json!(1)));
+}
+
+#[test]
+fn things_that_nobody_sees_show_in_no_byte() {
+    Secrecy::of(counter).holds(|room, run| {
+        let ann = room.join("Ann");
+        room.change(|world| {
+            world.spawn_batch((0..run.either(1, 9)).map(|seat| Owner(Seat(seat))));
+        });
+        let bob = room.join("Bob");
+        room.request("POST", "", &Value::Null);
+        [ann, bob]
+    });
 }

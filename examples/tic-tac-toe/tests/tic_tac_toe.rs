@@ -1,7 +1,7 @@
 //! The rules of tic-tac-toe, played in memory.
 
 use referee::prelude::*;
-use referee::testkit::{TestPlayer, TestRoom};
+use referee::testkit::{Secrecy, TestPlayer, TestRoom};
 use tic_tac_toe::{Board, Mark, Outcome, Place, Rematch, tic_tac_toe};
 
 fn play(room: &mut TestRoom, players: [TestPlayer; 2], cells: &[u8]) {
@@ -70,4 +70,27 @@ fn a_newcomer_takes_the_mark_that_is_free() {
     assert_eq!(room.component::<Mark>(cid), &Mark::X);
     play(&mut room, [cid, bob], &[0, 4]);
     assert_eq!(room.resource::<Board>().cells[4], Some(Mark::O));
+}
+
+#[test]
+fn what_is_kept_and_not_sent_shows_in_no_byte() {
+    Secrecy::of(tic_tac_toe).holds(|room, run| {
+        let ann = room.join("Ann");
+        // What her token says of her, and things without a face that came before Bob.
+        let said = run.either("novice", "champion").to_owned();
+        let her = room.entity(ann);
+        room.change(|world| {
+            world.entity_mut(her).insert(Attributes([("level".to_owned(), said)].into()));
+            world.spawn_batch((0..run.either(1, 9)).map(|seat| Owner(Seat(seat))));
+        });
+        let (bob, eve) = (room.join("Bob"), room.watch("Eve"));
+        play(room, [ann, bob], &[0, 3, 1]);
+        room.restart();
+        for player in [ann, bob] {
+            room.resume(player).expect("the seat is held");
+        }
+        play(room, [bob, ann], &[4, 2]);
+        room.act(bob, Rematch);
+        [ann, bob, eve]
+    });
 }

@@ -41,6 +41,17 @@ fn tic_tac_toes_bots_play_one_round_after_another_over_both() {
     assert!(report.states_checked > 4 * 9, "{report:#?}");
 }
 
+#[test]
+fn the_cards_bots_play_whole_rounds() {
+    let site = Site::new();
+    let duration = Duration::from_secs(4);
+    let plan = Plan { duration, check: Check::All, ..eight(&site.url(), "cards") };
+    let report = run_plan(plan).unwrap();
+    is_good(&report);
+    // Only whoever is on turn acts: a round takes some twenty turns of two.
+    assert!(report.latency_ms.count > 4 * 40, "{report:#?}");
+}
+
 fn the_arenas_bots_play(transport: Transport) {
     let site = Site::new();
     let plan = Plan { transport, hz: None, ..eight(&site.url(), "arena") };

@@ -27,6 +27,7 @@ fn hosted() -> Games {
     };
     [
         host("arena", arena::arena),
+        host("cards", cards::cards),
         host("counter", counter::counter),
         host("tic-tac-toe", tic_tac_toe::tic_tac_toe),
     ]
@@ -84,6 +85,7 @@ impl Drop for Site {
 pub(crate) fn eight(url: &str, game: &str) -> Plan {
     let plan = match game {
         "arena" => Plan::new(game, arena::bot),
+        "cards" => Plan::new(game, cards::bot),
         "counter" => Plan::new(game, counter::bot),
         "tic-tac-toe" => Plan::new(game, tic_tac_toe::bot),
         other => panic!("no bots for {other}"),

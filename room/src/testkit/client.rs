@@ -4,8 +4,18 @@ use referee_protocol::frame::{Ack, EventsFrame, Lane, split};
 use referee_protocol::message::{self, Resume, ServerControl};
 use referee_protocol::schema::FieldType;
 use referee_protocol::value::Value as WireValue;
-use referee_protocol::{LinkId, Refusal, Replica, Schema, Seat, SessionId};
+use referee_protocol::{LinkId, Refusal, Replica, Schema, Seat, SessionId, Tick};
 use serde_json::{Map, Value, json};
+
+use crate::output::Joined;
+
+/// What leaves a room for a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    Frame(Vec<u8>),
+    Joined(Joined),
+    Ended(Refusal),
+}
 
 /// A client in memory.
 pub(super) struct TestClient {
@@ -19,6 +29,8 @@ pub(super) struct TestClient {
     pub(super) replica: Replica,
     pub(super) events: Vec<(String, Value)>,
     pub(super) frames: Vec<Vec<u8>>,
+    /// Everything that left the room for it, in order, with the tick.
+    pub(super) sent: Vec<(Tick, Sent)>,
     pub(super) ended: Option<Refusal>,
     pub(super) cut: bool,
     received: u64,
@@ -39,6 +51,7 @@ impl TestClient {
             replica: Replica::new(hz),
             events: Vec::new(),
             frames: Vec::new(),
+            sent: Vec::new(),
             ended: None,
             cut: false,
             received: 0,
@@ -95,16 +108,13 @@ impl TestClient {
     }
 
     fn take_events(&mut self, schema: &Schema, body: &[u8]) {
-        let frame = EventsFrame::decode(body).expect("the room sends good events");
-        for (number, event) in (frame.first..).zip(frame.events) {
+        for (number, name, value) in events_of(schema, body) {
             if number <= self.last_event {
                 continue; // sent again after a resume
             }
             assert_eq!(number, self.last_event + 1, "an event is missing");
             self.last_event = number;
-            let words = event.to_words("event", &schema.events).expect("good events");
-            let def = &schema.events[usize::from(event.kind)];
-            self.events.push((def.name.clone(), json_of(&def.ty, &words)));
+            self.events.push((name, value));
         }
     }
 
@@ -122,6 +132,17 @@ impl TestClient {
     pub(super) fn forget(&mut self) {
         (self.knows, self.last_event) = (false, 0);
     }
+}
+
+/// The events of a frame: their numbers, names and values.
+pub(super) fn events_of(schema: &Schema, body: &[u8]) -> Vec<(u64, String, Value)> {
+    let frame = EventsFrame::decode(body).expect("the room sends good events");
+    let events = (frame.first..).zip(frame.events).map(|(number, event)| {
+        let words = event.to_words("event", &schema.events).expect("good events");
+        let def = &schema.events[usize::from(event.kind)];
+        (number, def.name.clone(), json_of(&def.ty, &words))
+    });
+    events.collect()
 }
 
 /// A value as a page would see it, as JSON.

@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "counter",
             "tic-tac-toe",
             "arena",
+            "cards",
         ],
     ),
     ("referee-bench", &["referee-protocol", "referee-client-tokio"]),

@@ -1,0 +1,31 @@
+//! What the arena keeps to itself.
+
+use referee::testkit::Secrecy;
+
+use super::*;
+
+#[test]
+fn nobody_learns_when_a_ship_may_shoot_and_how_far_a_shot_will_fly() {
+    let params = json!({ "players": 4, "size": 800 });
+    Secrecy::of(arena).seed(3).params(params).holds(|room, run| {
+        let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+        room.input(ann, &Stick { fire: true, ..Stick::default() });
+        room.input(ann, &Stick::default());
+        room.change(|world| {
+            let mut ready = world.query::<&mut Ready>();
+            ready.iter_mut(world).for_each(|mut ready| ready.0 += run.either(0, 7));
+            let mut flights = world.query::<&mut Flight>();
+            assert_eq!(flights.iter(world).count(), 1, "her shot flies");
+            flights.iter_mut(world).for_each(|mut flight| flight.ends += run.either(0, 90));
+            // Shots that are nowhere.
+            let flight = Flight { velocity: Vec2::ZERO, ends: u64::MAX };
+            world.spawn_batch((0..run.either(1, 9)).map(|_| Flight { ..flight }));
+        });
+        let cid = room.join("Cid");
+        for turn in 0..10 {
+            let (x, aim) = (Axis(0.1 * turn as f32), Angle(0.3 * turn as f32));
+            room.input(bob, &Stick { x, aim, ..Stick::default() });
+        }
+        [bob, cid]
+    });
+}
