@@ -68,6 +68,8 @@ pub(crate) struct Replication {
 
 /// What an entity shows to one group.
 type Shown = Vec<(u16, Vec<u32>)>;
+/// What an entity shows to each group that sees it.
+type View = BTreeMap<Group, Shown>;
 /// What each group that sees an entity calls it.
 type Called = BTreeMap<Group, WireId>;
 
@@ -201,22 +203,26 @@ impl Replication {
     fn update_groups(&mut self, game: &Game, tick: Tick) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.extend(&self.referrers);
-        let mut views = BTreeMap::new();
+        let mut views: Vec<(u32, View)> =
+            dirty.iter().map(|id| (*id, view_of(game, *id, &mut self.clamped))).collect();
+        // Names are drawn in an order that follows from what those see who are told them: that of the
+        // entities' numbers would depend on the order in which hidden things came.
+        views.sort_by_cached_key(|(_, view)| widest(game, view));
         // Names first: what an entity shows may refer to any other.
-        for id in &dirty {
-            let mut view = view_of(game, *id, &mut self.clamped);
+        let mut named = Vec::with_capacity(views.len());
+        for (id, mut view) in views {
             // What a client could not take in would lock it out for good.
-            if self.names.len() >= ENTITIES_MAX && *id != ROOM && !self.names.knows(*id) {
+            if self.names.len() >= ENTITIES_MAX && id != ROOM && !self.names.knows(id) {
                 self.unshown |= !view.is_empty();
                 view.clear();
             }
-            let before = self.names.called(*id);
-            if *id != ROOM {
-                self.names.show(*id, &view.keys().copied().collect(), &self.links);
+            let before = self.names.called(id);
+            if id != ROOM {
+                self.names.show(id, &view.keys().copied().collect(), &self.links);
             }
-            views.insert(*id, (before, view));
+            named.push((id, before, view));
         }
-        for (id, (before, view)) in views {
+        for (id, before, view) in named {
             self.update_entity(game, id, &before, view, tick);
         }
     }
@@ -226,7 +232,7 @@ impl Replication {
         game: &Game,
         id: u32,
         before: &Called,
-        view: BTreeMap<Group, Shown>,
+        view: View,
         tick: Tick,
     ) {
         let after = self.names.called(id);
@@ -312,9 +318,23 @@ fn row_of(game: &Game, component: u16) -> &ComponentRow {
     row.expect("a component that was sent is registered")
 }
 
+/// What an entity shows to the widest group that sees it, but for whom it refers to.
+fn widest(game: &Game, view: &View) -> Option<(Group, Shown)> {
+    let (group, shown) = view.first_key_value()?;
+    let mut shown = shown.clone();
+    for (component, words) in &mut shown {
+        let row = row_of(game, *component);
+        if row.shape.has_references() {
+            map_references(&row.shape, words, &mut |id| id.min(1))
+                .expect("our own words follow their type");
+        }
+    }
+    Some((*group, shown))
+}
+
 /// What an entity shows, by group, with `NetId`s where references stand.
-fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) -> BTreeMap<Group, Shown> {
-    let mut view: BTreeMap<Group, Shown> = BTreeMap::new();
+fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) -> View {
+    let mut view = View::new();
     let world = &game.world;
     let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
     for row in game.components.iter().filter(|row| row.resource == (id == ROOM)) {

@@ -59,6 +59,26 @@ fn hidden(room: &mut TestRoom, run: Run) -> [TestPlayer; 2] {
     [bob, eve]
 }
 
+/// Stones that come into sight together, and lay hidden in another order.
+#[test]
+fn the_order_in_which_hidden_things_came_is_not_told_when_they_are_seen() {
+    Secrecy::of(silent).holds(|room, run| {
+        let players = [room.join("Ann"), room.join("Bob")];
+        room.change(|world| {
+            for value in run.either([5, 3, 9], [9, 5, 3]) {
+                world.spawn((Stone(value), InGroups(vec![])));
+            }
+        });
+        room.run(std::time::Duration::from_secs(1));
+        room.change(|world| {
+            let mut stones = world.query::<&mut InGroups>();
+            stones.iter_mut(world).for_each(|mut groups| groups.0.push(Group::Everyone));
+        });
+        room.run(std::time::Duration::from_secs(1));
+        players
+    });
+}
+
 /// What is said when it does not hold.
 fn complaint(game: impl Fn(&mut Game) + Send + Sync + 'static) -> String {
     complaint_of(game, hidden)

@@ -223,6 +223,7 @@ impl GroupState {
     fn delta(&mut self, codec: &mut Codec) -> BlockKind {
         let base = self.view.now().saturating_sub(1);
         let from = Baselines { older: base.saturating_sub(1), base };
+        self.renamed.sort_unstable();
         codec.encode(&mut self.view, from, &self.renamed, &mut self.body);
         BlockKind::Delta
     }
