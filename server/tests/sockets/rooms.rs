@@ -90,6 +90,9 @@ async fn a_restart_keeps_rooms_and_seats() {
     counts(&second, 3).await;
     let (mut raw, _) = site.raw_in("count/b").await;
     let mut silent = site.raw("count/c").await;
+    // Who is still on the way to the door is told nothing.
+    let metrics = site.metrics();
+    until(|| metrics.hellos_waiting.get() == 1).await;
     site.stop().await;
     assert_eq!(end(&mut raw).await.code, Code::GoingDown);
     assert_eq!(end_code(&mut silent).await, Some(Code::GoingDown));
