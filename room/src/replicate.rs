@@ -227,14 +227,7 @@ impl Replication {
         }
     }
 
-    fn update_entity(
-        &mut self,
-        game: &Game,
-        id: u32,
-        before: &Called,
-        view: View,
-        tick: Tick,
-    ) {
+    fn update_entity(&mut self, game: &Game, id: u32, before: &Called, view: View, tick: Tick) {
         let after = self.names.called(id);
         for group in before.keys().filter(|group| !view.contains_key(group)) {
             let stays = renames::wider(*group, &after, &self.links);
