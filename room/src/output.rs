@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use referee_protocol::frame::PreludeBytes;
 use referee_protocol::{LinkId, Refusal, Seat, SessionId};
+use smallvec::SmallVec;
 
 /// One thing to do, in order.
 #[derive(Clone, Debug)]
@@ -72,8 +73,11 @@ pub struct Frame {
     /// The lane byte and, in a state frame, the prelude.
     pub head: PreludeBytes,
     /// The rest.
-    pub parts: Vec<Arc<[u8]>>,
+    pub parts: SmallVec<[Part; 4]>,
 }
+
+/// Bytes that several frames share. The room writes into them again when nobody has them any more.
+pub type Part = Arc<Vec<u8>>;
 
 impl Frame {
     /// How many bytes the frame has.

@@ -33,6 +33,8 @@ pub(crate) struct ComponentRow {
     /// Its number on the wire; none when it is only kept.
     pub(crate) sent: Option<u16>,
     pub(crate) shape: FieldType,
+    /// Whether its values may hold references to entities.
+    pub(crate) refers: bool,
     pub(crate) audience: Audience,
     /// The name of the component that says how it moves.
     pub(crate) moves_by: Option<String>,
@@ -67,6 +69,7 @@ impl ComponentRow {
             name: short_name::<C>(),
             resource,
             sent: None,
+            refers: shape.has_references(),
             shape,
             audience: Audience::Everyone,
             moves_by: None,

@@ -11,30 +11,33 @@ mod group;
 mod links;
 mod names;
 mod renames;
+mod shown;
+mod table;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
-use bevy_ecs::prelude::*;
 use referee_protocol::codec::Codec;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
 use referee_protocol::schema::TypeDef;
 use referee_protocol::words::map_references;
 use referee_protocol::{Group, Kind, Seat, Tick, WireId};
+use smallvec::SmallVec;
 
 use crate::core::Core;
-use crate::field::{Audience, Quantiser};
 use crate::game::Game;
 use crate::output::Output;
-use crate::registry::{AnyQuery, ComponentRow};
+use crate::registry::AnyQuery;
 use crate::template::Template;
-use crate::types::{InGroups, NetId, Owner, Player, Sees, Team};
+use crate::types::{NetId, Sees, Team};
 use events::PendingEvent;
 use group::GroupState;
 use links::Links;
 use names::Names;
+use shown::{Cell, Entry, Shown, name_all};
+use table::Table;
 
 /// The identity under which the resources are replicated: no entity has it.
 const ROOM: u32 = 0;
@@ -47,15 +50,22 @@ pub(crate) struct Replication {
     queries: Vec<AnyQuery>,
     removal_rows: Vec<bevy_ecs::component::ComponentId>,
     /// Entities whose state or audience may have changed since the last send.
-    dirty: BTreeSet<u32>,
+    dirty: Vec<u32>,
     /// Entities that show references: the names of what they refer to may change.
-    referrers: BTreeSet<u32>,
+    referrers: Table<u32, ()>,
+    /// Working memory of a send.
+    shown: Shown,
+    moved: Vec<Moved>,
+    mapped: Vec<u32>,
+    wanted: Vec<Group>,
+    /// Some client sees other groups than at the last send: what its own calls entities may change.
+    resubscribed: bool,
     names: Names,
     codec: Codec,
     learns: bool,
     /// The rate the codec is for.
     hz: Option<u16>,
-    groups: BTreeMap<Group, GroupState>,
+    groups: Table<Group, GroupState>,
     pending_events: Vec<PendingEvent>,
     links: Links,
     /// States that were not made because a client was behind.
@@ -66,12 +76,15 @@ pub(crate) struct Replication {
     unshown: bool,
 }
 
-/// What an entity shows to one group.
-type Shown = Vec<(u16, Vec<u32>)>;
-/// What an entity shows to each group that sees it.
-type View = BTreeMap<Group, Shown>;
-/// What each group that sees an entity calls it.
-type Called = BTreeMap<Group, WireId>;
+/// What each group that sees an entity calls it, in order of groups.
+type Called = SmallVec<[(Group, WireId); 2]>;
+
+/// An entity that is shown to other groups than before, or may have another name.
+struct Moved {
+    /// Its place among what is shown.
+    at: usize,
+    before: Called,
+}
 
 impl Replication {
     pub(crate) fn new(template: &Arc<Template>, game: &Game) -> Self {
@@ -81,13 +94,18 @@ impl Replication {
             since: Age::new(0),
             queries: Vec::new(),
             removal_rows: rows.map(|row| row.id).collect(),
-            dirty: BTreeSet::new(),
-            referrers: BTreeSet::new(),
+            dirty: Vec::new(),
+            referrers: Table::default(),
+            shown: Shown::default(),
+            moved: Vec::new(),
+            mapped: Vec::new(),
+            wanted: Vec::new(),
+            resubscribed: false,
             names: Names::default(),
             codec: Codec::new(template.schema(), 0),
             learns: false,
             hz: None,
-            groups: BTreeMap::new(),
+            groups: Table::default(),
             pending_events: Vec::new(),
             links: Links::default(),
             skips: 0,
@@ -121,7 +139,7 @@ impl Replication {
 
     /// Takes in everything there is: after a load.
     pub(crate) fn collect_all(&mut self, game: &mut Game) {
-        self.dirty.insert(ROOM);
+        self.dirty.push(ROOM);
         self.dirty.extend(game.world.resource::<Core>().index.keys());
         self.since = game.world.change_tick();
     }
@@ -131,16 +149,14 @@ impl Replication {
         let (since, dirty) = (self.since, &mut self.dirty);
         for (row, query) in game.components.iter().zip(&mut self.queries) {
             if !row.resource {
-                (row.changed)(&mut game.world, query, since, &mut |id| {
-                    dirty.insert(id);
-                });
+                (row.changed)(&mut game.world, query, since, &mut |id| dirty.push(id));
                 continue;
             }
             let entity = game.world.resource_entities().get(row.id);
             let entity = entity.expect("a registered resource is there");
             let (_, changed) = (row.ages)(game.world.entity(entity));
             if changed.is_newer_than(since, game.world.read_change_tick()) {
-                dirty.insert(ROOM);
+                dirty.push(ROOM);
             }
         }
         for id in &self.removal_rows {
@@ -148,11 +164,12 @@ impl Replication {
                 dirty.extend(game.world.get::<NetId>(entity).map(|id| id.0));
             }
         }
-        let gone = std::mem::take(&mut game.world.resource_mut::<Core>().gone);
-        dirty.extend(&gone);
+        let gone = &mut game.world.resource_mut::<Core>().gone;
+        let went = !gone.is_empty();
+        dirty.append(gone);
         self.since = game.world.change_tick();
         let events = self.collect_events(game);
-        events || !gone.is_empty()
+        events || went
     }
 
     /// Brings groups and links up to the tick and queues their frames.
@@ -170,7 +187,7 @@ impl Replication {
         self.groups.values_mut().for_each(GroupState::sent);
         self.names.sent();
         let links = &self.links;
-        self.groups.retain(|group, state| !state.is_empty() || links.knows(*group));
+        self.groups.retain(|group, state| !state.is_empty() || links.knows(group));
     }
 
     /// Begins to learn what is likely.
@@ -201,63 +218,133 @@ impl Replication {
 
     /// Works out what each changed entity shows to whom, and tells the groups.
     fn update_groups(&mut self, game: &Game, tick: Tick) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.extend(&self.referrers);
-        let mut views: Vec<(u32, View)> =
-            dirty.iter().map(|id| (*id, view_of(game, *id, &mut self.clamped))).collect();
-        // Names are drawn in an order that follows from what those see who are told them: that of the
-        // entities' numbers would depend on the order in which hidden things came.
-        views.sort_by_cached_key(|(_, view)| widest(game, view));
-        // Names first: what an entity shows may refer to any other.
-        let mut named = Vec::with_capacity(views.len());
-        for (id, mut view) in views {
-            // What a client could not take in would lock it out for good.
-            if self.names.len() >= ENTITIES_MAX && id != ROOM && !self.names.knows(id) {
-                self.unshown |= !view.is_empty();
-                view.clear();
-            }
-            let before = self.names.called(id);
-            if id != ROOM {
-                self.names.show(id, &view.keys().copied().collect(), &self.links);
-            }
-            named.push((id, before, view));
+        let mut shown = std::mem::take(&mut self.shown);
+        self.look(game, &mut shown);
+        self.name(game, &mut shown);
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.sort_unstable_by_key(|moved| moved.at);
+        let mut next = moved.iter().peekable();
+        for (at, entry) in shown.entries.iter().enumerate() {
+            let before = next.next_if(|moved| moved.at == at).map(|moved| &moved.before);
+            self.update_entity(game, &shown, *entry, before, tick);
         }
-        for (id, before, view) in named {
-            self.update_entity(game, id, &before, view, tick);
+        moved.clear();
+        (self.shown, self.moved) = (shown, moved);
+    }
+
+    /// What each changed entity shows.
+    fn look(&mut self, game: &Game, shown: &mut Shown) {
+        shown.clear();
+        self.dirty.extend(self.referrers.keys());
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        let mut unnamed = 0;
+        for id in self.dirty.drain(..) {
+            shown.add(game, id, &mut self.clamped);
+            if id == ROOM || self.names.knows(id) {
+                continue;
+            }
+            // What a client could not take in would lock it out for good.
+            unnamed += 1;
+            if self.names.len() + unnamed > ENTITIES_MAX {
+                self.unshown |= shown.entries.last().is_some_and(|e| !shown.cells(*e).is_empty());
+                shown.hide_last();
+            }
         }
     }
 
-    fn update_entity(&mut self, game: &Game, id: u32, before: &Called, view: View, tick: Tick) {
-        let after = self.names.called(id);
-        for group in before.keys().filter(|group| !view.contains_key(group)) {
-            let stays = renames::wider(*group, &after, &self.links);
-            if let Some(state) = self.groups.get_mut(group) {
-                state.leave(id, stays, tick);
+    /// Names those that are shown to other groups than before. Comes before any value is told: it may
+    /// refer to any of them.
+    fn name(&mut self, game: &Game, shown: &mut Shown) {
+        self.moved.clear();
+        for (at, entry) in shown.entries.iter().enumerate() {
+            let same = !self.resubscribed && self.names.is_shown_to(entry.id, shown.groups(*entry));
+            if entry.id != ROOM && !same {
+                self.moved.push(Moved { at, before: self.names.called(entry.id) });
+            }
+        }
+        self.resubscribed = false;
+        // Names are drawn in an order that follows from what those see who are told them: that of the
+        // entities' numbers would depend on the order in which hidden things came.
+        self.moved.sort_unstable_by(|a, b| {
+            let (first, second) = (shown.entries[a.at], shown.entries[b.at]);
+            shown.compare(game, first, second).then(a.at.cmp(&b.at))
+        });
+        for moved in &self.moved {
+            let entry = shown.entries[moved.at];
+            self.wanted.clear();
+            self.wanted.extend(shown.groups(entry));
+            self.names.show(entry.id, &self.wanted, &self.links);
+        }
+    }
+
+    /// Tells the groups what an entity shows them. `before` is what they called it so far, where that
+    /// may have changed.
+    fn update_entity(
+        &mut self,
+        game: &Game,
+        shown: &Shown,
+        entry: Entry,
+        before: Option<&Called>,
+        tick: Tick,
+    ) {
+        let id = entry.id;
+        let after = before.map(|_| self.names.called(id));
+        if let (Some(before), Some(after)) = (before, &after) {
+            for (group, _) in
+                before.iter().filter(|(group, _)| renames::name(after, *group).is_none())
+            {
+                let stays = renames::wider(*group, after, &self.links);
+                if let Some(state) = self.groups.find_mut(*group) {
+                    state.leave(id, stays, tick);
+                }
             }
         }
         let mut refers = false;
-        for (group, mut shown) in view {
-            for (component, words) in &mut shown {
-                let row = row_of(game, *component);
-                if row.shape.has_references() {
-                    refers = true;
-                    let names = &self.names;
-                    map_references(&row.shape, words, &mut |id| names.of(id, group).0)
-                        .expect("our own words follow their type");
-                }
+        for cells in shown.by_group(entry) {
+            let group = cells[0].group;
+            let name = if id == ROOM { WireId::ROOM } else { self.names.of(id, group) };
+            let was = before.and_then(|before| renames::wider(group, before, &self.links));
+            let state = self.groups.entry(group, GroupState::default);
+            state.show(id, name, was, tick);
+            state.hide_others(id, |component| cells.iter().any(|c| c.component == component), tick);
+            for cell in cells {
+                refers |= self.update_cell(game, shown, id, cell, tick);
             }
-            let name = after.get(&group).copied().unwrap_or(WireId::ROOM);
-            let was = renames::wider(group, before, &self.links);
-            self.groups.entry(group).or_default().show(id, name, was, &shown, tick);
         }
         if refers {
-            self.referrers.insert(id);
-        } else {
-            self.referrers.remove(&id);
+            self.referrers.insert(id, ());
+        } else if !self.referrers.is_empty() {
+            self.referrers.remove(id);
         }
-        if *before != after {
+        if let (Some(before), Some(after)) = (before, after)
+            && *before != after
+        {
             self.rename_for_seats(before, &after, tick);
         }
+    }
+
+    /// Tells a group one component of an entity. Says whether it may refer to others.
+    fn update_cell(
+        &mut self,
+        game: &Game,
+        shown: &Shown,
+        id: u32,
+        cell: &Cell,
+        tick: Tick,
+    ) -> bool {
+        let Some(state) = self.groups.find_mut(cell.group) else { return false };
+        let words = shown.words(cell);
+        let Some(row) = cell.refers(game) else {
+            state.set(id, cell.component, words, tick);
+            return false;
+        };
+        self.mapped.clear();
+        self.mapped.extend_from_slice(words);
+        let names = &self.names;
+        name_all(row, &mut self.mapped, &mut |id| names.of(id, cell.group).0);
+        state.set(id, cell.component, &self.mapped, tick);
+        true
     }
 
     /// Replaces the wire ids in what a client sent by the room's own.
@@ -269,7 +356,7 @@ impl Replication {
         let Ok(mut words) = payload.to_words("action", types) else { return };
         let groups = self.links.groups_of(seat);
         let mut known = |id| {
-            let find = |group| self.groups.get(group)?.net_id(WireId(id));
+            let find = |group: &Group| self.groups.find(*group)?.net_id(WireId(id));
             groups.iter().find_map(find).unwrap_or(0)
         };
         if map_references(&def.ty, &mut words, &mut known).is_ok() {
@@ -281,16 +368,21 @@ impl Replication {
     fn subscribe(&mut self, game: &Game) {
         let core = game.world.resource::<Core>();
         for (seat, state) in &core.seats {
-            let mut groups = BTreeSet::from([Group::Everyone, Group::Player(*seat)]);
+            let groups = &mut self.wanted;
+            groups.clear();
+            groups.extend([Group::Everyone, Group::Player(*seat)]);
             groups.extend(game.world.get::<Team>(state.entity).map(|team| Group::Team(team.0)));
             if let Some(sees) = game.world.get::<Sees>(state.entity) {
-                let seen = sees.0.iter().filter(|g| !matches!(g, Group::Player(_)));
+                let seen = sees.0.iter().filter(|group| !matches!(group, Group::Player(_)));
                 groups.extend(seen.take(SUBSCRIPTIONS_MAX - groups.len()));
             }
+            groups.sort_unstable();
+            groups.dedup();
             if self.links.subscribe(*seat, groups, core.tick) {
                 // What only this player sees may have another name now.
-                let own = self.groups.get(&Group::Player(*seat));
+                let own = self.groups.find(Group::Player(*seat));
                 self.dirty.extend(own.into_iter().flat_map(GroupState::members));
+                self.resubscribed = true;
             }
             self.links.applied(*seat, state.last_action);
         }
@@ -303,81 +395,5 @@ impl Replication {
 
     pub(crate) fn watchers(&self) -> usize {
         self.links.watchers()
-    }
-}
-
-fn row_of(game: &Game, component: u16) -> &ComponentRow {
-    let row = game.components.iter().find(|row| row.sent == Some(component));
-    row.expect("a component that was sent is registered")
-}
-
-/// What an entity shows to the widest group that sees it, but for whom it refers to.
-fn widest(game: &Game, view: &View) -> Option<(Group, Shown)> {
-    let (group, shown) = view.first_key_value()?;
-    let mut shown = shown.clone();
-    for (component, words) in &mut shown {
-        let row = row_of(game, *component);
-        if row.shape.has_references() {
-            map_references(&row.shape, words, &mut |id| id.min(1))
-                .expect("our own words follow their type");
-        }
-    }
-    Some((*group, shown))
-}
-
-/// What an entity shows, by group, with `NetId`s where references stand.
-fn view_of(game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) -> View {
-    let mut view = View::new();
-    let world = &game.world;
-    let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
-    for row in game.components.iter().filter(|row| row.resource == (id == ROOM)) {
-        let (Some(component), Some(entity)) = (row.sent, bearer(world, row, id)) else { continue };
-        let groups = audience(world, row, entity);
-        if groups.is_empty() {
-            continue;
-        }
-        let mut words = Vec::new();
-        let mut out = Quantiser::new(&mut words, &net_id);
-        (row.quantise)(world.entity(entity), &row.shape, &mut out);
-        if out.clamped > 0 {
-            *clamped.entry(row.name.clone()).or_default() += out.clamped;
-        }
-        for group in groups {
-            view.entry(group).or_default().push((component, words.clone()));
-        }
-    }
-    view
-}
-
-/// The entity that carries the row's component for this identity, where there is one.
-fn bearer(world: &World, row: &ComponentRow, id: u32) -> Option<Entity> {
-    if id == ROOM {
-        return world.resource_entities().get(row.id);
-    }
-    let entity = *world.resource::<Core>().index.get(&id)?;
-    world.get_entity(entity).ok().filter(|e| e.contains_id(row.id)).map(|_| entity)
-}
-
-/// The groups that see a component of an entity.
-fn audience(world: &World, row: &ComponentRow, entity: Entity) -> Vec<Group> {
-    if let Some(groups) = world.get::<InGroups>(entity) {
-        return groups.0.clone();
-    }
-    match row.audience {
-        Audience::Everyone => vec![Group::Everyone],
-        Audience::Owner => {
-            let owner = world.get::<Owner>(entity).map(|owner| owner.0);
-            let owner = owner.or_else(|| world.get::<Player>(entity).map(|player| player.seat));
-            owner.map(Group::Player).into_iter().collect()
-        }
-        Audience::Team => {
-            world.get::<Team>(entity).map(|team| Group::Team(team.0)).into_iter().collect()
-        }
-        Audience::Function(function) => {
-            let mut groups = function(world.entity(entity));
-            groups.sort_unstable();
-            groups.dedup();
-            groups
-        }
     }
 }

@@ -114,7 +114,7 @@ impl Rig {
 
     fn change(&mut self, renamed: &[(WireId, WireId)], news: &News<'_>) {
         let view = &mut self.view;
-        renamed.iter().for_each(|(old, new)| view.rename(*old, *new));
+        renamed.iter().for_each(|(old, new)| drop(view.rename(*old, *new)));
         news.removed.iter().for_each(|id| view.leave(WireId(*id)));
         let place = |(id, value): &(u32, f64)| (*id, PLACE, tenths(*value));
         let turn = |(id, value): &(u32, f64)| (*id, TURN, tenths(*value));

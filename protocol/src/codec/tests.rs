@@ -36,7 +36,7 @@ fn any_schema() -> impl Strategy<Value = Schema> {
 fn change(schema: &Schema, view: &mut View, draw: &mut impl FnMut() -> u32) {
     for id in (1..10).map(WireId) {
         match (view.shows(id), draw() % 8) {
-            (false, 0..=2) => view.enter(id),
+            (false, 0..=2) => drop(view.enter(id)),
             (true, 0) => view.leave(id),
             _ => {}
         }

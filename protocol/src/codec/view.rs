@@ -274,9 +274,13 @@ impl View {
         !self.slots.iter().any(Slot::is_shown)
     }
 
-    /// Shows an entity from this send on, without components. Does nothing where it is shown.
-    pub fn enter(&mut self, id: WireId) {
-        self.enter_new(id);
+    /// Shows an entity from this send on, without components. Does nothing where it is shown. Gives its
+    /// slot, which stays the same while it is shown.
+    pub fn enter(&mut self, id: WireId) -> u32 {
+        match self.slot_of(id) {
+            Some(at) => at,
+            None => self.enter_new(id).expect("it is not shown"),
+        }
     }
 
     /// Shows an entity that is not shown.
@@ -351,7 +355,8 @@ impl View {
         self.slot_of(id).is_some_and(|at| self.set_in(at, component, words))
     }
 
-    pub(super) fn set_in(&mut self, at: u32, component: u16, words: Option<&[u32]>) -> bool {
+    /// Sets or hides a component of the entity in a slot. Gives whether that is new.
+    pub fn set_in(&mut self, at: u32, component: u16, words: Option<&[u32]>) -> bool {
         let cells = &mut self.slots[at as usize].cells;
         let place = match cells.binary_search_by_key(&component, |cell| cell.component) {
             Ok(place) if cells[place].at(self.now.send) == words => return false,
@@ -367,16 +372,17 @@ impl View {
         true
     }
 
-    /// Gives an entity that is shown another id, under which it is a new one.
-    pub fn rename(&mut self, old: WireId, new: WireId) {
-        let Some(from) = self.slot_of(old) else { return };
-        let Some(to) = self.enter_new(new) else { return };
+    /// Gives an entity that is shown another id, under which it is a new one. Gives its slot.
+    pub fn rename(&mut self, old: WireId, new: WireId) -> u32 {
+        let to = self.enter(new);
+        let Some(from) = self.slot_of(old) else { return to };
         let now = self.now.send;
         for n in 0..self.slots[from as usize].cells.len() {
             let cell = self.slots[from as usize].cells[n].clone();
             self.set_in(to, cell.component, cell.at(now));
         }
         self.show_in(from, false);
+        to
     }
 
     /// Makes what is now what it was at a send: a reader may have heard of other sends since.
@@ -476,6 +482,18 @@ impl View {
     pub fn components(&self, id: WireId) -> impl Iterator<Item = (u16, &[u32])> {
         let slot = self.slot_of(id).map(|at| self.slot(at));
         let cells = slot.into_iter().flat_map(|slot| &slot.cells);
+        cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)))
+    }
+
+    /// A component of the entity in a slot.
+    #[must_use]
+    pub fn component_in(&self, at: u32, component: u16) -> Option<&[u32]> {
+        self.slot(at).at(component, self.now.send)
+    }
+
+    /// The components of the entity in a slot, by number.
+    pub fn components_in(&self, at: u32) -> impl Iterator<Item = (u16, &[u32])> {
+        let cells = self.slot(at).cells.iter();
         cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)))
     }
 

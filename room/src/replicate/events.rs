@@ -112,8 +112,8 @@ impl Replication {
         if own != 0 {
             return own;
         }
-        let groups = self.links.groups_of(seat);
-        groups.into_iter().map(|group| self.names.of(id, group).0).find(|n| *n != 0).unwrap_or(0)
+        let groups = self.links.groups_of(seat).iter().copied();
+        groups.map(|group| self.names.of(id, group).0).find(|n| *n != 0).unwrap_or(0)
     }
 
     /// A connected client that lets so many events wait is let go; it comes back to full state.

@@ -1,20 +1,22 @@
 //! Frames: what each link gets at the end of a tick, or as soon as its acknowledgements allow.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use referee_protocol::frame::{EventsFrame, Payload, Prelude, PreludeBytes};
+use referee_protocol::codec::Codec;
+use referee_protocol::frame::{EventsFrame, InputAck, Payload, Prelude, PreludeBytes};
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
+use smallvec::SmallVec;
 
 use super::Replication;
 use super::group::{Baseline, GroupState};
-use super::links::{LinkState, Role};
+use super::links::{LinkState, Links, Role, SeatLine};
+use super::table::Table;
 use crate::core::{Core, ticks};
 use crate::game::Game;
-use crate::output::{Frame, Output};
+use crate::output::{Frame, Output, Part};
 use crate::room::Link;
 
 impl Replication {
@@ -70,45 +72,65 @@ impl Replication {
         let core = game.world.resource::<Core>();
         let silence = Duration::from_millis(STATE_SILENCE_MAX_MS);
         let silence = ticks(game.rules.kind, core.setup.hz, silence);
-        let links: Vec<LinkId> = self.links.links.keys().copied().collect();
-        for link in links {
-            let realtime = game.rules.kind == Kind::Realtime;
-            let last = self.links.links[&link].tick;
-            let quiet = realtime && tick.0.saturating_sub(last.0) >= silence;
-            self.send_to(link, tick, quiet, outputs);
+        let realtime = game.rules.kind == Kind::Realtime;
+        let (links, mut sender) = self.sender(outputs);
+        for (link, state) in links {
+            let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
+            sender.send(*link, state, tick, quiet);
         }
     }
 
+    fn send_to(&mut self, link: LinkId, tick: Tick, force: bool, outputs: &mut VecDeque<Output>) {
+        let (links, mut sender) = self.sender(outputs);
+        if let Some(state) = links.get_mut(&link) {
+            sender.send(link, state, tick, force);
+        }
+    }
+
+    fn sender<'a>(
+        &'a mut self,
+        outputs: &'a mut VecDeque<Output>,
+    ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
+        let Links { links, seats } = &mut self.links;
+        let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
+        (links, Sender { seats, groups, codec, skips, outputs })
+    }
+}
+
+/// What every client sees that has no seat.
+const WATCHED: [Group; 1] = [Group::Everyone];
+
+/// Makes the frames of links, one after the other.
+struct Sender<'a> {
+    seats: &'a mut BTreeMap<Seat, SeatLine>,
+    groups: &'a mut Table<Group, GroupState>,
+    codec: &'a mut Codec,
+    skips: &'a mut u64,
+    outputs: &'a mut VecDeque<Output>,
+}
+
+impl Sender<'_> {
     /// Gives one link its events and, where there is anything to tell or `force` says so, a state
     /// frame.
-    fn send_to(&mut self, link: LinkId, tick: Tick, force: bool, outputs: &mut VecDeque<Output>) {
-        let Some(mut state) = self.links.links.remove(&link) else { return };
+    fn send(&mut self, link: LinkId, state: &mut LinkState, tick: Tick, force: bool) {
         if state.role != Role::Waiting {
-            let events = self.send_events(link, &mut state, outputs);
-            self.send_state(link, &mut state, tick, force || events, outputs);
+            let events = self.send_events(link, state);
+            self.send_state(link, state, tick, force || events);
         }
-        self.links.links.insert(link, state);
     }
 
-    fn send_state(
-        &mut self,
-        link: LinkId,
-        state: &mut LinkState,
-        tick: Tick,
-        force: bool,
-        outputs: &mut VecDeque<Output>,
-    ) {
-        let wanted = self.wanted(state.role);
+    fn send_state(&mut self, link: LinkId, state: &mut LinkState, tick: Tick, force: bool) {
+        let steady = seen_by(self.seats, state.role) == state.groups;
         if !state.has_room() {
             // Never behind an older state: it gets the newest as soon as it may.
-            state.in_step &= !self.has_news(&wanted) && wanted == state.groups;
+            state.in_step &= steady && !self.has_news(&state.groups);
             if !state.in_step || force || self.has_answer(state) {
                 state.owed = true;
-                self.skips += 1;
+                *self.skips += 1;
             }
             return;
         }
-        let parts = self.blocks(state, &wanted, tick);
+        let parts = self.blocks(state, tick);
         let (action, input) = self.acknowledged(state);
         // The first frame of a link is sent in any case: the client waits for it.
         let force = force || state.frames == 0;
@@ -118,55 +140,45 @@ impl Replication {
         }
         let prelude = Prelude { full: state.full, tick, action, input };
         let head = prelude.encode(state.tick);
-        outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
+        self.outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
         state.frames += 1;
         (state.tick, state.in_step, state.full) = (tick, true, false);
         state.owed = false;
-        state.groups = wanted;
-        if state.check {
-            let hash = view_hash(&self.groups, &state.groups);
-            outputs.push_back(plain(link, message::encode(&ServerControl::Check { hash }).into()));
+        if !steady {
+            state.groups.clear();
+            state.groups.extend_from_slice(seen_by(self.seats, state.role));
         }
-    }
-
-    fn wanted(&self, role: Role) -> BTreeSet<Group> {
-        match role {
-            Role::Seated(seat) => self.links.groups_of(seat),
-            Role::Watching => BTreeSet::from([Group::Everyone]),
-            Role::Waiting => BTreeSet::new(),
+        if state.check {
+            let hash = view_hash(self.groups, &state.groups);
+            let told = message::encode(&ServerControl::Check { hash });
+            self.outputs.push_back(plain(link, told));
         }
     }
 
     /// Whether any of these groups changed since the last send.
-    fn has_news(&self, groups: &BTreeSet<Group>) -> bool {
-        groups.iter().any(|group| self.groups.get(group).is_some_and(|g| g.has_news()))
+    fn has_news(&self, groups: &[Group]) -> bool {
+        groups.iter().any(|group| self.groups.find(*group).is_some_and(GroupState::has_news))
     }
 
     /// The blocks that bring a link's client up to now, wide groups first.
-    fn blocks(
-        &mut self,
-        state: &LinkState,
-        wanted: &BTreeSet<Group>,
-        tick: Tick,
-    ) -> Vec<Arc<[u8]>> {
-        let mut blocks = Vec::new();
-        for group in state.groups.union(wanted) {
-            let had = state.groups.contains(group) && !state.full;
-            let baseline = match (had, wanted.contains(group)) {
+    fn blocks(&mut self, state: &LinkState, tick: Tick) -> SmallVec<[Part; 4]> {
+        let wanted = seen_by(self.seats, state.role);
+        let mut blocks = SmallVec::new();
+        for group in union(&state.groups, wanted) {
+            let had = state.groups.binary_search(&group).is_ok() && !state.full;
+            let baseline = match (had, wanted.binary_search(&group).is_ok()) {
                 (true, true) if state.in_step => Baseline::Last,
                 (true, true) => Baseline::At(state.tick),
                 (false, true) => Baseline::Nothing,
                 (true, false) => {
-                    blocks.push(super::group::farewell(*group));
+                    blocks.push(super::group::farewell(group));
                     continue;
                 }
                 (false, false) => continue,
             };
             // A group nobody has been in shows nothing.
-            let shown = self.groups.get_mut(group);
-            blocks.extend(
-                shown.and_then(|shown| shown.block(&mut self.codec, *group, baseline, tick)),
-            );
+            let shown = self.groups.find_mut(group);
+            blocks.extend(shown.and_then(|shown| shown.block(self.codec, group, baseline, tick)));
         }
         blocks
     }
@@ -174,32 +186,24 @@ impl Replication {
     /// Whether a seat's client is still to be told of its last action.
     fn has_answer(&self, state: &LinkState) -> bool {
         let Role::Seated(seat) = state.role else { return false };
-        self.links.seats.get(&seat).is_some_and(|line| line.last_action != state.action)
+        self.seats.get(&seat).is_some_and(|line| line.last_action != state.action)
     }
 
     /// What the prelude tells a seat's client about its acts.
-    fn acknowledged(
-        &mut self,
-        state: &mut LinkState,
-    ) -> (Option<u16>, Option<referee_protocol::frame::InputAck>) {
+    fn acknowledged(&mut self, state: &mut LinkState) -> (Option<u16>, Option<InputAck>) {
         let Role::Seated(seat) = state.role else { return (None, None) };
-        let Some(line) = self.links.seats.get_mut(&seat) else { return (None, None) };
+        let Some(line) = self.seats.get_mut(&seat) else { return (None, None) };
         let news = state.action != line.last_action;
         state.action = line.last_action;
         (news.then_some(line.last_action as u16), line.sampled.take())
     }
 
     /// Sends what waits in line for a link. Says whether there was anything.
-    fn send_events(
-        &self,
-        link: LinkId,
-        state: &mut LinkState,
-        outputs: &mut VecDeque<Output>,
-    ) -> bool {
+    fn send_events(&mut self, link: LinkId, state: &mut LinkState) -> bool {
         let events: Vec<(Tick, Payload)> = match state.role {
             Role::Watching => std::mem::take(&mut state.watched),
             Role::Seated(seat) => {
-                let line = self.links.seats.get(&seat);
+                let line = self.seats.get(&seat);
                 let queued = line.into_iter().flat_map(|line| &line.events);
                 let new = queued.filter(|(number, ..)| *number > state.event);
                 new.map(|(_, tick, payload)| (*tick, payload.clone())).collect()
@@ -213,24 +217,48 @@ impl Replication {
                 events: run.iter().map(|(_, payload)| payload.clone()).collect(),
             };
             state.event += run.len() as u64;
-            outputs.push_back(plain(link, frame.encode().into()));
+            self.outputs.push_back(plain(link, frame.encode()));
         }
         !events.is_empty()
     }
 }
 
+/// The groups a client sees, in order.
+fn seen_by(seats: &BTreeMap<Seat, SeatLine>, role: Role) -> &[Group] {
+    match role {
+        Role::Seated(seat) => seats.get(&seat).map(|line| &line.groups[..]).unwrap_or_default(),
+        Role::Watching => &WATCHED,
+        Role::Waiting => &[],
+    }
+}
+
+/// What is in either of two runs of groups, in order.
+fn union<'a>(a: &'a [Group], b: &'a [Group]) -> impl Iterator<Item = Group> + 'a {
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    std::iter::from_fn(move || {
+        let next = match (a.peek(), b.peek()) {
+            (Some(first), Some(second)) => *first.min(second),
+            (first, second) => *first.or(second)?,
+        };
+        a.next_if_eq(&next);
+        b.next_if_eq(&next);
+        Some(next)
+    })
+}
+
 /// The hash of what a client of these groups sees, from what the groups themselves hold: it says
 /// nothing of the blocks that told the client, which is why it finds a fault in them.
-fn view_hash(groups: &BTreeMap<Group, GroupState>, seen: &BTreeSet<Group>) -> u64 {
+fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
     let mut view = BTreeMap::new();
     // Wide groups first: what a narrower one shows counts.
-    for group in seen.iter().filter_map(|group| groups.get(group)) {
+    for group in seen.iter().filter_map(|group| groups.find(*group)) {
         view.extend(group.shown().map(|(name, component, words)| ((name, component), words)));
     }
     hash::view_hash(view.into_iter().map(|((name, component), words)| (name, component, words)))
 }
 
 /// A frame that has no head of its own.
-fn plain(link: LinkId, bytes: Arc<[u8]>) -> Output {
-    Output::Send { link, frame: Frame { head: PreludeBytes::EMPTY, parts: vec![bytes] } }
+fn plain(link: LinkId, bytes: Vec<u8>) -> Output {
+    let frame = Frame { head: PreludeBytes::EMPTY, parts: SmallVec::from_iter([bytes.into()]) };
+    Output::Send { link, frame }
 }

@@ -1,7 +1,7 @@
 //! One group: what it shows, as it was sent, and the blocks that tell what changed. Blocks depend on
 //! the group and the baseline alone, so each is made once and shared.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use referee_protocol::block::Block;
@@ -9,24 +9,29 @@ use referee_protocol::codec::{Baselines, Codec, View};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{BlockKind, Group, Tick, WireId};
 
-use super::Shown;
+use super::table::Table;
+use crate::output::Part;
 
 /// How many sends back the baselines of ordered links lie.
 const DEPTH: u32 = 2;
+/// How many blocks' memory a group keeps, to use it again.
+const SPARE_MAX: usize = 8;
 
 /// The state of one group.
 pub(super) struct GroupState {
     view: View,
     /// Whether something changed since the last send: the view has begun the next.
     news: bool,
-    names: BTreeMap<u32, WireId>,
-    ids: BTreeMap<WireId, u32>,
+    /// For each entity its name, and its slot in the view.
+    names: Table<u32, (WireId, u32)>,
+    ids: Table<WireId, u32>,
     /// What went out of view, and when.
     removals: VecDeque<(Tick, WireId)>,
     /// Removals are complete after this tick.
     floor: Tick,
     renamed: Vec<(WireId, WireId)>,
-    blocks: Vec<(Baseline, Option<Arc<[u8]>>)>,
+    blocks: Vec<(Baseline, Option<Part>)>,
+    spare: Vec<Part>,
     body: Vec<u8>,
 }
 
@@ -35,12 +40,13 @@ impl Default for GroupState {
         Self {
             view: View::new(DEPTH),
             news: false,
-            names: BTreeMap::new(),
-            ids: BTreeMap::new(),
+            names: Table::default(),
+            ids: Table::default(),
             removals: VecDeque::new(),
             floor: Tick(0),
             renamed: Vec::new(),
             blocks: Vec::new(),
+            spare: Vec::new(),
             body: Vec::new(),
         }
     }
@@ -60,7 +66,7 @@ pub(super) enum Baseline {
 impl GroupState {
     /// The entities it shows.
     pub(super) fn members(&self) -> impl Iterator<Item = u32> {
-        self.names.keys().copied().filter(|id| *id != super::ROOM)
+        self.names.keys().filter(|id| *id != super::ROOM)
     }
 
     /// Everything it shows: names, numbers of components and their words, in order.
@@ -70,7 +76,7 @@ impl GroupState {
 
     /// The entity its members know by this name.
     pub(super) fn net_id(&self, name: WireId) -> Option<u32> {
-        self.ids.get(&name).copied()
+        self.ids.find(name).copied()
     }
 
     /// Whether it changed since the last send.
@@ -102,48 +108,49 @@ impl GroupState {
         }
     }
 
-    /// An entity shows this to the group from now on. `was` is what the members called it so far
-    /// through a wider group.
-    pub(super) fn show(
-        &mut self,
-        id: u32,
-        name: WireId,
-        was: Option<WireId>,
-        shown: &Shown,
-        tick: Tick,
-    ) {
-        match self.names.get(&id).copied() {
+    /// An entity is shown to the group from now on. `was` is what the members called it so far through
+    /// a wider group.
+    pub(super) fn show(&mut self, id: u32, name: WireId, was: Option<WireId>, tick: Tick) {
+        match self.names.find(id).copied() {
             None => {
                 self.next(tick);
                 self.renamed.extend(was.filter(|was| *was != name).map(|was| (was, name)));
-                self.names.insert(id, name);
+                let slot = self.view.enter(name);
+                self.names.insert(id, (name, slot));
                 self.ids.insert(name, id);
-                self.view.enter(name);
             }
-            Some(old) if old != name => self.rename(id, old, name, tick),
+            Some((old, _)) if old != name => self.rename(id, old, name, tick),
             Some(_) => {}
         }
-        let hidden = |component: u16| shown.iter().all(|(known, _)| *known != component);
+    }
+
+    /// An entity shows no other components than these any more.
+    pub(super) fn hide_others(&mut self, id: u32, shows: impl Fn(u16) -> bool, tick: Tick) {
+        let Some((_, slot)) = self.names.find(id).copied() else { return };
         loop {
-            let gone = self.view.components(name).find(|(component, _)| hidden(*component));
-            let Some(component) = gone.map(|(component, _)| component) else { break };
+            let mut hidden = self.view.components_in(slot).map(|(component, _)| component);
+            let Some(component) = hidden.find(|component| !shows(*component)) else { return };
+            drop(hidden);
             self.next(tick);
-            self.view.set(name, component, None);
+            self.view.set_in(slot, component, None);
         }
-        for (component, words) in shown {
-            if self.view.component(name, *component) != Some(words) {
-                self.next(tick);
-                self.view.set(name, *component, Some(words));
-            }
+    }
+
+    /// What an entity's component is from now on.
+    pub(super) fn set(&mut self, id: u32, component: u16, words: &[u32], tick: Tick) {
+        let Some((_, slot)) = self.names.find(id).copied() else { return };
+        if self.view.component_in(slot, component) != Some(words) {
+            self.next(tick);
+            self.view.set_in(slot, component, Some(words));
         }
     }
 
     fn rename(&mut self, id: u32, old: WireId, new: WireId, tick: Tick) {
         self.next(tick);
         // To a client that is not in step it is another entity.
-        self.view.rename(old, new);
-        self.names.insert(id, new);
-        self.ids.remove(&old);
+        let slot = self.view.rename(old, new);
+        self.names.insert(id, (new, slot));
+        self.ids.remove(old);
         self.ids.insert(new, id);
         self.renamed.push((old, new));
         self.remember(tick, old);
@@ -152,9 +159,9 @@ impl GroupState {
     /// An entity is out of the group's view. `stays` is what the members call it from now on through
     /// a wider group.
     pub(super) fn leave(&mut self, id: u32, stays: Option<WireId>, tick: Tick) {
-        let Some(name) = self.names.remove(&id) else { return };
+        let Some((name, _)) = self.names.remove(id) else { return };
         self.next(tick);
-        self.ids.remove(&name);
+        self.ids.remove(name);
         self.view.leave(name);
         self.remember(tick, name);
         self.renamed.extend(stays.filter(|new| *new != name).map(|new| (name, new)));
@@ -171,13 +178,14 @@ impl GroupState {
 
     /// What was made between two sends is of no use for the next.
     pub(super) fn forget_blocks(&mut self) {
-        self.blocks.clear();
+        self.spare.extend(self.blocks.drain(..).filter_map(|(_, block)| block));
+        self.spare.truncate(SPARE_MAX);
     }
 
     /// Everything up to now was sent.
     pub(super) fn sent(&mut self) {
         self.renamed.clear();
-        self.blocks.clear();
+        self.forget_blocks();
         self.news = false;
     }
 
@@ -189,7 +197,7 @@ impl GroupState {
         group: Group,
         baseline: Baseline,
         tick: Tick,
-    ) -> Option<Arc<[u8]>> {
+    ) -> Option<Part> {
         let baseline = match baseline {
             Baseline::At(tick) if tick < self.floor => Baseline::Nothing,
             other => other,
@@ -211,13 +219,17 @@ impl GroupState {
         block
     }
 
-    fn framed(&self, group: Group, kind: BlockKind, tick: Tick) -> Arc<[u8]> {
+    fn framed(&mut self, group: Group, kind: BlockKind, tick: Tick) -> Part {
         let last = self.view.last_tick();
         let base = self.view.tick(self.view.now().saturating_sub(1)).unwrap_or(last);
         let (age, gap) = (tick.0.saturating_sub(last), last.saturating_sub(base));
-        let mut out = Vec::with_capacity(self.body.len() + 16);
-        Block { group, kind, age, gap, body: &self.body }.write(&mut out);
-        out.into()
+        // Memory that no frame has any more.
+        let free = self.spare.iter().position(|part| Arc::strong_count(part) == 1);
+        let mut part = free.map(|at| self.spare.swap_remove(at)).unwrap_or_default();
+        let out = Arc::make_mut(&mut part);
+        out.clear();
+        Block { group, kind, age, gap, body: &self.body }.write(out);
+        part
     }
 
     fn delta(&mut self, codec: &mut Codec) -> BlockKind {
@@ -231,7 +243,7 @@ impl GroupState {
     fn since(&mut self, codec: &mut Codec, tick: Tick) -> BlockKind {
         let last = self.view.last_tick();
         let before = self.removals.iter().filter(|(at, _)| *at > tick && at.0 < last);
-        let gone = before.map(|(_, name)| *name).filter(|name| !self.ids.contains_key(name));
+        let gone = before.map(|(_, name)| *name).filter(|name| !self.ids.contains(*name));
         let mut removed: Vec<WireId> = gone.collect();
         removed.sort_unstable();
         removed.dedup();
@@ -241,7 +253,7 @@ impl GroupState {
 }
 
 /// The block that tells a client that it no longer belongs to a group.
-pub(super) fn farewell(group: Group) -> Arc<[u8]> {
+pub(super) fn farewell(group: Group) -> Part {
     let mut out = Vec::new();
     Block { group, kind: BlockKind::Farewell, age: 0, gap: 0, body: &[] }.write(&mut out);
     out.into()
@@ -267,7 +279,7 @@ mod tests {
         let past = REMOVALS_KEPT_MAX as u32 + 10;
         for id in 1..=past {
             let tick = Tick(u64::from(id));
-            group.show(id, WireId(id), None, &vec![], tick);
+            group.show(id, WireId(id), None, tick);
             group.sent();
             group.leave(id, None, tick);
             group.sent();

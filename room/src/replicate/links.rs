@@ -1,7 +1,7 @@
 //! Links and sessions: which connection carries which session, what its client has, and how much
 //! is on the way to it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use referee_protocol::frame::{Ack, InputAck, Payload};
 use referee_protocol::limits::{
@@ -41,8 +41,8 @@ pub(super) struct LinkState {
     pub(super) in_step: bool,
     /// Its client knows nothing: the next frame is full.
     pub(super) full: bool,
-    /// The groups its client has, as of `tick`.
-    pub(super) groups: BTreeSet<Group>,
+    /// The groups its client has, as of `tick`, in order.
+    pub(super) groups: Vec<Group>,
     /// The last action it was told of.
     pub(super) action: u64,
     /// The number of the last event sent.
@@ -68,8 +68,8 @@ impl LinkState {
 /// What is kept for a seat whatever becomes of its connections.
 #[derive(Default)]
 pub(super) struct SeatLine {
-    /// The groups its client sees, and since when.
-    pub(super) groups: BTreeSet<Group>,
+    /// The groups its client sees, in order, and since when.
+    pub(super) groups: Vec<Group>,
     pub(super) groups_since: Tick,
     pub(super) last_action: u64,
     /// The number of the last event.
@@ -128,7 +128,7 @@ impl Links {
             owed: false,
             in_step: false,
             full: true,
-            groups: BTreeSet::new(),
+            groups: Vec::new(),
             action: 0,
             event: 0,
             watched: Vec::new(),
@@ -237,15 +237,17 @@ impl Links {
         self.links.retain(|_, link| link.role != Role::Seated(seat));
     }
 
-    /// Sets the groups a seat's client sees. Says whether that is new.
-    pub(super) fn subscribe(&mut self, seat: Seat, groups: BTreeSet<Group>, now: Tick) -> bool {
+    /// Sets the groups a seat's client sees, in order. Says whether that is new.
+    pub(super) fn subscribe(&mut self, seat: Seat, groups: &[Group], now: Tick) -> bool {
         let line = self
             .seats
             .entry(seat)
             .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
         let new = line.groups != groups;
         if new {
-            (line.groups, line.groups_since) = (groups, now);
+            line.groups.clear();
+            line.groups.extend_from_slice(groups);
+            line.groups_since = now;
         }
         new
     }
@@ -266,19 +268,20 @@ impl Links {
         }
     }
 
-    pub(super) fn groups_of(&self, seat: Seat) -> BTreeSet<Group> {
-        self.seats.get(&seat).map(|line| line.groups.clone()).unwrap_or_default()
+    pub(super) fn groups_of(&self, seat: Seat) -> &[Group] {
+        self.seats.get(&seat).map(|line| &line.groups[..]).unwrap_or_default()
     }
 
     pub(super) fn sees(&self, seat: Seat, group: Group) -> bool {
-        self.seats.get(&seat).is_some_and(|line| line.groups.contains(&group))
+        self.groups_of(seat).binary_search(&group).is_ok()
     }
 
     /// Whether some client has this group or may come back to it: what went out of it is still to be
     /// told.
     pub(super) fn knows(&self, group: Group) -> bool {
-        self.seats.values().any(|line| line.groups.contains(&group))
-            || self.links.values().any(|link| link.groups.contains(&group))
+        let has = |groups: &[Group]| groups.binary_search(&group).is_ok();
+        self.seats.values().any(|line| has(&line.groups))
+            || self.links.values().any(|link| has(&link.groups))
     }
 
     pub(super) fn watchers(&self) -> usize {

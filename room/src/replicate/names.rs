@@ -7,14 +7,17 @@
 //! its number above them; then up to twenty random bits, not all zero:
 //! a space with few names has short ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng};
 use referee_protocol::{Group, WireId};
 
+use smallvec::SmallVec;
+
 use super::Called;
 use super::links::Links;
+use super::table::Table;
 
 /// Most random bits of a name.
 const RANDOM_BITS: u32 = 20;
@@ -76,7 +79,7 @@ impl Space {
 /// One space: its generator and the names in use.
 struct SpaceNames {
     rng: ChaCha8Rng,
-    used: BTreeSet<WireId>,
+    used: Table<WireId, ()>,
 }
 
 /// The names of a room's entities.
@@ -85,15 +88,22 @@ pub(super) struct Names {
     secret: [u8; 32],
     spaces: BTreeMap<Space, SpaceNames>,
     /// For each entity its own names, and the space by whose name each group calls it.
-    entities: BTreeMap<u32, Entry>,
+    entities: Table<u32, Entry>,
     /// Names that went out of use since the last send: until their end is told nobody may bear them.
     freed: Vec<(Space, WireId)>,
 }
 
 #[derive(Default)]
 struct Entry {
-    own: BTreeMap<Space, WireId>,
-    called: BTreeMap<Group, Space>,
+    own: SmallVec<[(Space, WireId); 2]>,
+    /// In order of groups.
+    called: SmallVec<[(Group, Space); 2]>,
+}
+
+impl Entry {
+    fn name(&self, space: Space) -> Option<WireId> {
+        self.own.iter().find(|(known, _)| *known == space).map(|(_, name)| *name)
+    }
 }
 
 impl Names {
@@ -104,14 +114,15 @@ impl Names {
     /// What a group calls an entity; 0 for one it does not see, neither itself nor through a wider
     /// space.
     pub(super) fn of(&self, id: u32, group: Group) -> WireId {
-        let Some(entry) = self.entities.get(&id) else { return WireId(0) };
+        let Some(entry) = self.entities.find(id) else { return WireId(0) };
+        let called = entry.called.iter().find(|(known, _)| *known == group);
         let wider = || {
             let spaces = [Space::Everyone, Space::Grid, Space::of(group)];
-            let wider = |space: &Space| *space <= Space::of(group) && entry.own.contains_key(space);
+            let wider = |space: &Space| *space <= Space::of(group) && entry.name(*space).is_some();
             spaces.into_iter().find(wider)
         };
-        let space = entry.called.get(&group).copied().or_else(wider);
-        space.and_then(|space| entry.own.get(&space)).copied().unwrap_or(WireId(0))
+        let space = called.map(|(_, space)| *space).or_else(wider);
+        space.and_then(|space| entry.name(space)).unwrap_or(WireId(0))
     }
 
     /// How many entities have names.
@@ -121,40 +132,52 @@ impl Names {
 
     /// Whether an entity has a name.
     pub(super) fn knows(&self, id: u32) -> bool {
-        self.entities.contains_key(&id)
+        self.entities.contains(id)
+    }
+
+    /// Whether exactly these groups, in order, see an entity.
+    pub(super) fn is_shown_to(&self, id: u32, groups: impl Iterator<Item = Group>) -> bool {
+        let called = self.entities.find(id).map(|entry| &entry.called[..]).unwrap_or_default();
+        called.iter().map(|(group, _)| *group).eq(groups)
     }
 
     /// What each group that sees an entity calls it.
     pub(super) fn called(&self, id: u32) -> Called {
-        let Some(entry) = self.entities.get(&id) else { return Called::new() };
-        let name = |space| entry.own.get(space).copied();
-        entry.called.iter().filter_map(|(group, space)| Some((*group, name(space)?))).collect()
+        let Some(entry) = self.entities.find(id) else { return Called::new() };
+        entry
+            .called
+            .iter()
+            .filter_map(|(group, space)| Some((*group, entry.name(*space)?)))
+            .collect()
     }
 
-    /// An entity is shown to these groups from now on: gives it the names it needs and takes the
-    /// others away.
-    pub(super) fn show(&mut self, id: u32, groups: &BTreeSet<Group>, links: &Links) {
-        if groups.is_empty() {
-            for (space, name) in self.entities.remove(&id).unwrap_or_default().own {
-                self.free(space, name);
+    /// An entity is shown to these groups, in order, from now on: gives it the names it needs and
+    /// takes the others away.
+    pub(super) fn show(&mut self, id: u32, groups: &[Group], links: &Links) {
+        let mut entry = self.entities.find_mut(id).map(std::mem::take).unwrap_or_default();
+        entry.called.clear();
+        let space = |group: &Group| (*group, naming_space(*group, groups, links));
+        entry.called.extend(groups.iter().map(space));
+        let called = &entry.called;
+        let freed = &mut self.freed;
+        entry.own.retain(|(space, name)| {
+            let kept = called.iter().any(|(_, needed)| needed == space);
+            if !kept {
+                freed.push((*space, *name));
             }
-            return;
+            kept
+        });
+        for at in 0..entry.called.len() {
+            let space = entry.called[at].1;
+            if entry.name(space).is_none() {
+                entry.own.push((space, self.draw(space)));
+            }
         }
-        let called = groups.iter().map(|group| (*group, naming_space(*group, groups, links)));
-        let called: BTreeMap<Group, Space> = called.collect();
-        let needed: BTreeSet<Space> = called.values().copied().collect();
-        let mut entry = self.entities.remove(&id).unwrap_or_default();
-        let (kept, lost): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            entry.own.into_iter().partition(|(space, _)| needed.contains(space));
-        entry.own = kept;
-        for (space, name) in lost {
-            self.free(space, name);
+        if groups.is_empty() {
+            self.entities.remove(id);
+        } else {
+            self.entities.insert(id, entry);
         }
-        for space in needed {
-            entry.own.entry(space).or_insert_with(|| self.draw(space));
-        }
-        entry.called = called;
-        self.entities.insert(id, entry);
     }
 
     fn draw(&mut self, space: Space) -> WireId {
@@ -162,27 +185,23 @@ impl Names {
         let names = self.spaces.entry(space).or_insert_with(|| {
             let mut rng = ChaCha8Rng::from_seed(secret);
             rng.set_stream(space.stream());
-            SpaceNames { rng, used: BTreeSet::new() }
+            SpaceNames { rng, used: Table::default() }
         });
         let (mark, width) = space.mark();
         loop {
             let random = names.rng.next_u32() >> (32 - space.random_bits(names.used.len()));
             let name = WireId(random << width | mark);
-            if random != 0 && names.used.insert(name) {
+            if random != 0 && names.used.insert(name, ()).is_none() {
                 return name;
             }
         }
     }
 
-    fn free(&mut self, space: Space, name: WireId) {
-        self.freed.push((space, name));
-    }
-
     /// Everything up to now was sent: the names that went out of use may be drawn again.
     pub(super) fn sent(&mut self) {
-        for (space, name) in std::mem::take(&mut self.freed) {
+        for (space, name) in self.freed.drain(..) {
             if let Some(names) = self.spaces.get_mut(&space) {
-                names.used.remove(&name);
+                names.used.remove(name);
             }
         }
     }
@@ -190,7 +209,7 @@ impl Names {
 
 /// By the name of which space a group calls an entity that these groups see: the widest, if the
 /// group's members know it.
-fn naming_space(group: Group, shown_to: &BTreeSet<Group>, links: &Links) -> Space {
+fn naming_space(group: Group, shown_to: &[Group], links: &Links) -> Space {
     if shown_to.contains(&Group::Everyone) {
         return Space::Everyone;
     }
@@ -209,14 +228,14 @@ mod tests {
     #[test]
     fn each_space_draws_from_a_stream_of_its_own() {
         let mut names = Names::new([5; 32]);
-        let teams = BTreeSet::from([Group::Team(1), Group::Team(2)]);
+        let teams = [Group::Team(1), Group::Team(2)];
         (1..50).for_each(|id| names.show(id, &teams, &Links::default()));
         let random = |id, team| names.of(id, Group::Team(team)).0 >> 12;
         let same = (1..50).filter(|id| random(*id, 1) == random(*id, 2)).count();
         assert!(same < 5, "{same} of 49 are the same");
         // What one team sees does not depend on what the other has seen.
         let mut alone = Names::new([5; 32]);
-        alone.show(1, &BTreeSet::from([Group::Team(2)]), &Links::default());
+        alone.show(1, &[Group::Team(2)], &Links::default());
         assert_eq!(alone.of(1, Group::Team(2)), names.of(1, Group::Team(2)));
     }
 }

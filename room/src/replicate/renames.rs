@@ -6,6 +6,7 @@
 
 use referee_protocol::{Group, Tick, WireId};
 
+use super::group::GroupState;
 use super::links::Links;
 use super::{Called, Replication};
 
@@ -14,12 +15,17 @@ pub(super) fn wider(group: Group, called: &Called, links: &Links) -> Option<Wire
     if group == Group::Everyone {
         return None;
     }
-    if let Some(name) = called.get(&Group::Everyone) {
-        return Some(*name);
+    if let Some(name) = name(called, Group::Everyone) {
+        return Some(name);
     }
     let Group::Player(seat) = group else { return None };
-    let team = |other: &&Group| matches!(other, Group::Team(_)) && links.sees(seat, **other);
-    called.keys().find(team).and_then(|team| called.get(team)).copied()
+    let team = |other: &Group| matches!(other, Group::Team(_)) && links.sees(seat, *other);
+    called.iter().find(|(other, _)| team(other)).map(|(_, name)| *name)
+}
+
+/// What a group calls an entity.
+pub(super) fn name(called: &Called, group: Group) -> Option<WireId> {
+    called.iter().find(|(known, _)| *known == group).map(|(_, name)| *name)
 }
 
 impl Replication {
@@ -29,16 +35,14 @@ impl Replication {
             return;
         }
         for (seat, line) in &self.links.seats {
-            let name = |called: &Called| line.groups.iter().find_map(|g| called.get(g).copied());
-            let (Some(old), Some(new)) = (name(before), name(after)) else { continue };
+            let known = |called: &Called| line.groups.iter().find_map(|g| name(called, *g));
+            let (Some(old), Some(new)) = (known(before), known(after)) else { continue };
             let told = |group: &Group| {
-                self.groups.get(group).is_some_and(|state| state.renamed_to(old, new))
+                self.groups.find(*group).is_some_and(|state| state.renamed_to(old, new))
             };
             if old != new && !line.groups.iter().any(told) {
-                self.groups
-                    .entry(Group::Player(*seat))
-                    .or_default()
-                    .renamed_elsewhere(old, new, tick);
+                let own = self.groups.entry(Group::Player(*seat), GroupState::default);
+                own.renamed_elsewhere(old, new, tick);
             }
         }
     }

@@ -1,0 +1,183 @@
+//! What the entities that changed show, and to whom: worked out anew for each send, in memory that is
+//! used again.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use bevy_ecs::prelude::*;
+use referee_protocol::Group;
+use referee_protocol::words::map_references;
+
+use super::ROOM;
+use crate::core::Core;
+use crate::field::{Audience, Quantiser};
+use crate::game::Game;
+use crate::registry::ComponentRow;
+use crate::types::{InGroups, NetId, Owner, Player, Team};
+
+/// What one entity shows to one group of one component.
+#[derive(Clone, Copy)]
+pub(super) struct Cell {
+    pub(super) group: Group,
+    pub(super) component: u16,
+    /// Its row among the game's components.
+    row: usize,
+    words: (usize, usize),
+}
+
+/// One entity that changed.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) id: u32,
+    cells: (usize, usize),
+}
+
+/// What the entities that changed show.
+#[derive(Default)]
+pub(super) struct Shown {
+    words: Vec<u32>,
+    cells: Vec<Cell>,
+    pub(super) entries: Vec<Entry>,
+    groups: Vec<Group>,
+    scratch: (Vec<u32>, Vec<u32>),
+}
+
+impl Shown {
+    pub(super) fn clear(&mut self) {
+        self.words.clear();
+        self.cells.clear();
+        self.entries.clear();
+    }
+
+    /// Takes in what an entity shows, with `NetId`s where references stand.
+    pub(super) fn add(&mut self, game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) {
+        let world = &game.world;
+        let index = &world.resource::<Core>().index;
+        let entity = if id == ROOM { None } else { index.get(&id).copied() };
+        let first = self.cells.len();
+        for (at, row) in game.components.iter().enumerate() {
+            let Some(component) = row.sent.filter(|_| row.resource == (id == ROOM)) else {
+                continue;
+            };
+            let bearer = if id == ROOM { world.resource_entities().get(row.id) } else { entity };
+            let Some(entity) = bearer.and_then(|entity| world.get_entity(entity).ok()) else {
+                continue;
+            };
+            if !entity.contains_id(row.id) {
+                continue;
+            }
+            self.groups.clear();
+            audience(entity, row, &mut self.groups);
+            if self.groups.is_empty() {
+                continue;
+            }
+            let from = self.words.len();
+            let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
+            let mut out = Quantiser::new(&mut self.words, &net_id);
+            (row.quantise)(entity, &row.shape, &mut out);
+            if out.clamped > 0 {
+                *clamped.entry(row.name.clone()).or_default() += out.clamped;
+            }
+            let words = (from, self.words.len());
+            let groups = self.groups.iter();
+            self.cells.extend(groups.map(|group| Cell {
+                group: *group,
+                component,
+                row: at,
+                words,
+            }));
+        }
+        self.cells[first..].sort_unstable_by_key(|cell| (cell.group, cell.component));
+        self.entries.push(Entry { id, cells: (first, self.cells.len()) });
+    }
+
+    /// The last entity taken in shows nothing.
+    pub(super) fn hide_last(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.cells.1 = entry.cells.0;
+        }
+    }
+
+    /// What an entity shows, in order of groups and components.
+    pub(super) fn cells(&self, entry: Entry) -> &[Cell] {
+        &self.cells[entry.cells.0..entry.cells.1]
+    }
+
+    /// The groups that see an entity, in order.
+    pub(super) fn groups(&self, entry: Entry) -> impl Iterator<Item = Group> {
+        self.by_group(entry).filter_map(|cells| Some(cells.first()?.group))
+    }
+
+    /// What an entity shows to each group that sees it.
+    pub(super) fn by_group(&self, entry: Entry) -> impl Iterator<Item = &[Cell]> {
+        self.cells(entry).chunk_by(|a, b| a.group == b.group)
+    }
+
+    /// Words with `NetId`s where references stand.
+    pub(super) fn words(&self, cell: &Cell) -> &[u32] {
+        &self.words[cell.words.0..cell.words.1]
+    }
+
+    /// Orders entities by what they show to the widest group that sees them, but for whom they refer
+    /// to: by what those see whom a name is told.
+    pub(super) fn compare(&mut self, game: &Game, a: Entry, b: Entry) -> Ordering {
+        let group = |entry| self.by_group(entry).next().map(|cells| cells[0].group);
+        let (first, second) = (group(a), group(b));
+        if first != second {
+            return first.cmp(&second);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.widest(game, a, &mut scratch.0);
+        self.widest(game, b, &mut scratch.1);
+        let order = scratch.0.cmp(&scratch.1);
+        self.scratch = scratch;
+        order
+    }
+
+    fn widest(&self, game: &Game, entry: Entry, out: &mut Vec<u32>) {
+        out.clear();
+        for cell in self.by_group(entry).next().unwrap_or_default() {
+            out.push(cell.component.into());
+            let from = out.len();
+            out.extend_from_slice(self.words(cell));
+            let row = &game.components[cell.row];
+            if row.refers {
+                name_all(row, &mut out[from..], &mut |id| id.min(1));
+            }
+        }
+    }
+}
+
+impl Cell {
+    /// The component's row, where its values may hold references.
+    pub(super) fn refers<'g>(&self, game: &'g Game) -> Option<&'g ComponentRow> {
+        Some(&game.components[self.row]).filter(|row| row.refers)
+    }
+}
+
+/// Replaces the references in a component's words.
+pub(super) fn name_all(row: &ComponentRow, words: &mut [u32], name: &mut impl FnMut(u32) -> u32) {
+    map_references(&row.shape, words, name).expect("our own words follow their type");
+}
+
+/// The groups that see a component of an entity, in order.
+fn audience(entity: EntityRef<'_>, row: &ComponentRow, out: &mut Vec<Group>) {
+    if let Some(groups) = entity.get::<InGroups>() {
+        out.extend_from_slice(&groups.0);
+    } else {
+        match row.audience {
+            Audience::Everyone => out.push(Group::Everyone),
+            Audience::Owner => {
+                let owner = entity.get::<Owner>().map(|owner| owner.0);
+                let owner = owner.or_else(|| entity.get::<Player>().map(|player| player.seat));
+                out.extend(owner.map(Group::Player));
+            }
+            Audience::Team => out.extend(entity.get::<Team>().map(|team| Group::Team(team.0))),
+            Audience::Function(function) => out.append(&mut function(entity)),
+        }
+    }
+    if out.len() > 1 {
+        out.sort_unstable();
+        out.dedup();
+    }
+}
