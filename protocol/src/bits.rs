@@ -140,12 +140,17 @@ impl<'a> BitReader<'a> {
 }
 
 /// Writes a number to bytes, 7 bits at a time, low bits first (LEB128).
-pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+pub fn write_varint(out: &mut Vec<u8>, value: u64) {
+    varint(value, |byte| out.push(byte));
+}
+
+/// The bytes of [`write_varint`], one by one.
+pub(crate) fn varint(mut value: u64, mut put: impl FnMut(u8)) {
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        put(value as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    put(value as u8);
 }
 
 /// Reads a number written by [`write_varint`] and moves `bytes` past it. Only the shortest form is

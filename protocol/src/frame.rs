@@ -1,7 +1,7 @@
 //! Frames: what travels as one WebSocket message, or length-prefixed on a stream. The first byte is
 //! the lane. `PROTOCOL.md` draws every byte.
 
-use crate::bits::{BitError, BitReader, BitWriter, read_varint, write_varint};
+use crate::bits::{BitError, BitReader, BitWriter, read_varint, varint, write_varint};
 use crate::codec::BlockError;
 use crate::ids::Tick;
 use crate::schema::{FieldType, TypeDef};
@@ -134,6 +134,11 @@ impl PreludeBytes {
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[usize::from(self.len)] = byte;
+        self.len += 1;
+    }
 }
 
 impl Prelude {
@@ -143,7 +148,7 @@ impl Prelude {
     /// When the tick lies before `after` in a frame that is not full.
     #[must_use]
     pub fn encode(&self, after: Tick) -> PreludeBytes {
-        let mut out = Vec::with_capacity(PreludeBytes::MAX);
+        let mut out = PreludeBytes::EMPTY;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         out.push(Lane::State as u8);
         out.push(
@@ -152,16 +157,14 @@ impl Prelude {
                 | flag(self.input.is_some(), INPUT),
         );
         let advance = if self.full { Some(self.tick.0) } else { self.tick.0.checked_sub(after.0) };
-        write_varint(&mut out, advance.expect("ticks grow on a link"));
-        if let Some(action) = self.action {
-            out.extend(action.to_le_bytes());
+        varint(advance.expect("ticks grow on a link"), |byte| out.push(byte));
+        for byte in self.action.into_iter().flat_map(u16::to_le_bytes) {
+            out.push(byte);
         }
-        if let Some(input) = self.input {
-            out.extend([input.sample, input.margin as u8]);
+        for byte in self.input.into_iter().flat_map(|input| [input.sample, input.margin as u8]) {
+            out.push(byte);
         }
-        let mut bytes = [0; PreludeBytes::MAX];
-        bytes[..out.len()].copy_from_slice(&out);
-        PreludeBytes { bytes, len: out.len() as u8 }
+        out
     }
 
     /// Reads a prelude off the front of a state frame's body.
@@ -264,14 +267,28 @@ impl Payload {
     /// # Errors
     /// When no type has this number, or the bits are no value of it.
     pub fn to_words(&self, what: &'static str, types: &[TypeDef]) -> Result<Vec<u32>, FrameError> {
+        let mut out = Vec::new();
+        self.read_words(what, types, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Payload::to_words`], into memory that is there: what was in it is gone.
+    ///
+    /// # Errors
+    /// As [`Payload::to_words`].
+    pub fn read_words(
+        &self,
+        what: &'static str,
+        types: &[TypeDef],
+        out: &mut Vec<u32>,
+    ) -> Result<(), FrameError> {
+        out.clear();
         let def = types
             .get(usize::from(self.kind))
             .ok_or(FrameError::UnknownType(what, u64::from(self.kind)))?;
         let mut from = BitReader::new(&self.bits);
-        let mut out = Vec::new();
-        words::read(&def.ty, &mut from, &mut out)?;
-        end(&self.bits[from.finish()?..])?;
-        Ok(out)
+        words::read(&def.ty, &mut from, out)?;
+        end(&self.bits[from.finish()?..])
     }
 
     fn write(&self, out: &mut Vec<u8>) {

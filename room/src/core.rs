@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 use referee_protocol::{Kind, Seat, SessionId, Tick};
+use smallvec::SmallVec;
+
+use crate::table::Table;
 
 /// The room's own state, saved except where said otherwise.
 #[derive(Resource)]
@@ -23,7 +26,7 @@ pub(crate) struct Core {
     pub(crate) lasting: bool,
     pub(crate) ended: Option<String>,
     /// `NetId` to entity. Not saved: it follows from the entities.
-    pub(crate) index: BTreeMap<u32, Entity>,
+    pub(crate) index: Table<u32, Entity>,
     /// Entities that went since the last scan. Not saved: a rebuild comes after a scan.
     pub(crate) gone: Vec<u32>,
 }
@@ -40,7 +43,7 @@ impl Core {
             started: false,
             lasting: false,
             ended: None,
-            index: BTreeMap::new(),
+            index: Table::default(),
             gone: Vec::new(),
         }
     }
@@ -102,11 +105,14 @@ pub(crate) struct SeatState {
     pub(crate) inputs: Vec<InputBuffer>,
 }
 
+/// The words of a sample: few, mostly.
+pub(crate) type Sample = SmallVec<[u32; 8]>;
+
 /// The samples of one input for one seat.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct InputBuffer {
     /// Samples for ticks to come: tick, number, words; sorted by tick.
-    pub(crate) waiting: VecDeque<(Tick, u64, Vec<u32>)>,
+    pub(crate) waiting: VecDeque<(Tick, u64, Sample)>,
     /// The tick whose sample stands now; it repeats for a stated time.
     pub(crate) last: Option<Tick>,
 }

@@ -24,6 +24,7 @@ mod replicate;
 pub mod room;
 mod seats;
 pub mod snapshot;
+mod table;
 pub mod template;
 pub mod testkit;
 mod tick;

@@ -12,7 +12,6 @@ mod links;
 mod names;
 mod renames;
 mod shown;
-mod table;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +29,7 @@ use crate::core::Core;
 use crate::game::Game;
 use crate::output::Output;
 use crate::registry::AnyQuery;
+use crate::table::Table;
 use crate::template::Template;
 use crate::types::{NetId, Sees, Team};
 use events::PendingEvent;
@@ -37,7 +37,6 @@ use group::GroupState;
 use links::Links;
 use names::Names;
 use shown::{Cell, Entry, Shown, name_all};
-use table::Table;
 
 /// The identity under which the resources are replicated: no entity has it.
 const ROOM: u32 = 0;

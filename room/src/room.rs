@@ -116,6 +116,7 @@ pub struct Room {
     /// More entities were shown than a client may know.
     too_many: bool,
     scratch: Vec<u8>,
+    pub(crate) words: Vec<u32>,
 }
 
 impl Room {
@@ -179,6 +180,7 @@ impl Room {
             archetypes: 0,
             too_many: false,
             scratch: Vec::new(),
+            words: Vec::new(),
         }
     }
 

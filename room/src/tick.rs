@@ -7,16 +7,17 @@ use referee_protocol::frame::Payload;
 use referee_protocol::limits::{INPUT_AHEAD_MAX_MS, INPUT_REPEAT_MS};
 use referee_protocol::{Code, Kind, Seat, Tick};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::core::{Core, ticks};
+use crate::core::{Core, Sample, ticks};
 use crate::entry::{Entry, RequestEntry};
 use crate::field::Words;
 use crate::hooks::{NoOccasion, Reply, Request};
 use crate::output::Output;
 use crate::params::{Rulings, Time};
 use crate::room::Room;
+use crate::table::Table;
+use std::ops::Bound;
 
 impl Room {
     /// Runs everything of a tick but what looks at it from outside. Says whether the tick had a
@@ -117,7 +118,7 @@ impl Room {
         let row = self.game.actions.get(usize::from(payload.kind)).cloned();
         let good = row.is_some_and(|row| {
             let index = self.index_for(&row.shape);
-            let entity = |id| index.get(&id).copied().unwrap_or(Entity::PLACEHOLDER);
+            let entity = |id| index.find(id).copied().unwrap_or(Entity::PLACEHOLDER);
             let mut words = Words::new(&words, &entity);
             (row.push)(&mut self.game.world, state.entity, &row.shape, &mut words)
         });
@@ -126,11 +127,15 @@ impl Room {
 
     /// Puts a sample into its place among those that wait.
     fn buffer_input(&mut self, seat: Seat, sample: u64, tick: Tick, payload: &Payload) {
-        let words = payload.to_words("input", &self.template.schema().inputs);
-        let (Ok(words), now) = (words, self.core().tick) else {
+        let mut words = std::mem::take(&mut self.words);
+        let read = payload.read_words("input", &self.template.schema().inputs, &mut words);
+        let sample_words = Sample::from_slice(&words);
+        self.words = words;
+        let now = self.core().tick;
+        if read.is_err() {
             self.counters.bad_payloads += 1;
             return;
-        };
+        }
         let ahead = self.span(Duration::from_millis(INPUT_AHEAD_MAX_MS));
         let late = tick.0 != 0 && tick < now;
         let target = if tick.0 == 0 || late { now } else { tick.min(Tick(now.0 + ahead)) };
@@ -146,10 +151,10 @@ impl Room {
         // One for each tick it may wait for, the newest: so at most `ahead + 1`.
         match buffer.waiting.binary_search_by_key(&target, |(at, ..)| *at) {
             Ok(place) if buffer.waiting[place].1 < sample => {
-                buffer.waiting[place] = (target, sample, words);
+                buffer.waiting[place] = (target, sample, sample_words);
             }
             Ok(_) => {}
-            Err(place) => buffer.waiting.insert(place, (target, sample, words)),
+            Err(place) => buffer.waiting.insert(place, (target, sample, sample_words)),
         }
     }
 
@@ -160,10 +165,11 @@ impl Room {
             return;
         }
         let repeat = self.span(Duration::from_millis(INPUT_REPEAT_MS));
-        let seats: Vec<Seat> = self.core().seats.keys().copied().collect();
         // Out of the game while they are used: to clone a type's description for each seat costs.
         let rows = std::mem::take(&mut self.game.inputs);
-        for seat in seats {
+        let mut from = Bound::Unbounded;
+        while let Some((&seat, _)) = self.core().seats.range((from, Bound::Unbounded)).next() {
+            from = Bound::Excluded(seat);
             for (kind, row) in rows.iter().enumerate() {
                 let mut core = self.game.world.resource_mut::<Core>();
                 let Some(state) = core.seats.get_mut(&seat) else { continue };
@@ -175,7 +181,7 @@ impl Room {
                 let stale = buffer.last.is_some_and(|last| now.0 - last.0 > repeat);
                 if let Some((_, _, words)) = due {
                     buffer.last = Some(now);
-                    self.stand(entity, row, Some(words));
+                    self.stand(entity, row, Some(&words));
                 } else if stale {
                     buffer.last = None;
                     self.stand(entity, row, None);
@@ -185,20 +191,20 @@ impl Room {
         self.game.inputs = rows;
     }
 
-    fn stand(&mut self, entity: Entity, row: &crate::registry::InputRow, words: Option<Vec<u32>>) {
+    fn stand(&mut self, entity: Entity, row: &crate::registry::InputRow, words: Option<&[u32]>) {
         let index = self.index_for(&row.shape);
-        let find = |id| index.get(&id).copied().unwrap_or(Entity::PLACEHOLDER);
+        let find = |id| index.find(id).copied().unwrap_or(Entity::PLACEHOLDER);
         let Ok(mut entity) = self.game.world.get_entity_mut(entity) else { return };
-        let mut words = words.as_deref().map(|words| Words::new(words, &find));
+        let mut words = words.map(|words| Words::new(words, &find));
         let good = (row.stand)(&mut entity, &row.shape, words.as_mut());
         self.counters.bad_payloads += u64::from(!good);
     }
 
     /// `NetId` to entity, for reading a value of this type: empty where it has no references.
-    fn index_for(&self, shape: &FieldType) -> BTreeMap<u32, Entity> {
+    fn index_for(&self, shape: &FieldType) -> Table<u32, Entity> {
         match shape.has_references() {
             true => self.core().index.clone(),
-            false => BTreeMap::new(),
+            false => Table::default(),
         }
     }
 

@@ -228,7 +228,7 @@ impl NetId {
     fn removed(mut world: DeferredWorld<'_>, context: HookContext) {
         let Some(id) = world.get::<Self>(context.entity).map(|id| id.0) else { return };
         if let Some(mut core) = world.get_resource_mut::<Core>() {
-            core.index.remove(&id);
+            core.index.remove(id);
             core.gone.push(id);
         }
     }

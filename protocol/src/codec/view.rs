@@ -319,12 +319,9 @@ impl View {
         slot.id = id;
         slot.life.clear();
         // The memory of its cells is used again.
-        slot.cells.iter_mut().for_each(|cell| {
-            while cell.versions.len() > 1 {
-                cell.versions.pop_back();
-            }
-            cell.versions.iter_mut().for_each(|version| version.shown = false);
-        });
+        for version in slot.cells.iter_mut().flat_map(|cell| &mut cell.versions) {
+            (version.send, version.tick, version.shown) = (0, 0, false);
+        }
         at
     }
 

@@ -13,11 +13,11 @@ use smallvec::SmallVec;
 use super::Replication;
 use super::group::{Baseline, GroupState};
 use super::links::{LinkState, Links, Role, SeatLine};
-use super::table::Table;
 use crate::core::{Core, ticks};
 use crate::game::Game;
 use crate::output::{Frame, Output, Part};
 use crate::room::Link;
+use crate::table::Table;
 
 impl Replication {
     /// Takes in what happened on a link.

@@ -9,8 +9,8 @@ use referee_protocol::codec::{Baselines, Codec, View};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{BlockKind, Group, Tick, WireId};
 
-use super::table::Table;
 use crate::output::Part;
+use crate::table::Table;
 
 /// How many sends back the baselines of ordered links lie.
 const DEPTH: u32 = 2;

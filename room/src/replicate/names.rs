@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::Called;
 use super::links::Links;
-use super::table::Table;
+use crate::table::Table;
 
 /// Most random bits of a name.
 const RANDOM_BITS: u32 = 20;

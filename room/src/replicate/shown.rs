@@ -53,7 +53,7 @@ impl Shown {
     pub(super) fn add(&mut self, game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) {
         let world = &game.world;
         let index = &world.resource::<Core>().index;
-        let entity = if id == ROOM { None } else { index.get(&id).copied() };
+        let entity = if id == ROOM { None } else { index.find(id).copied() };
         let first = self.cells.len();
         for (at, row) in game.components.iter().enumerate() {
             let Some(component) = row.sent.filter(|_| row.resource == (id == ROOM)) else {

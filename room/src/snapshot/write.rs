@@ -30,7 +30,7 @@ pub(crate) fn write_state(game: &Game, template: &Template, cover: Cover, out: &
     let mut out = Saver::new(out, &net_id);
     // First, so that a reader knows every entity before anything refers to one.
     out.varint(core.index.len() as u64);
-    core.index.keys().for_each(|id| out.varint(u64::from(*id)));
+    core.index.keys().for_each(|id| out.varint(u64::from(id)));
     if cover == Cover::All {
         write_clocks(game, core, &mut out);
         write_ages(game, template, &mut out);

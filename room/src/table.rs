@@ -3,7 +3,7 @@
 
 /// A map from small keys to small values.
 #[derive(Clone, Debug)]
-pub(super) struct Table<K, V>(Vec<(K, V)>);
+pub(crate) struct Table<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
@@ -16,28 +16,28 @@ impl<K: Ord + Copy, V> Table<K, V> {
         self.0.binary_search_by_key(&key, |(known, _)| *known)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn contains(&self, key: K) -> bool {
+    pub(crate) fn contains(&self, key: K) -> bool {
         self.place(key).is_ok()
     }
 
-    pub(super) fn find(&self, key: K) -> Option<&V> {
+    pub(crate) fn find(&self, key: K) -> Option<&V> {
         self.place(key).ok().map(|at| &self.0[at].1)
     }
 
-    pub(super) fn find_mut(&mut self, key: K) -> Option<&mut V> {
+    pub(crate) fn find_mut(&mut self, key: K) -> Option<&mut V> {
         self.place(key).ok().map(|at| &mut self.0[at].1)
     }
 
     /// Puts a value in. Gives what was there.
-    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
             Err(at) => {
@@ -47,11 +47,11 @@ impl<K: Ord + Copy, V> Table<K, V> {
         }
     }
 
-    pub(super) fn remove(&mut self, key: K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         self.place(key).ok().map(|at| self.0.remove(at).1)
     }
 
-    pub(super) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+    pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         let at = match self.place(key) {
             Ok(at) => at,
             Err(at) => {
@@ -62,15 +62,19 @@ impl<K: Ord + Copy, V> Table<K, V> {
         &mut self.0[at].1
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = K> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
         self.0.iter().map(|(key, _)| *key)
     }
 
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(K, &V) -> bool) {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(K, &V) -> bool) {
         self.0.retain(|(key, value)| keep(*key, value));
     }
 }
