@@ -169,18 +169,9 @@ impl Value {
             (FieldType::F32, _) => push_word(out, (self.number()? as f32).to_bits()),
             (FieldType::F64, _) => {
                 let bits = self.number()?.to_bits();
-                out.extend([bits as u32, (bits >> 32) as u32]);
-                Ok(())
+                [bits as u32, (bits >> 32) as u32].into_iter().try_for_each(|w| push_word(out, w))
             }
-            (FieldType::Rotation { bits }, Self::Struct(_)) => {
-                let mut parts = [0.0; 4];
-                for (part, name) in parts.iter_mut().zip(ROTATION_PARTS) {
-                    let value = self.field(name).unwrap_or(&Self::Null);
-                    *part = value.number().map_err(|e| e.within(name))? as f32;
-                }
-                out.extend(rotation::to_words(parts, *bits));
-                Ok(())
-            }
+            (FieldType::Rotation { bits }, Self::Struct(_)) => self.rotation_words(*bits, out),
             (FieldType::String { max }, Self::String(text)) => string_words(text, *max, out),
             (FieldType::Option { .. }, Self::Null) => push_word(out, 0),
             (FieldType::Option { of }, some) => {
@@ -237,6 +228,16 @@ impl Value {
             ),
             _ => Err(ValueError::new(format!("is {}; {} is expected", self.noun(), noun(ty)))),
         }
+    }
+
+    fn rotation_words(&self, bits: u32, out: &mut Vec<u32>) -> Result<(), ValueError> {
+        let mut parts = [0.0; 4];
+        for (part, name) in parts.iter_mut().zip(ROTATION_PARTS) {
+            let value = self.field(name).unwrap_or(&Self::Null);
+            *part = value.number().map_err(|e| e.within(name))? as f32;
+        }
+        out.extend(rotation::to_words(parts, bits));
+        Ok(())
     }
 
     fn number(&self) -> Result<f64, ValueError> {

@@ -98,7 +98,7 @@ fn fly(mut ships: Query<(&Stick, &mut At, &mut Ship)>) {
 }
 
 fn shoot(time: Res<Time>, ships: Query<(Entity, &Stick, &At)>, mut commands: Commands) {
-    for (by, stick, at) in ships.iter().filter(|(_, stick, _)| stick.fire) {
+    for (by, _, at) in ships.iter().filter(|(_, stick, _)| stick.fire) {
         if time.tick.0.is_multiple_of(7) {
             commands.spawn((Shot { by, left: 20 }, *at));
         }

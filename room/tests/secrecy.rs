@@ -69,12 +69,12 @@ fn the_order_in_which_hidden_things_came_is_not_told_when_they_are_seen() {
                 world.spawn((Stone(value), InGroups(vec![])));
             }
         });
-        room.run(std::time::Duration::from_secs(1));
+        room.run(Duration::from_secs(1));
         room.change(|world| {
             let mut stones = world.query::<&mut InGroups>();
             stones.iter_mut(world).for_each(|mut groups| groups.0.push(Group::Everyone));
         });
-        room.run(std::time::Duration::from_secs(1));
+        room.run(Duration::from_secs(1));
         players
     });
 }

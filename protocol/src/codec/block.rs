@@ -141,8 +141,8 @@ impl Codec {
             }
             let slot = view.slot(*at);
             let there = slot.is_in(from.base);
-            let mut mark = Mark::default();
-            mark.active = there && (!slot.is_in(from.older) || slot.differs(from.older, from.base));
+            let moved = !slot.is_in(from.older) || slot.differs(from.older, from.base);
+            let mut mark = Mark { active: there && moved, ..Mark::default() };
             if writes {
                 match (there, slot.is_in(now)) {
                     (true, true) => mark.changed = slot.differs(from.base, now),

@@ -222,26 +222,14 @@ impl<'a, C: Coder> Coding<'a, C> {
                 let word = self.number(*base, *wraps, *max, &expected);
                 self.put(word);
             }
-            Form::Pair { base, .. } => {
-                let was = [next(old), next(old)];
-                let _ = [next(older), next(older)];
-                let same = C::WRITES && self.words[self.at..self.at + 2] == was;
-                if self.flag(*base, !same) { self.whole(form) } else { self.keep(&was) }
-            }
             Form::Rotation { bits, base } => self.turn(*bits, *base, older, old),
-            Form::Name { base } => {
-                let (_, was) = (next(older), next(old));
-                if self.flag(base + 1, self.given() != was) {
-                    self.whole(form)
-                } else {
-                    self.keep(&[was])
-                }
-            }
-            Form::Text { base, .. } => {
+            Form::Pair { base, .. } | Form::Text { base, .. } => {
                 take(form, older);
-                let was = take(form, old);
-                let same = C::WRITES && self.words[self.at..].starts_with(was);
-                if self.flag(*base, !same) { self.whole(form) } else { self.keep(was) }
+                self.or_whole(form, *base, take(form, old));
+            }
+            Form::Name { base } => {
+                take(form, older);
+                self.or_whole(form, base + 1, take(form, old));
             }
             Form::Option { base, of } => {
                 let (was_older, was) = (next(older) == 1, next(old) == 1);
@@ -249,37 +237,7 @@ impl<'a, C: Coder> Coding<'a, C> {
                 self.put(u32::from(some));
                 self.inner(of, some, (was, was_older), older, old);
             }
-            Form::Enum { base, variants } => {
-                let (was_older, was) = (next(older), next(old));
-                let max = variants.len() as u32 - 1;
-                let same = !self.flag(*base, self.given() != was);
-                let variant = if same { was } else { self.coder.raw(self.given(), bits_for(max)) };
-                let variant = self.checked(variant, max);
-                self.put(variant);
-                if variant == was && was_older == was {
-                    return self.delta(&variants[was as usize], older, old);
-                }
-                let before = take(&variants[was as usize], old);
-                take(&variants[was_older as usize], older);
-                if variant == was {
-                    self.delta(&variants[was as usize], &mut &*before, &mut &*before);
-                } else {
-                    self.whole(&variants[variant as usize]);
-                }
-            }
-            Form::List { max, base, of } => {
-                let (was_older, was) = (next(older), next(old));
-                let same = !self.flag(*base, self.given() != was);
-                let count = if same { was } else { self.coder.raw(self.given(), bits_for(*max)) };
-                let count = self.checked(count, *max);
-                self.put(count);
-                for at in 0..count.max(was).max(was_older) {
-                    if at < count && !self.spend(1) {
-                        return;
-                    }
-                    self.inner(of, at < count, (at < was, at < was_older), older, old);
-                }
-            }
+            Form::List { max, base, of } => self.list((*base, *max, of), older, old),
             Form::Array { length, of } => {
                 for _ in 0..*length {
                     if !self.spend(1) {
@@ -288,29 +246,66 @@ impl<'a, C: Coder> Coding<'a, C> {
                     self.delta(of, older, old);
                 }
             }
-            Form::Parts(parts) => {
-                // What moves together is as uncertain as what of it moves most.
-                let linear = |part: &Form| {
-                    matches!(
-                        part,
-                        Form::Number { prediction: Prediction::Linear, wraps: false, .. }
-                    )
-                };
-                self.together = if parts.iter().all(linear) {
-                    older
-                        .iter()
-                        .zip(old.iter())
-                        .take(parts.len())
-                        .map(|(a, b)| i64::from(a.abs_diff(*b)))
-                        .max()
-                        .unwrap_or(0)
-                } else {
-                    0
-                };
-                parts.iter().for_each(|part| self.delta(part, older, old));
-                self.together = 0;
-            }
+            Form::Parts(parts) => self.parts(parts, older, old),
+            Form::Enum { base, variants } => self.variant(*base, variants, older, old),
         }
+    }
+
+    /// A value that stays as it was, or is told whole.
+    fn or_whole(&mut self, form: &Form, node: usize, was: &[u32]) {
+        let same = C::WRITES && self.words[self.at..].starts_with(was);
+        if self.flag(node, !same) {
+            self.whole(form);
+        } else {
+            was.iter().for_each(|word| self.put(*word));
+        }
+    }
+
+    /// A number that mostly stays: a list's length, a variant's place.
+    fn mostly_same(&mut self, node: usize, was: u32, max: u32) -> u32 {
+        let differs = self.flag(node, self.given() != was);
+        let word = if differs { self.coder.raw(self.given(), bits_for(max)) } else { was };
+        let word = self.checked(word, max);
+        self.put(word);
+        word
+    }
+
+    fn list(&mut self, (base, max, of): (usize, u32, &Form), older: &mut &[u32], old: &mut &[u32]) {
+        let (was_older, was) = (next(older), next(old));
+        let count = self.mostly_same(base, was, max);
+        for at in 0..count.max(was).max(was_older) {
+            if at < count && !self.spend(1) {
+                return;
+            }
+            self.inner(of, at < count, (at < was, at < was_older), older, old);
+        }
+    }
+
+    fn variant(&mut self, base: usize, variants: &[Form], older: &mut &[u32], old: &mut &[u32]) {
+        let (was_older, was) = (next(older), next(old));
+        let variant = self.mostly_same(base, was, variants.len() as u32 - 1);
+        let form = &variants[was as usize];
+        if variant == was && was_older == was {
+            return self.delta(form, older, old);
+        }
+        let before = take(form, old);
+        take(&variants[was_older as usize], older);
+        if variant == was {
+            self.delta(form, &mut &*before, &mut &*before);
+        } else {
+            self.whole(&variants[variant as usize]);
+        }
+    }
+
+    fn parts(&mut self, parts: &[Form], older: &mut &[u32], old: &mut &[u32]) {
+        // What moves together is as uncertain as what of it moves most.
+        if parts.iter().all(Form::is_linear) {
+            let ways = older.iter().zip(old.iter()).take(parts.len());
+            let ways = ways.map(|(a, b)| i64::from(a.abs_diff(*b)));
+            self.together = ways.max().unwrap_or(0);
+        }
+        parts.iter().for_each(|part| self.delta(part, older, old));
+        self.together = 0;
     }
 
     /// A part that may be there now, at the baseline, and at the older one.
@@ -362,10 +357,6 @@ impl<'a, C: Coder> Coding<'a, C> {
             let word = self.number(base + 20, false, max, &still);
             self.put(word);
         }
-    }
-
-    fn keep(&mut self, words: &[u32]) {
-        words.iter().for_each(|word| self.put(*word));
     }
 
     fn expect(

@@ -76,22 +76,29 @@ pub(super) enum Form {
     },
     Option {
         base: usize,
-        of: Box<Form>,
+        of: Box<Self>,
     },
     List {
         max: u32,
         base: usize,
-        of: Box<Form>,
+        of: Box<Self>,
     },
     Array {
         length: u32,
-        of: Box<Form>,
+        of: Box<Self>,
     },
-    Parts(Vec<Form>),
+    Parts(Vec<Self>),
     Enum {
         base: usize,
-        variants: Vec<Form>,
+        variants: Vec<Self>,
     },
+}
+
+impl Form {
+    /// Whether it goes on as it went, and round no circle.
+    pub(super) fn is_linear(&self) -> bool {
+        matches!(self, Self::Number { prediction: Prediction::Linear, wraps: false, .. })
+    }
 }
 
 /// One component's.
@@ -143,15 +150,11 @@ impl Plan {
         let frame = planner.frame();
         let mut components: Vec<_> =
             schema.components.iter().map(|def| planner.component(def)).collect();
-        for at in 0..components.len() {
-            let Some(by) = schema.components[at].moves_by.filter(|_| planner.realtime) else {
-                continue;
-            };
-            let (moves, velocity) =
-                (&schema.components[at].ty, &schema.components[usize::from(by)].ty);
-            components[at].moves_by = Some(by);
-            let mut word = 0;
-            set_velocity(&mut components[at].form, moves, by, velocity, &mut word);
+        for (def, plan) in schema.components.iter().zip(&mut components) {
+            let Some(by) = def.moves_by.filter(|_| planner.realtime) else { continue };
+            let Some(velocity) = schema.components.get(usize::from(by)) else { continue };
+            plan.moves_by = Some(by);
+            set_velocity(&mut plan.form, &def.ty, by, &velocity.ty);
         }
         let mut order: Vec<u16> = (0..components.len() as u16).collect();
         order.sort_by_key(|component| schema.velocity_depth(*component));
@@ -305,13 +308,7 @@ fn as_expected(moved: usize, beside: usize) -> u16 {
 const HALF_BITS: [usize; 8] = [5, 2, 3, 5, 6, 8, 9, 10];
 
 /// Makes each number of a moving form follow the velocity's number at the same place.
-fn set_velocity(
-    form: &mut Form,
-    moves: &FieldType,
-    component: u16,
-    velocity: &FieldType,
-    word: &mut usize,
-) {
+fn set_velocity(form: &mut Form, moves: &FieldType, component: u16, velocity: &FieldType) {
     let (mut moving, mut speeds) = (Vec::new(), Vec::new());
     floats(moves, &mut moving);
     floats(velocity, &mut speeds);
@@ -324,11 +321,12 @@ fn set_velocity(
     }
     let mut places = Vec::new();
     numbers(form, &mut places);
-    for ((place, (_, step)), (min, speed_step)) in places.into_iter().zip(moving).zip(speeds) {
+    for (word, ((place, (_, step)), (min, speed_step))) in
+        places.into_iter().zip(moving).zip(speeds).enumerate()
+    {
         let fixed = |value: f64| (value / step * 65_536.0).round() as i64;
         let (scale, offset) = (fixed(speed_step), fixed(min));
-        *place = Prediction::Velocity(Velocity { component, word: *word, scale, offset });
-        *word += 1;
+        *place = Prediction::Velocity(Velocity { component, word, scale, offset });
     }
 }
 

@@ -86,7 +86,7 @@ fn over_a_bad_link(schema: &Schema, seed: u64, sends: u32) -> Result<(), TestCas
         let from = Baselines { older, base };
         let mut block = Vec::new();
         room.encode(&mut here, from, &[], &mut block);
-        if draw() % 4 == 0 {
+        if draw().is_multiple_of(4) {
             continue;
         }
         there.begin_at(send, tick);
