@@ -41,6 +41,8 @@ pub struct Codec {
     pub(super) plan: Plan,
     pub(super) models: Models,
     hz: u32,
+    /// How long ago the baselines of this block are.
+    spans: Spans,
     active: Vec<u32>,
     still: Vec<u32>,
     gone: Vec<u32>,
@@ -59,7 +61,19 @@ impl Codec {
         let models = Models::new(plan.nodes().to_vec());
         let (active, still, gone) = (Vec::new(), Vec::new(), Vec::new());
         let (new, touched, members, words) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { plan, models, hz: hz.into(), active, still, gone, new, touched, members, words }
+        Self {
+            plan,
+            models,
+            hz: hz.into(),
+            spans: Spans { before: 0, now: 0, hz: 0 },
+            active,
+            still,
+            gone,
+            new,
+            touched,
+            members,
+            words,
+        }
     }
 
     /// Begins to count what is decided, for [`super::Training`].
@@ -115,6 +129,7 @@ impl Codec {
         from: Baselines,
         renamed: &mut Vec<(WireId, WireId)>,
     ) -> Done {
+        self.spans = self.spans_of(view, from)?;
         self.look(view, from, C::WRITES);
         let moved = !(renamed.is_empty() && self.gone.is_empty() && self.new.is_empty());
         if self.models.bit(coder, self.plan.frame.structure, moved) {
@@ -343,17 +358,17 @@ impl Codec {
         if coder.failed() {
             return Err(BlockError("the block ends early"));
         }
-        let (spans, now) = (self.spans(view, from)?, view.now());
+        let now = view.now();
         let recomposed = C::WRITES && view.slot(at).recomposed(from.base, now);
         let recomposed = self.models.bit(coder, self.plan.frame.structure + 1, recomposed);
         let mut told = false;
         for n in 0..self.plan.order.len() {
             let component = self.plan.order[n];
             let plan = &self.plan.components[usize::from(component)];
-            let slot = view.slot(at);
-            let was = slot.at(component, from.base).is_some();
+            let cell = view.slot(at).cell(component);
+            let was = cell.is_some_and(|cell| cell.at(from.base).is_some());
             if recomposed {
-                let is = slot.at(component, now).is_some();
+                let is = cell.is_some_and(|cell| cell.at(now).is_some());
                 let shown = self.models.bit(coder, plan.mask + MASK_NODES + 2, is);
                 if !shown {
                     if !C::WRITES {
@@ -368,7 +383,7 @@ impl Codec {
             }
             if was {
                 let context = 2 * usize::from(active) + 4 * usize::from(told);
-                told |= self.change(coder, view, (at, component), (from, spans), context)?;
+                told |= self.change(coder, view, (at, component), from, context)?;
             }
         }
         Ok(())
@@ -380,22 +395,26 @@ impl Codec {
         coder: &mut C,
         view: &mut View,
         (at, component): (u32, u16),
-        (from, spans): (Baselines, Spans),
+        from: Baselines,
         context: usize,
     ) -> Result<bool, BlockError> {
         let plan = &self.plan.components[usize::from(component)];
         let (slot, now) = (view.slot(at), view.now());
-        let was = slot.at(component, from.base).unwrap_or(&[]);
-        let older = slot.at(component, from.older).unwrap_or(was);
-        let is = if C::WRITES { slot.at(component, now).unwrap_or(&[]) } else { &[] };
-        let node = plan.mask + usize::from(was != older) + context;
-        if !self.models.bit(coder, node, is != was) {
+        let Some(cell) = slot.cell(component) else { return Ok(false) };
+        let was = cell.at(from.base).unwrap_or(&[]);
+        let moved = cell.differs(from.older, from.base) && cell.at(from.older).is_some();
+        let changed = C::WRITES && cell.differs(from.base, now);
+        let node = plan.mask + usize::from(moved) + context;
+        if !self.models.bit(coder, node, changed) {
             return Ok(false);
         }
         self.words.clear();
-        self.words.extend_from_slice(is);
+        if C::WRITES {
+            self.words.extend_from_slice(cell.at(now).unwrap_or(&[]));
+        }
+        let older = if moved { cell.at(from.older).unwrap_or(was) } else { was };
         let mut coding =
-            Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
+            Coding::new(coder, &mut self.models, &mut self.words, self.spans, VALUE_WORDS_MAX);
         if let Some(by) = plan.moves_by {
             coding.speeds = speeds(slot, by, from, now);
         }
@@ -407,7 +426,7 @@ impl Codec {
         Ok(true)
     }
 
-    fn spans(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
+    fn spans_of(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
         let tick = |send| view.tick(send).ok_or(BlockError("the baseline is forgotten"));
         let (older, base, now) = (tick(from.older)?, tick(from.base)?, tick(view.now())?);
         let between =

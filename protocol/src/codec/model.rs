@@ -32,26 +32,28 @@ impl Node {
     }
 }
 
+/// A node as a block uses it.
+#[derive(Clone, Copy)]
+struct Used {
+    node: Node,
+    /// The block that used it last: for another one it is as in its tables.
+    block: u32,
+}
+
 /// All nodes of a game, as blocks use them.
 pub(super) struct Models {
     initial: Vec<Node>,
-    nodes: Vec<Node>,
-    /// For each run of nodes the block that used it last: others are as in their tables.
-    used: Vec<u32>,
+    nodes: Vec<Used>,
     block: u32,
     /// How often each node said no and yes, while a match is recorded for training.
     counts: Option<Vec<[u32; 2]>>,
 }
 
-/// Nodes are made ready in runs of so many.
-const RUN: usize = 16;
-
 impl Models {
     /// Models that begin so.
-    #[must_use]
     pub(super) fn new(initial: Vec<Node>) -> Self {
-        let runs = initial.len().div_ceil(RUN);
-        Self { nodes: initial.clone(), initial, used: vec![0; runs], block: 0, counts: None }
+        let nodes = initial.iter().map(|node| Used { node: *node, block: 0 }).collect();
+        Self { nodes, initial, block: 0, counts: None }
     }
 
     /// Begins to count what the nodes say.
@@ -60,7 +62,6 @@ impl Models {
     }
 
     /// What was counted.
-    #[must_use]
     pub(super) fn counts(&self) -> &[[u32; 2]] {
         self.counts.as_deref().unwrap_or(&[])
     }
@@ -71,17 +72,15 @@ impl Models {
     }
 
     /// One decision.
+    #[inline]
     pub(super) fn bit<C: Coder>(&mut self, coder: &mut C, node: usize, yes: bool) -> bool {
-        let run = node / RUN;
-        if self.used[run] != self.block {
-            self.used[run] = self.block;
-            let (from, to) = (run * RUN, (run * RUN + RUN).min(self.nodes.len()));
-            self.nodes[from..to].copy_from_slice(&self.initial[from..to]);
+        let used = &mut self.nodes[node];
+        if used.block != self.block {
+            *used = Used { node: self.initial[node], block: self.block };
         }
-        let at = &mut self.nodes[node];
-        let chance = (u32::from(at.chance) >> (16 - PROBABILITY_BITS)).max(1);
+        let chance = (u32::from(used.node.chance) >> (16 - PROBABILITY_BITS)).max(1);
         let yes = coder.bit(chance, yes);
-        at.learn(yes);
+        used.node.learn(yes);
         if let Some(counts) = &mut self.counts {
             counts[node][usize::from(yes)] += 1;
         }

@@ -93,6 +93,7 @@ impl<'a> Encoder<'a> {
 impl Coder for Encoder<'_> {
     const WRITES: bool = true;
 
+    #[inline]
     fn bit(&mut self, chance: u32, bit: bool) -> bool {
         let bound = (self.range >> PROBABILITY_BITS) * chance;
         if bit {
@@ -171,6 +172,7 @@ impl<'a> Decoder<'a> {
 impl Coder for Decoder<'_> {
     const WRITES: bool = false;
 
+    #[inline]
     fn bit(&mut self, chance: u32, _: bool) -> bool {
         let bound = (self.range >> PROBABILITY_BITS) * chance;
         let bit = self.code < bound;

@@ -22,8 +22,8 @@ struct Version {
 #[derive(Clone)]
 pub(super) struct Cell {
     component: u16,
-    /// From oldest to newest.
-    versions: VecDeque<Version>,
+    /// From oldest to newest: few.
+    versions: Vec<Version>,
 }
 
 impl Cell {
@@ -32,8 +32,18 @@ impl Cell {
     }
 
     /// The value at a send, where it was shown.
-    fn at(&self, send: Send) -> Option<&[u32]> {
+    pub(super) fn at(&self, send: Send) -> Option<&[u32]> {
         self.version(send).filter(|version| version.shown).map(|version| &version.words[..])
+    }
+
+    /// Whether it may be something else now than at a send.
+    pub(super) fn is_newer_than(&self, send: Send) -> bool {
+        self.versions.last().is_some_and(|newest| newest.send > send)
+    }
+
+    /// Whether it is something else at one send than at an earlier one.
+    pub(super) fn differs(&self, earlier: Send, later: Send) -> bool {
+        self.is_newer_than(earlier) && self.at(earlier) != self.at(later)
     }
 
     /// Whether what it is at a send it became after a tick.
@@ -43,17 +53,16 @@ impl Cell {
 
     /// Sets the value from a send on; forgets what no baseline knows.
     fn set(&mut self, now: &Now, words: Option<&[u32]>) {
-        let mut version = match self.versions.back() {
-            Some(newest) if newest.send == now.send => self.versions.pop_back().unwrap_or_default(),
-            _ if self.versions.get(1).is_some_and(|second| second.send <= now.oldest) => {
-                self.versions.pop_front().unwrap_or_default()
-            }
-            _ => Version::default(),
-        };
+        match &self.versions[..] {
+            [.., newest] if newest.send == now.send => {}
+            // The oldest one's memory is used again.
+            [_, second, ..] if second.send <= now.oldest => self.versions.rotate_left(1),
+            _ => self.versions.push(Version::default()),
+        }
+        let Some(version) = self.versions.last_mut() else { return };
         (version.send, version.tick, version.shown) = (now.send, now.tick, words.is_some());
         version.words.clear();
         version.words.extend_from_slice(words.unwrap_or(&[]));
-        self.versions.push_back(version);
     }
 }
 
@@ -130,14 +139,15 @@ impl Slot {
         self.cell(component)?.at(send)
     }
 
-    /// Whether it shows something else at one send than at another.
-    pub(super) fn differs(&self, a: Send, b: Send) -> bool {
-        self.cells.iter().any(|cell| cell.at(a) != cell.at(b))
+    /// Whether it shows something else at one send than at an earlier one.
+    pub(super) fn differs(&self, earlier: Send, later: Send) -> bool {
+        self.cells.iter().any(|cell| cell.differs(earlier, later))
     }
 
-    /// Whether it has other components at one send than at another.
-    pub(super) fn recomposed(&self, a: Send, b: Send) -> bool {
-        self.cells.iter().any(|cell| cell.at(a).is_some() != cell.at(b).is_some())
+    /// Whether it has other components at one send than at an earlier one.
+    pub(super) fn recomposed(&self, earlier: Send, later: Send) -> bool {
+        let other = |cell: &Cell| cell.at(earlier).is_some() != cell.at(later).is_some();
+        self.cells.iter().any(|cell| cell.is_newer_than(earlier) && other(cell))
     }
 }
 
@@ -360,7 +370,7 @@ impl View {
             Ok(place) => place,
             Err(_) if words.is_none() => return false,
             Err(place) => {
-                cells.insert(place, Cell { component, versions: VecDeque::new() });
+                cells.insert(place, Cell { component, versions: Vec::new() });
                 place
             }
         };
