@@ -12,7 +12,7 @@ pub use bevy_ecs::prelude::{
     With, Without, World,
 };
 pub use bevy_ecs::world::EntityRef;
-pub use glam::{self, Vec2, Vec3};
+pub use glam::{self, Quat, Vec2, Vec3};
 pub use referee_macros::{Action, Event, Input, Replicate};
 pub use referee_protocol::{Group, Seat, Tick};
 pub use serde_json::{self, Value, json};

@@ -25,6 +25,20 @@ pub struct GameError {
     pub problems: Vec<String>,
 }
 
+/// Components that move by one which clients do not get.
+fn without_velocity(game: &Game) -> Vec<String> {
+    let sent = |name: &String| {
+        game.components.iter().any(|row| row.name == *name && row.sent.is_some() && !row.resource)
+    };
+    let movers = game.components.iter().filter(|row| row.sent.is_some());
+    let lost = movers.filter_map(|row| Some((&row.name, row.moves_by.as_ref()?)));
+    let lost = lost.filter(|(_, by)| !sent(by));
+    lost.map(|(name, by)| {
+        format!("{name} moves by {by}, which no client gets: add .replicate::<{by}>()")
+    })
+    .collect()
+}
+
 /// A game, checked: what is the same in each of its rooms.
 pub struct Template {
     name: String,
@@ -60,6 +74,7 @@ impl Template {
         })?;
         problems.extend(unregistered(&mut game));
         problems.extend(same_names(&game));
+        problems.extend(without_velocity(&game));
         let schema = game.schema();
         problems.extend(schema.check().err().map(|e| e.to_string()));
         if !problems.is_empty() {
