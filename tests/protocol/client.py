@@ -5,6 +5,7 @@
 """
 
 import argparse
+import collections
 import json
 import sys
 import time
@@ -43,16 +44,19 @@ class Client:
     """One player's stay in one match. `connect` may be called again after a connection ended: what
     is known and not applied is kept."""
 
-    def __init__(self, url, name="", watch=False, params=None, headers=()):
+    def __init__(self, url, name="", watch=False, params=None, headers=(), check=False):
         self.url = url
         self.hello = {"versions": [VERSION], "name": name}
         if watch:
             self.hello["watch"] = True
+        if check:
+            self.hello["check"] = True
         if params is not None:
             self.hello["params"] = json.dumps(params)
         self.headers = headers
         self.welcome = None
         self.schema = None
+        self.schema_body = None
         self.schema_hash = None
         self.state = None
         self.known = None
@@ -63,6 +67,9 @@ class Client:
         self.received_event = 0
         self.result = None
         self.fulls = []
+        # How many of each kind of block came, and how many states were as `Check` said.
+        self.kinds = collections.Counter()
+        self.checked = 0
 
     def connect(self, resume=True):
         """Opens a connection and waits for its first state."""
@@ -89,6 +96,12 @@ class Client:
         while not holds():
             if time.monotonic() > until:
                 raise Timeout(f"{what} did not come within {seconds:g} s")
+            self._take(min(until, self._next_due()))
+
+    def listen(self, seconds):
+        """Takes what comes within a time."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
             self._take(min(until, self._next_due()))
 
     def wait_resource(self, name, value):
@@ -189,7 +202,8 @@ class Client:
         elif self.welcome is None:
             raise Fault(f"a frame on lane {lane} came before Welcome")
         elif lane == SCHEMA:
-            self.schema = msgpack.decode(body.rest())
+            self.schema_body = body.rest()
+            self.schema = msgpack.decode(self.schema_body)
             self.schema_hash = self.welcome["schema"]
         elif lane == STATE:
             self._state(body.rest())
@@ -207,6 +221,10 @@ class Client:
             self.result = json.loads(fields["result"])
         elif name == "Welcome":
             self._welcomed(fields)
+        elif name == "Check":
+            if fields["hash"] != self.state.hash():
+                raise Fault(f"the state of tick {self.state.tick} is not what the room shows")
+            self.checked += 1
         elif name != "Pong":
             raise Fault(f"there is no message {name}")
 
@@ -234,10 +252,11 @@ class Client:
         if is_first and not self.may_resume:
             if not body[0] & 1:
                 raise Fault("the first state is not full")
-            self.state = State(self.schema)
+            self.state = State(self.schema, self.schema_body, self.welcome["hz"])
         prelude = self.state.apply(body)
         self.frames += 1
         self.fulls.append(prelude["full"])
+        self.kinds.update(self.state.kinds)
         if prelude["action"] is not None:
             more = (prelude["action"] - self.applied) & 0xFFFF
             self.applied += more

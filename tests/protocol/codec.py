@@ -3,6 +3,8 @@
 import math
 import struct
 
+import rotation
+
 WORD_MAX = 0xFFFFFFFF
 
 
@@ -76,17 +78,6 @@ class BitReader:
         self.left -= count
         return value
 
-    def number(self, order):
-        size = order
-        while self.bits(1):
-            size += 1
-            if size > 32:
-                raise Fault("a number is too long")
-        value = (1 << size) + self.bits(size) - (1 << order)
-        if value > WORD_MAX:
-            raise Fault("a number is too long")
-        return value
-
     def finish(self):
         if self.pending:
             raise Fault("the padding is not zero")
@@ -105,14 +96,6 @@ class BitWriter:
         self.value |= value << self.count
         self.count += count
 
-    def number(self, value, order):
-        shifted = value + (1 << order)
-        size = shifted.bit_length() - 1
-        for _ in range(size - order):
-            self.bits(1, 1)
-        self.bits(0, 1)
-        self.bits(shifted & ((1 << size) - 1), size)
-
     def to_bytes(self):
         return self.value.to_bytes((self.count + 7) // 8, "little")
 
@@ -121,15 +104,15 @@ def width(most):
     return most.bit_length()
 
 
-def _round(value):
+def round_away(value):
     return math.floor(value + 0.5) if value >= 0 else math.ceil(value - 0.5)
 
 
-def _steps(kind):
-    return min(max(_round((kind["max"] - kind["min"]) / kind["step"]), 0), WORD_MAX)
+def steps(kind):
+    return min(max(round_away((kind["max"] - kind["min"]) / kind["step"]), 0), WORD_MAX)
 
 
-def _single(kind):
+def single(kind):
     """The largest word of a type that is always one word; None for other types."""
     name = kind["kind"]
     if name == "bool":
@@ -137,11 +120,11 @@ def _single(kind):
     if name == "int" and kind["span"] <= WORD_MAX:
         return kind["span"]
     if name == "float":
-        return _steps(kind)
+        return steps(kind)
     return WORD_MAX if name in ("f32", "entity") else None
 
 
-def _pair(kind):
+def pair_most(kind):
     """The largest pair of a type that is always two words; None for other types."""
     if kind["kind"] == "f64":
         return (1 << 64) - 1
@@ -167,7 +150,7 @@ def _up_to(reader, most):
 
 def read(kind, reader, out):
     """Reads a value in full and appends its words."""
-    name, most, pair, parts = kind["kind"], _single(kind), _pair(kind), _parts(kind)
+    name, most, pair, parts = kind["kind"], single(kind), pair_most(kind), _parts(kind)
     if most is not None:
         out.append(_up_to(reader, most))
     elif pair is not None:
@@ -196,6 +179,9 @@ def read(kind, reader, out):
         place = _up_to(reader, len(kind["variants"]) - 1)
         out.append(place)
         read(kind["variants"][place]["type"], reader, out)
+    elif name == "rotation":
+        out.append(reader.bits(2))
+        out += [reader.bits(kind["bits"]) for _ in range(3)]
     elif name != "unit":
         raise Fault(f"no type is called {name!r}")
 
@@ -207,7 +193,7 @@ def _string_words(text):
 
 def write(kind, words, writer):
     """Writes the value at the front of the iterator `words` in full."""
-    name, most, pair, parts = kind["kind"], _single(kind), _pair(kind), _parts(kind)
+    name, most, pair, parts = kind["kind"], single(kind), pair_most(kind), _parts(kind)
     if most is not None:
         writer.bits(next(words), width(most))
     elif pair is not None:
@@ -236,65 +222,10 @@ def write(kind, words, writer):
         place = next(words)
         writer.bits(place, width(len(kind["variants"]) - 1))
         write(kind["variants"][place]["type"], words, writer)
-
-
-def _skip(kind, words, at):
-    """Where the value that begins at `at` ends."""
-    name, parts = kind["kind"], _parts(kind)
-    if name == "unit":
-        return at
-    if _single(kind) is not None:
-        return at + 1
-    if _pair(kind) is not None:
-        return at + 2
-    if parts is not None:
-        for part in parts:
-            at = _skip(part, words, at)
-        return at
-    first = words[at]
-    if name == "string":
-        return at + 1 + (first + 3) // 4
-    if name == "option":
-        return _skip(kind["of"], words, at + 1) if first else at + 1
-    if name == "list":
-        at += 1
-        for _ in range(first):
-            at = _skip(kind["of"], words, at)
-        return at
-    return _skip(kind["variants"][first]["type"], words, at + 1)
-
-
-def read_difference(kind, base, reader, out, at=0):
-    """Reads a value as its difference from the words at `at` of `base`, and appends its words.
-    Returns where the base's value ends."""
-    parts = _parts(kind)
-    if parts is not None:
-        for part in parts:
-            at = read_difference(part, base, reader, out, at)
-        return at
-    end = _skip(kind, base, at)
-    if kind["kind"] == "unit":
-        return end
-    if not reader.bits(1):
-        out += base[at:end]
-    elif _single(kind) is not None:
-        out.append(_changed_word(base[at], _single(kind), reader))
-    else:
-        read(kind, reader, out)
-    return end
-
-
-def _changed_word(old, most, reader):
-    full = width(most)
-    if full > 5 and reader.bits(1):
-        z = reader.bits(min(full // 2, 8)) + 1
-        step = z // 2 if z % 2 == 0 else -(z + 1) // 2
-        new = (old + step) & WORD_MAX
-    else:
-        new = reader.bits(full)
-    if new > most:
-        raise Fault(f"{new} is above {most}")
-    return new
+    elif name == "rotation":
+        writer.bits(next(words), 2)
+        for _ in range(3):
+            writer.bits(next(words), kind["bits"])
 
 
 def value_of(kind, words):
@@ -314,7 +245,7 @@ def value_of(kind, words):
         return kind["min"] + first * kind["step"]
     if name == "f32":
         return struct.unpack("<f", struct.pack("<I", first))[0]
-    if _pair(kind) is not None:
+    if pair_most(kind) is not None:
         first |= next(words) << 32
     if name == "int":
         return kind["min"] + first
@@ -327,6 +258,9 @@ def value_of(kind, words):
         return value_of(kind["of"], words) if first else None
     if name == "list":
         return [value_of(kind["of"], words) for _ in range(first)]
+    if name == "rotation":
+        four = [first, *(next(words) for _ in range(3))]
+        return dict(zip("xyzw", rotation.of_words(four, kind["bits"])))
     if name == "enum":
         variant = kind["variants"][first]
         data = value_of(variant["type"], words)
@@ -347,9 +281,9 @@ def words_of(kind, value):
             raise Fault(f"{value} is out of {kind['min']} to {kind['min'] + kind['span']}")
         return [word] if kind["span"] <= WORD_MAX else [word & WORD_MAX, word >> 32]
     if name == "float":
-        word = _round((min(max(value, kind["min"]), kind["max"]) - kind["min"]) / kind["step"])
-        steps = _steps(kind)
-        return [0 if kind.get("wraps") and word >= steps else min(word, steps)]
+        word = round_away((min(max(value, kind["min"]), kind["max"]) - kind["min"]) / kind["step"])
+        most = steps(kind)
+        return [0 if kind.get("wraps") and word >= most else min(word, most)]
     if name == "f32":
         return list(struct.unpack("<I", struct.pack("<f", value)))
     if name == "f64":
@@ -358,6 +292,8 @@ def words_of(kind, value):
         return _string_words(value.encode())
     if name == "option":
         return [0] if value is None else [1, *words_of(kind["of"], value)]
+    if name == "rotation":
+        return rotation.to_words([value[part] for part in "xyzw"], kind["bits"])
     if name == "list":
         return [len(value), *(word for item in value for word in words_of(kind["of"], item))]
     if name == "struct":

@@ -8,7 +8,7 @@ class MessagePackError(ValueError):
 
 
 def encode(value):
-    """The bytes of None, a boolean, an int, a float, a string, a list or a dict of these."""
+    """The bytes of None, a boolean, an int, a float, a string, bytes, a list or a dict of these."""
     if value is None:
         return b"\xc0"
     if value is True or value is False:
@@ -20,6 +20,10 @@ def encode(value):
     if isinstance(value, str):
         text = value.encode()
         return _head(len(text), 0xA0, 31, (0xD9, 0xDA, 0xDB)) + text
+    if isinstance(value, bytes):
+        mark, layout = next((mark, layout) for mark, (layout, kind) in _SIZED.items()
+                            if kind == "bytes" and len(value) < 1 << 8 * struct.calcsize(layout))
+        return bytes([mark]) + struct.pack(layout, len(value)) + value
     if isinstance(value, list):
         return _head(len(value), 0x90, 15, (None, 0xDC, 0xDD)) + b"".join(map(encode, value))
     if isinstance(value, dict):
@@ -61,6 +65,7 @@ _NUMBERS = {
 }
 # The mark of each thing with a length, how the length is laid out, and what it is.
 _SIZED = {
+    0xC4: (">B", "bytes"), 0xC5: (">H", "bytes"), 0xC6: (">I", "bytes"),
     0xD9: (">B", "text"), 0xDA: (">H", "text"), 0xDB: (">I", "text"),
     0xDC: (">H", "list"), 0xDD: (">I", "list"),
     0xDE: (">H", "map"), 0xDF: (">I", "map"),
@@ -74,6 +79,17 @@ def decode(data):
     if at != len(data):
         raise MessagePackError(f"{len(data) - at} bytes are left over")
     return value
+
+
+def end_of_fields(data, names):
+    """Where the last of these fields ends, with which the map of these bytes begins."""
+    at = 1
+    for expected in names:
+        name, at = _value(data, at)
+        if name != expected:
+            raise MessagePackError(f"the field {name!r} stands where {expected!r} belongs")
+        _, at = _value(data, at)
+    return at
 
 
 def _take(data, at, layout):
@@ -104,13 +120,19 @@ def _value(data, at):
         length, at = _take(data, at, layout)
     else:
         raise MessagePackError(f"a value of mark {mark:#04x} has no place in a message")
-    return {"text": _text, "list": _list, "map": _map}[kind](data, at, length)
+    readers = {"text": _text, "bytes": _bytes, "list": _list, "map": _map}
+    return readers[kind](data, at, length)
+
+
+def _bytes(data, at, length):
+    if at + length > len(data):
+        raise MessagePackError("the bytes end early")
+    return bytes(data[at:at + length]), at + length
 
 
 def _text(data, at, length):
-    if at + length > len(data):
-        raise MessagePackError("the bytes end early")
-    return bytes(data[at:at + length]).decode(), at + length
+    text, at = _bytes(data, at, length)
+    return text.decode(), at
 
 
 def _list(data, at, length):

@@ -1,38 +1,47 @@
 """What a client knows of a room, built from state frames: PROTOCOL.md, section 9."""
 
 import codec
-from codec import BitReader, Bytes, Fault
+import xxh3
+from blocks import ENTITIES_MAX, ROOM, Body, View
+from codec import Bytes, Fault
+from plan import Plan
 
-ROOM = 0
 _FULL, _ACTION, _INPUT = 1, 2, 4
+_KINDS = DELTA, SINCE, WHOLE, FAREWELL = "delta", "since", "whole", "farewell"
 
 
 class State:
-    """The state that one connection, or several in a row, have brought."""
+    """The state that one connection, or several in a row, have brought. `schema` is the body of the
+    Schema frame, read; `body` the same, as it came."""
 
-    def __init__(self, schema):
+    def __init__(self, schema, body, hz):
         self.schema = schema
+        self.plan = Plan(schema, body, hz or 0)
         self.tick = 0
-        # Group number -> entity -> component -> words.
-        self.groups = {}
+        # Group number -> view.
+        self.views = {}
+        # Entity -> handle.
+        self.handles = {}
+        self.last_handle = 0
+        # What kinds of blocks the last frame had.
         self.kinds = []
+        # A list that takes what is decided, where someone wants to see it.
+        self.trace = None
 
     def apply(self, body):
         """Applies the body of a state frame; gives its prelude."""
         source = Bytes(body)
         prelude = self._prelude(source)
         if prelude["full"]:
-            self.groups = {}
+            self.views, self.handles = {}, {}
         self.tick = prelude["tick"]
         self.kinds = []
-        leaving = []
         while not source.is_empty():
-            leaving.append(self._block(source))
-        for shown, removed, hidden in leaving:
-            for entity in removed:
-                shown.pop(entity, None)
-            for entity, component in hidden:
-                shown.get(entity, {}).pop(component, None)
+            self._block(source)
+        seen = {entity for view in self.views.values() for entity in view.base.shown}
+        self.handles = {e: handle for e, handle in self.handles.items() if e in seen}
+        if len(self.handles) > ENTITIES_MAX:
+            raise Fault("too many entities")
         return prelude
 
     def _prelude(self, source):
@@ -47,67 +56,62 @@ class State:
 
     def _block(self, source):
         header = source.varint()
-        is_absolute, group = header & 1, header >> 1
-        if group & 3 == 0 and group != 0:
+        kind, group = _KINDS[header & 3], header >> 2
+        most = (0, codec.WORD_MAX, codec.WORD_MAX, 0xFFFF)[group & 3]
+        if group >> 2 > most:
             raise Fault(f"there is no group {group}")
-        shown = self.groups.setdefault(group, {})
-        reader = BitReader(source)
-        is_whole = is_absolute and reader.bits(1)
-        self.kinds.append("whole" if is_whole else "since" if is_absolute else "delta")
-        if is_whole:
-            shown.clear()
-        for _ in range(reader.number(0)):
-            old, new = reader.number(12), reader.number(12)
-            self._rename(shown, old, new)
-        removed = list(self._ids(reader, reader.number(0)))
-        last = len(self.schema["components"]) - 1
-        hidden = [(reader.number(12), reader.bits(codec.width(last)))
-                  for _ in range(reader.number(0))]
-        for entity in self._ids(reader, reader.number(2)):
-            self._record(shown, entity, is_absolute, reader)
-        reader.finish()
-        return shown, removed, hidden
+        self.kinds.append(kind)
+        if kind == FAREWELL:
+            self.views.pop(group, None)
+            return
+        age, gap = (source.varint(), source.varint()) if kind in (SINCE, WHOLE) else (0, 0)
+        body = Body(self.plan, source.take(source.varint()), self.trace)
+        view = self.views.setdefault(group, View())
+        renamed, ticks = [], (max(self.tick - age - gap, 0), max(self.tick - age, 0))
+        if kind == DELTA:
+            renamed = body.delta(view, self.tick)
+        elif kind == SINCE:
+            body.since(view, *ticks)
+        else:
+            body.whole(view, *ticks)
+        self._name(renamed, view)
 
-    @staticmethod
-    def _rename(shown, old, new):
-        if old in shown:
-            shown[new] = shown.pop(old)
+    def _name(self, renamed, view):
+        for old, new in renamed:
+            if old in self.handles:
+                self.handles[new] = self.handles.pop(old)
+        for entity in sorted(view.base.shown):
+            if entity != ROOM and entity not in self.handles:
+                self.last_handle += 1
+                self.handles[entity] = self.last_handle
 
-    @staticmethod
-    def _ids(reader, count):
-        entity = 0
-        for _ in range(count):
-            entity += reader.number(12)
-            if entity > codec.WORD_MAX:
-                raise Fault("an id is too large")
-            yield entity
-
-    def _record(self, shown, entity, is_absolute, reader):
-        if reader.bits(1):
-            shown.pop(entity, None)
-        known = shown.setdefault(entity, {})
-        types = self.schema["components"]
-        present = [component for component in range(len(types)) if reader.bits(1)]
-        for component in present:
-            kind, words = types[component]["type"], []
-            if is_absolute or component not in known:
-                codec.read(kind, reader, words)
-            else:
-                codec.read_difference(kind, known[component], reader, words)
-            known[component] = words
+    def _shown(self):
+        """Every entity, and the room as entity 0: its components by number, as words."""
+        found = {}
+        # From wide to narrow: the narrowest group's words stand.
+        for group in sorted(self.views, key=lambda number: (number & 3, number >> 2)):
+            for entity, components in self.views[group].base.shown.items():
+                found.setdefault(entity, {}).update(components)
+        return found
 
     def entities(self):
         """Every entity, and the room as entity 0: its components by name, as JSON values."""
-        found = {}
-        # From wide to narrow: the narrowest group's value stands.
-        for group in sorted(self.groups, key=lambda number: (number & 3, number >> 2)):
-            for entity, components in self.groups[group].items():
-                for component, words in components.items():
-                    of = self.schema["components"][component]
-                    value = codec.value_of(of["type"], iter(words))
-                    found.setdefault(entity, {})[of["name"]] = value
-                found.setdefault(entity, {})
-        return found
+        types = self.schema["components"]
+        return {
+            entity: {types[number]["name"]: codec.value_of(types[number]["type"], iter(words))
+                     for number, words in components.items()}
+            for entity, components in self._shown().items()
+        }
+
+    def hash(self):
+        """What `Check` compares."""
+        data = bytearray()
+        for entity, components in sorted(self._shown().items()):
+            for number, words in sorted(components.items()):
+                data += entity.to_bytes(4, "little") + number.to_bytes(2, "little")
+                for word in words:
+                    data += word.to_bytes(4, "little")
+        return xxh3.digest(bytes(data))
 
     def resource(self, name):
         """The value of a resource; None where there is none."""

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pathlib
+import random
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 import unittest
 
+import codec
 import msgpack
 from client import Client, Refused
 from websocket import Closed, WebSocket
@@ -28,7 +30,7 @@ class Server:
     """A running server, on a free port."""
 
     def __init__(self, data):
-        command = [SERVER, "--port", "0", "--data", data]
+        command = [SERVER, "--test-mode", "--port", "0", "--data", data]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         found = None
         while found is None:
@@ -212,6 +214,73 @@ class AgainstServer(unittest.TestCase):
         players[1].act("Rematch")
         fresh = {"cells": [None] * 9, "turn": "O", "outcome": None, "round": 1}
         watcher.wait_resource("Board", fresh)
+
+    def check_matches(self, clients, play, enough, seconds=60):
+        """Plays until all clients have compared enough of their states with what the room shows."""
+        until = time.monotonic() + seconds
+        while min(client.checked for client in clients) < enough:
+            self.assertLess(time.monotonic(), until, [client.checked for client in clients])
+            for client in clients:
+                play(client)
+                client.listen(0.01)
+
+    def test_an_arena_is_seen_as_it_is(self):
+        names = ("Ann", "Bo", "Cy", "Di")
+        players = [self.join("arena/a", name=name, check=True) for name in names]
+        watcher = self.join("arena/a", watch=True, check=True)
+        draw = random.Random(5)
+
+        def play(client):
+            if client is watcher or draw.random() < 0.8:
+                return
+            stick = client.schema["inputs"][0]
+            values = {field["name"]: codec.value_of(field["type"], iter([draw.randrange(120)]))
+                      for field in stick["type"]["fields"] if field["name"] != "fire"}
+            client.input(stick["name"], values | {"fire": draw.random() < 0.5})
+
+        clients = [*players, watcher]
+        self.check_matches(clients, play, 60)
+        self.assertGreater(players[0].kinds["delta"], 30)
+        # Who did not listen is told what changed since, not everything; and so is who comes back.
+        for n in range(3):
+            time.sleep(0.7)
+            players[0].drop()
+            self.check_matches(clients[1:], play, 80 + 20 * n)
+            players[0].connect()
+            self.check_matches(clients, play, 80 + 20 * n)
+        self.assertGreater(players[0].kinds["since"] + watcher.kinds["since"], 0)
+        positions = [player.me()["Position"] for player in players]
+        self.assertEqual(len({str(position) for position in positions}), len(players))
+        moved = {str(entity) for entity in watcher.state.entities().values()}
+        self.check_matches(clients, play, 150)
+        self.assertNotEqual(moved, {str(entity) for entity in watcher.state.entities().values()})
+
+    def test_each_player_sees_the_own_cards_alone(self):
+        players = [self.join("cards/a", name=name, check=True) for name in ("Ann", "Bo")]
+        players[0].act("Deal")
+
+        def hand(client):
+            return {entity: of["Card"] for entity, of in client.state.entities().items()
+                    if "Hand" in of.get("Card", {}).get("place", {})}
+
+        for player in players:
+            player.wait(lambda: len(hand(player)) == 5, "a hand")
+        for turn in range(40):
+            seat = players[0].state.resource("Table")["turn"]
+            if seat is None:
+                players[0].act("Deal")
+            elif turn % 3:
+                player = players[seat]
+                player.act("Lay", {"card": min(hand(player)), "suit": "Hearts"})
+                player.wait(lambda: not player.actions, "the end of the action")
+            if seat is not None:
+                players[seat].act("Draw")
+            for player in players:
+                player.listen(0.05)
+        for player in players:
+            self.assertGreater(player.checked, 15)
+            seats = {card["place"]["Hand"] for card in hand(player).values()}
+            self.assertLessEqual(seats, {player.welcome["seat"]})
 
     def test_refusals_have_codes(self):
         self.assertEqual(self.refused("no-such-game/a"), UNKNOWN_GAME)
