@@ -1,9 +1,11 @@
 //! `cargo xtask bench host`: what the host costs for each delivered message, beside a bare floor.
 //! Builds the release server, the bench's programs and its counting library, and runs the bench.
+//! `cargo xtask bench wire`: what state costs on the wire, and what coding it takes. Builds the bench,
+//! the counting library and the decoder for wasm.
 
 use crate::log::Log;
 use crate::project::Project;
-use crate::{Result, command, play, tools};
+use crate::{Result, command, play, setup, tools, wasm};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +21,8 @@ pub(crate) struct Bench {
 enum What {
     /// The server's processor time for each delivered state message, and what it is made of
     Host(Host),
+    /// The bytes of state frames of recorded worlds, and the time that coding them takes
+    Wire(Wire),
 }
 
 #[derive(Args)]
@@ -31,21 +35,82 @@ struct Host {
     quick: bool,
 }
 
+#[derive(Args)]
+struct Wire {
+    /// Write the figures as one flat object
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Bytes only, and an error where they are not good
+    #[arg(long)]
+    quick: bool,
+    /// Show instead where in the code a steady tick asks for memory (needs addr2line)
+    #[arg(long, conflicts_with_all = ["json", "quick"])]
+    where_allocations: bool,
+}
+
 impl Bench {
     pub(crate) fn run(&self, project: &Project) -> Result {
-        let What::Host(host) = &self.what;
+        match &self.what {
+            What::Host(host) => host.run(project),
+            What::Wire(wire) => wire.run(project),
+        }
+    }
+}
+
+impl Host {
+    fn run(&self, project: &Project) -> Result {
         let mut log = Log::Terminal;
         tools::count_syscalls(project, &mut log)?;
         play::build_server(project, &mut log)?;
         let mut bench = prepare(project, &mut log)?;
-        if let Some(file) = &host.json {
+        if let Some(file) = &self.json {
             bench.arg("--json").arg(absolute(file)?);
         }
-        if host.quick {
+        if self.quick {
             bench.arg("--quick");
         }
         log.run(&mut bench)
     }
+}
+
+impl Wire {
+    fn run(&self, project: &Project) -> Result {
+        let mut log = Log::Terminal;
+        let mut bench = prepare_wire(project, &mut log)?;
+        if self.quick {
+            return log.run(bench.arg("--quick"));
+        }
+        let (counts, decoder) = (build_counts(project, &mut log)?, folder(project).join("decoder"));
+        bench.arg("--counts").arg(counts).arg("--folder").arg(folder(project));
+        if self.where_allocations {
+            return log.run(bench.arg("--where-allocations"));
+        }
+        let toolchain = setup::wasm_toolchain(project, &mut log)?;
+        let module = ("referee-bench-decoder", "decoder", decoder.as_path());
+        wasm::build_module(project, toolchain, module, &mut log)?;
+        bench.arg("--decoder").arg(&decoder);
+        bench.arg("--script").arg(project.root.join("bench/decode.mjs"));
+        if let Some(file) = &self.json {
+            bench.arg("--json").arg(absolute(file)?);
+        }
+        log.run(&mut bench)
+    }
+}
+
+/// As a step of the test command: the bytes are good. They are the same on every machine.
+pub(crate) fn wire_step(project: &Project, log: &mut Log) -> Result {
+    let mut bench = prepare_wire(project, log)?;
+    log.run(bench.arg("--quick"))
+}
+
+/// Builds the bench of the wire, and says how to run it.
+fn prepare_wire(project: &Project, log: &mut Log) -> Result<Command> {
+    let mut cargo = command::cargo(&project.root);
+    log.run(cargo.args(["build", "--release", "-p", "referee-bench", "--bins"]))?;
+    let wire = project.target.join("release").join("wire");
+    let mut bench = command::program(wire, &project.root);
+    bench.arg("--data").arg(project.root.join("bench/data"));
+    Ok(bench)
 }
 
 /// A short run, as a step of the test command: everything works, and the figures can be. How fast
@@ -59,16 +124,21 @@ pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
 fn prepare(project: &Project, log: &mut Log) -> Result<Command> {
     let mut cargo = command::cargo(&project.root);
     log.run(cargo.args(["build", "--release", "-p", "referee-bench", "--bins"]))?;
-    let folder = folder(project);
-    std::fs::create_dir_all(&folder)?;
-    let counts = folder.join("counts.so");
-    compile_counts(project, &counts, log)?;
+    let counts = build_counts(project, log)?;
     let release = |name: &str| project.target.join("release").join(name);
     let mut bench = command::program(release("referee-bench"), &project.root);
     bench.arg("--server").arg(play::server_binary(project));
     bench.arg("--floor").arg(release("floor")).arg("--counts").arg(counts);
-    bench.arg("--folder").arg(folder);
+    bench.arg("--folder").arg(folder(project));
     Ok(bench)
+}
+
+fn build_counts(project: &Project, log: &mut Log) -> Result<PathBuf> {
+    let folder = folder(project);
+    std::fs::create_dir_all(&folder)?;
+    let counts = folder.join("counts.so");
+    compile_counts(project, &counts, log)?;
+    Ok(counts)
 }
 
 /// The two flags keep the compiler from making a call of memcpy out of the body of memcpy.

@@ -47,6 +47,7 @@ const STEPS: &[Step] = &[
     step("kills", "a server that is killed under load starts again with every room", Normal, &["tools", "release"], steps::kills),
     step("load", "30 bots in an arena over ws and quic: no drop, no wrong state, p99 within 2 ticks; killed, they resume", Normal, &["tools", "release"], load::step),
     step("ledger", "the host bench runs, and its figures can be", Normal, &["tools", "release"], bench::step),
+    step("wire", "the state of recorded worlds takes as few bytes as it should, and is decoded right", Normal, &["tools"], bench::wire_step),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
     step("deep kills", "the same, many times over", Deep, &["tools", "release"], steps::deep_kills),
     step("bench", "a new room of 20 systems costs under 100 us", Deep, &[], steps::bench),

@@ -26,28 +26,40 @@ pub(crate) fn client_folder(project: &Project) -> PathBuf {
 
 /// Builds the browser client into `server/client`.
 pub(crate) fn build_client(project: &Project, toolchain: Toolchain, log: &mut Log) -> Result {
+    let generated = target(project).join("bindgen");
+    build_module(project, toolchain, ("referee-client-wasm", OUT_NAME, &generated), log)?;
+    assemble(&generated, &project.root.join("client-wasm/js"))?;
+    mirror(&generated, &client_folder(project))
+}
+
+/// Builds a crate as a module, as the browser client is built, and its JavaScript side, into a folder
+/// of its own: `{name}.js`, `{name}_bg.wasm`.
+pub(crate) fn build_module(
+    project: &Project,
+    toolchain: Toolchain,
+    (package, name, folder): (&str, &str, &Path),
+    log: &mut Log,
+) -> Result {
     let target = target(project);
     log.run(
         toolchain
             .cargo(project)
-            .args(["build", "-p", "referee-client-wasm", "--profile", "browser"])
+            .args(["build", "-p", package, "--profile", "browser"])
             .args(["--target", WASM_TARGET, "--target-dir"])
             .arg(&target),
     )?;
-    let module = target.join(WASM_TARGET).join("browser/referee_client_wasm.wasm");
-    let generated = target.join("bindgen");
-    if generated.exists() {
-        fs::remove_dir_all(&generated)?;
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let module = target.join(WASM_TARGET).join("browser").join(file);
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
     }
     log.run(
         command::cargo(&project.root)
             .args(["run", "--quiet", "-p", "xtask-bindgen", "--"])
             .arg(module)
-            .arg(&generated)
-            .arg(OUT_NAME),
-    )?;
-    assemble(&generated, &project.root.join("client-wasm/js"))?;
-    mirror(&generated, &client_folder(project))
+            .arg(folder)
+            .arg(name),
+    )
 }
 
 /// Joins what wasm-bindgen made with the modules and types that are written by hand.

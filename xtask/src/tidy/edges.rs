@@ -31,7 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "cards",
         ],
     ),
-    ("referee-bench", &["referee-protocol", "referee-client-tokio"]),
+    ("referee-bench", &["referee-protocol", "referee-room", "referee-client-tokio"]),
+    ("referee-bench-decoder", &["referee-protocol"]),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];

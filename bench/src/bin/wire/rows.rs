@@ -1,0 +1,176 @@
+//! The rows: what is measured of which world, and what is good.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Result;
+use crate::games::{self, Play};
+use crate::report::{Report, Row};
+use crate::traffic::{self, Times, Traffic};
+use crate::{allocations, trace, wasm};
+
+/// How many sends an acknowledged datagram's reference lies back: 150 ms in the arena, 100 ms with
+/// the cubes.
+const ARENA_BACK: u32 = 3;
+const CUBES_BACK: u32 = 6;
+
+/// Rounds in which times are taken.
+const ROUNDS: u32 = 5;
+
+/// How a link's frames are made up where its reference lies further back.
+const BY_VIEW: &str = "a block with the same heads, from a view set to what the room shows";
+
+/// The recorded worlds, and tables that were made from them.
+pub(crate) struct Worlds {
+    arena: Play,
+    arena_tables: &'static [u8],
+    cubes: Play,
+    cubes_tables: &'static [u8],
+}
+
+/// What was measured of them with their tables.
+pub(crate) struct Measured {
+    arena: Traffic,
+    cubes: Traffic,
+}
+
+impl Worlds {
+    /// Reads and trains.
+    pub(crate) fn read(data: &Path) -> Result<Self> {
+        let train = games::arena(&trace::arena(&data.join("arena-train.bin.xz"))?);
+        let [first, second] = trace::cubes(&data.join("cubes.bin.xz"))?;
+        Ok(Self {
+            arena: arena(data)?,
+            arena_tables: traffic::train(&train, &[ARENA_BACK]),
+            cubes: games::cubes(&second),
+            cubes_tables: traffic::train(&games::cubes(&first), &[CUBES_BACK]),
+        })
+    }
+}
+
+/// The arena that is measured.
+pub(crate) fn arena(data: &Path) -> Result<Play> {
+    Ok(games::arena(&trace::arena(&data.join("arena.bin.xz"))?))
+}
+
+/// What the state costs on the wire.
+pub(crate) fn bytes(worlds: &Worlds, report: &mut Report) -> Measured {
+    let arena = |tables| traffic::measure(&worlds.arena, tables, &[1, ARENA_BACK]);
+    let trained = arena(Some(worlds.arena_tables));
+    let default = arena(None);
+    for (traffic, what, keys, good) in [
+        (
+            &trained,
+            "arena, trained",
+            ["arena_trained_ref1_bytes", "arena_trained_ref3_bytes"],
+            [(100.0, 92.0), (180.0, 168.0)],
+        ),
+        (
+            &default,
+            "arena, default tables",
+            ["arena_default_ref1_bytes", "arena_default_ref3_bytes"],
+            [(130.0, 110.0), (220.0, 195.0)],
+        ),
+    ] {
+        let what = (format!("{what}, "), "B per tick");
+        push_bytes(report, traffic, &what, (keys, good, 1.0));
+    }
+    let cubes = traffic::measure(&worlds.cubes, Some(worlds.cubes_tables), &[1, CUBES_BACK]);
+    let keys = ["cubes_trained_ref1_kbps", "cubes_trained_ref6_kbps"];
+    let kbps_per_byte = f64::from(worlds.cubes.hz) * 8.0 / 1000.0;
+    let what = ("cubes, trained, ".to_owned(), "kbit/s");
+    push_bytes(report, &cubes, &what, (keys, [(105.0, 96.0), (205.0, 194.0)], kbps_per_byte));
+    Measured { arena: trained, cubes }
+}
+
+type Limits = ([&'static str; 2], [(f64, f64); 2], f64);
+
+/// A row for the room's own frames, and one for a link whose reference lies further back.
+fn push_bytes(
+    report: &mut Report,
+    traffic: &Traffic,
+    (what, unit): &(String, &str),
+    (keys, good, scale): Limits,
+) {
+    let [(_, near), (back, far)] = traffic.back_bytes[..] else { return };
+    report.push(Row {
+        key: Some(keys[0]),
+        what: format!("{what}reference 1, {unit}"),
+        value: traffic.frame_bytes * scale,
+        good: Some(good[0]),
+        note: format!(
+            "the room's state frames, whole; without heads {:.1}; {:.0} entities, tables {} B",
+            traffic.body_bytes * scale,
+            traffic.entities,
+            traffic.tables_bytes
+        ),
+    });
+    report.push(Row {
+        key: Some(keys[1]),
+        what: format!("{what}reference {back}, {unit}"),
+        value: far * scale,
+        good: Some(good[1]),
+        note: format!("{BY_VIEW}; reference 1 so: {:.1}", near * scale),
+    });
+}
+
+/// What coding takes.
+pub(crate) fn times(worlds: &Worlds, measured: &Measured, report: &mut Report) {
+    let cubes = (&worlds.cubes, worlds.cubes_tables, measured.cubes.entities);
+    let arena = (&worlds.arena, worlds.arena_tables, measured.arena.entities);
+    for ((play, tables, entities), what, key, good) in [
+        (cubes, "cubes", "cubes_encode_ns_per_entity", (80.0, 50.0)),
+        (arena, "arena", "arena_encode_ns_per_entity", (250.0, 150.0)),
+    ] {
+        let Times { room, encode, decode } = traffic::time(play, Some(tables), ROUNDS);
+        let each = |time: Duration| time.as_nanos() as f64 / entities;
+        report.push(Row {
+            key: Some(key),
+            what: format!("{what}, encode, ns per entity of the world"),
+            value: each(encode),
+            good: Some(good),
+            note: format!(
+                "the block of a tick; the room's whole tick with its frame {:.0}; decode {:.0}",
+                each(room),
+                each(decode)
+            ),
+        });
+    }
+}
+
+/// What decoding takes in wasm.
+pub(crate) fn decode(
+    worlds: &Worlds,
+    measured: &Measured,
+    (decoder, script): (&Path, &Path),
+    report: &mut Report,
+) -> Result {
+    report.push(Row {
+        key: Some("arena_decode_wasm_us"),
+        what: "arena, decode in wasm, us per tick".into(),
+        value: wasm::decode_us(&measured.arena, worlds.arena.hz, decoder, script)?,
+        good: Some((150.0, 50.0)),
+        note: "the replica alone, built as the browser client is, in node".into(),
+    });
+    Ok(())
+}
+
+/// What a steady room asks of the allocator.
+pub(crate) fn allocations(
+    (counts, folder, data): (&Path, &Path, &Path),
+    report: &mut Report,
+) -> Result {
+    let counted = allocations::count(counts, folder, data)?;
+    report.push(Row {
+        key: Some("allocations_per_tick"),
+        what: "arena, allocations per tick that does not rebuild".into(),
+        value: counted.mean,
+        good: Some((0.0, 0.0)),
+        note: format!(
+            "after 1,000 ticks, the trace's system and one client's frame included; {:.1} in the \
+             first tick after a rebuild, {:.1} in the others",
+            counted.first, counted.others
+        ),
+    });
+    Ok(())
+}
