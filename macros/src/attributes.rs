@@ -68,7 +68,7 @@ pub(crate) struct Replicated {
 }
 
 pub(crate) fn replicated(ast: &DeriveInput) -> syn::Result<Replicated> {
-    let mut audience = quote!(referee_room::field::Audience::Everyone);
+    let mut audience = quote!(referee_room::field::Audience::Near);
     let mut moves_by = quote!(None);
     for attribute in ast.attrs.iter().filter(|a| a.path().is_ident("replicate")) {
         attribute.parse_nested_meta(|meta| {

@@ -16,11 +16,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// on a type inside one.
 ///
 /// `#[replicate(to = owner)]`, `#[replicate(to = team)]` and `#[replicate(to = path::to::function)]`
-/// say who sees it; without, everyone does. `#[replicate(moves_by = Velocity)]` names the component
-/// that says how this one moves, in units per second: each number there moves the one at the same
-/// place here, and what moves as it says costs next to nothing to send. Fields take `#[field(range = low..=high, step = s)]`
-/// (floats), `#[field(min = a, max = b)]` (integers), `#[field(max = n)]` (integers, texts, lists),
-/// `#[field(wraps)]` (a circle), `#[field(bits = n)]` (orientations) and `#[field(of(..))]` (the same, for what a list holds).
+/// say who sees it; without, everyone does: in a game with a grid, everyone near, unless it says
+/// `to = everyone`. `#[replicate(moves_by = Velocity)]` names the component that says how this one
+/// moves, in units per second: each number there moves the one at the same place here, and what
+/// moves as it says takes fewer bytes.
+///
+/// Fields take `#[field(range = low..=high, step = s)]` (floats), `#[field(min = a, max = b)]`
+/// (integers), `#[field(max = n)]` (integers, texts, lists), `#[field(wraps)]` (a circle),
+/// `#[field(bits = n)]` (orientations) and `#[field(of(..))]` (the same, for what a list holds).
 #[proc_macro_derive(Replicate, attributes(replicate, field))]
 pub fn derive_replicate(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {

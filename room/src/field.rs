@@ -86,6 +86,8 @@ pub trait Event: Field {}
 /// Who sees a type.
 #[derive(Clone, Copy)]
 pub enum Audience {
+    /// Every client; in a game with a grid, those whose players are near the entity.
+    Near,
     /// Every client.
     Everyone,
     /// The player whose seat the entity's `Owner` names; on a player's entity, that player.

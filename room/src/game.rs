@@ -13,11 +13,13 @@ use bevy_ecs::component::{Component, Mutable};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 use bevy_ecs::system::ScheduleSystem;
+use glam::Vec2;
 use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT, SEATS_MAX, SPECTATORS_MAX};
 use referee_protocol::schema::FieldType;
 use referee_protocol::{Kind, Schema, TypeDef};
 
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
+use crate::grid::{Grid, SIGHT_MAX};
 use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
@@ -125,6 +127,7 @@ impl<B: Bundle> From<B> for DressBox {
 /// A game in the making. Every method gives the game back, so that calls can be chained.
 pub struct Game {
     pub(crate) rules: Rules,
+    pub(crate) grid: Option<Grid>,
     pub(crate) world: World,
     pub(crate) schedule: Schedule,
     pub(crate) components: Vec<ComponentRow>,
@@ -144,6 +147,7 @@ pub struct Game {
 impl Game {
     pub(crate) fn new(world: World) -> Self {
         let mut game = Self {
+            grid: None,
             rules: Rules {
                 kind: Kind::TurnBased,
                 hz: 20,
@@ -257,6 +261,27 @@ impl Game {
     /// Seats are held until the game frees them by `kick`: a match by mail.
     pub fn keep_seats(&mut self) -> &mut Self {
         self.rules.keep_seats = true;
+        self
+    }
+
+    /// Each player hears only of what is near: of entities whose `place`, in units from the map's
+    /// corner, is within `sight` of its own entity's, along either axis, and a little more. Entities
+    /// without a place, and types that say `to = everyone`, are seen by all. `cell` is the edge of the
+    /// cells that the map is cut into: half of the sight is a good size, and at least two fifths.
+    /// Whoever only watches sees what the first player sees.
+    pub fn grid<C: Component>(
+        &mut self,
+        place: fn(&C) -> Vec2,
+        cell: f32,
+        sight: f32,
+    ) -> &mut Self {
+        if !(cell > 0.0 && sight >= 0.0 && sight <= cell * SIGHT_MAX) {
+            self.problems.push(format!(
+                "grid: cells of {cell} and a sight of {sight}; a sight of 0 to {SIGHT_MAX} cells, and \
+                 cells larger than 0, are possible"
+            ));
+        }
+        self.grid = Some(Grid::new(place, cell, sight));
         self
     }
 

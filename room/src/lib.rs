@@ -14,6 +14,7 @@ pub mod entry;
 mod errors;
 pub mod field;
 pub mod game;
+pub mod grid;
 pub mod hooks;
 pub mod output;
 pub mod params;

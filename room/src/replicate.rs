@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
+use bevy_ecs::entity::Entity;
 use referee_protocol::codec::Codec;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
@@ -27,6 +28,7 @@ use smallvec::SmallVec;
 
 use crate::core::Core;
 use crate::game::Game;
+use crate::grid::{Grid, Square};
 use crate::output::Output;
 use crate::registry::AnyQuery;
 use crate::table::Table;
@@ -52,6 +54,8 @@ pub(crate) struct Replication {
     dirty: Vec<u32>,
     /// Entities that show references: the names of what they refer to may change.
     referrers: Table<u32, ()>,
+    /// For each entity that has a place the cell of the grid it is in.
+    squares: Table<u32, Square>,
     /// Working memory of a send.
     shown: Shown,
     moved: Vec<Moved>,
@@ -95,6 +99,7 @@ impl Replication {
             removal_rows: rows.map(|row| row.id).collect(),
             dirty: Vec::new(),
             referrers: Table::default(),
+            squares: Table::default(),
             shown: Shown::default(),
             moved: Vec::new(),
             mapped: Vec::new(),
@@ -239,7 +244,8 @@ impl Replication {
         self.dirty.dedup();
         let mut unnamed = 0;
         for id in self.dirty.drain(..) {
-            shown.add(game, id, &mut self.clamped);
+            let near = near(game, id, &mut self.squares);
+            shown.add(game, id, near, &mut self.clamped);
             if id == ROOM || self.names.knows(id) {
                 continue;
             }
@@ -371,6 +377,9 @@ impl Replication {
             groups.clear();
             groups.extend([Group::Everyone, Group::Player(*seat)]);
             groups.extend(game.world.get::<Team>(state.entity).map(|team| Group::Team(team.0)));
+            if let Some(grid) = &game.grid {
+                look_around(game, grid, state.entity, self.links.groups_of(*seat), groups);
+            }
             if let Some(sees) = game.world.get::<Sees>(state.entity) {
                 let seen = sees.0.iter().filter(|group| !matches!(group, Group::Player(_)));
                 groups.extend(seen.take(SUBSCRIPTIONS_MAX - groups.len()));
@@ -385,6 +394,9 @@ impl Replication {
             }
             self.links.applied(*seat, state.last_action);
         }
+        if game.grid.is_some() {
+            self.links.watch_first();
+        }
     }
 
     /// What a group calls an entity, for the test kit.
@@ -394,5 +406,28 @@ impl Replication {
 
     pub(crate) fn watchers(&self) -> usize {
         self.links.watchers()
+    }
+}
+
+/// The cell of the grid that an entity is in.
+fn near(game: &Game, id: u32, squares: &mut Table<u32, Square>) -> Option<Group> {
+    let grid = game.grid.as_ref()?;
+    let entity = game.world.resource::<Core>().index.find(id).copied();
+    let entity = entity.and_then(|entity| game.world.get_entity(entity).ok());
+    let Some(place) = entity.and_then(|entity| grid.place(entity)) else {
+        squares.remove(id);
+        return None;
+    };
+    let square = Grid::square(place, squares.find(id).copied());
+    squares.insert(id, square);
+    Some(square.group())
+}
+
+/// Adds the cells that a player sees, who saw these groups. Whose entity has no place goes on to see
+/// what it saw.
+fn look_around(game: &Game, grid: &Grid, entity: Entity, seen: &[Group], groups: &mut Vec<Group>) {
+    match game.world.get_entity(entity).ok().and_then(|entity| grid.place(entity)) {
+        Some(place) => grid.seen_from(place, seen, groups),
+        None => groups.extend(seen.iter().filter(|group| matches!(group, Group::Cell(_)))),
     }
 }

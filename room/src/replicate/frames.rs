@@ -91,18 +91,16 @@ impl Replication {
         &'a mut self,
         outputs: &'a mut VecDeque<Output>,
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
-        let Links { links, seats } = &mut self.links;
+        let Links { links, seats, watched } = &mut self.links;
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
-        (links, Sender { seats, groups, codec, skips, outputs })
+        (links, Sender { seats, watched, groups, codec, skips, outputs })
     }
 }
-
-/// What every client sees that has no seat.
-const WATCHED: [Group; 1] = [Group::Everyone];
 
 /// Makes the frames of links, one after the other.
 struct Sender<'a> {
     seats: &'a mut BTreeMap<Seat, SeatLine>,
+    watched: &'a [Group],
     groups: &'a mut Table<Group, GroupState>,
     codec: &'a mut Codec,
     skips: &'a mut u64,
@@ -120,7 +118,7 @@ impl Sender<'_> {
     }
 
     fn send_state(&mut self, link: LinkId, state: &mut LinkState, tick: Tick, force: bool) {
-        let steady = seen_by(self.seats, state.role) == state.groups;
+        let steady = seen_by(self.seats, self.watched, state.role) == state.groups;
         if !state.has_room() {
             // Never behind an older state: it gets the newest as soon as it may.
             state.in_step &= steady && !self.has_news(&state.groups);
@@ -146,7 +144,7 @@ impl Sender<'_> {
         state.owed = false;
         if !steady {
             state.groups.clear();
-            state.groups.extend_from_slice(seen_by(self.seats, state.role));
+            state.groups.extend_from_slice(seen_by(self.seats, self.watched, state.role));
         }
         if state.check {
             let hash = view_hash(self.groups, &state.groups);
@@ -162,7 +160,7 @@ impl Sender<'_> {
 
     /// The blocks that bring a link's client up to now, wide groups first.
     fn blocks(&mut self, state: &LinkState, tick: Tick) -> SmallVec<[Part; 4]> {
-        let wanted = seen_by(self.seats, state.role);
+        let wanted = seen_by(self.seats, self.watched, state.role);
         let mut blocks = SmallVec::new();
         for group in union(&state.groups, wanted) {
             let had = state.groups.binary_search(&group).is_ok() && !state.full;
@@ -224,10 +222,14 @@ impl Sender<'_> {
 }
 
 /// The groups a client sees, in order.
-fn seen_by(seats: &BTreeMap<Seat, SeatLine>, role: Role) -> &[Group] {
+fn seen_by<'a>(
+    seats: &'a BTreeMap<Seat, SeatLine>,
+    watched: &'a [Group],
+    role: Role,
+) -> &'a [Group] {
     match role {
         Role::Seated(seat) => seats.get(&seat).map(|line| &line.groups[..]).unwrap_or_default(),
-        Role::Watching => &WATCHED,
+        Role::Watching => watched,
         Role::Waiting => &[],
     }
 }

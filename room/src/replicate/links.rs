@@ -108,10 +108,18 @@ impl SeatLine {
 }
 
 /// All links and seats of a room.
-#[derive(Default)]
 pub(super) struct Links {
     pub(super) links: BTreeMap<LinkId, LinkState>,
     pub(super) seats: BTreeMap<Seat, SeatLine>,
+    /// What clients see that have no seat, in order.
+    pub(super) watched: Vec<Group>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        let watched = vec![Group::Everyone];
+        Self { links: BTreeMap::new(), seats: BTreeMap::new(), watched }
+    }
 }
 
 impl Links {
@@ -250,6 +258,14 @@ impl Links {
             line.groups_since = now;
         }
         new
+    }
+
+    /// Whoever has no seat sees everyone's group, and the cells that the first player sees.
+    pub(super) fn watch_first(&mut self) {
+        self.watched.clear();
+        self.watched.push(Group::Everyone);
+        let first = self.seats.values().next().into_iter().flat_map(|line| &line.groups);
+        self.watched.extend(first.filter(|group| matches!(group, Group::Cell(_))));
     }
 
     pub(super) fn applied(&mut self, seat: Seat, action: u64) {

@@ -50,7 +50,14 @@ impl Shown {
     }
 
     /// Takes in what an entity shows, with `NetId`s where references stand.
-    pub(super) fn add(&mut self, game: &Game, id: u32, clamped: &mut BTreeMap<String, u32>) {
+    /// `near` is the cell of the grid it is in.
+    pub(super) fn add(
+        &mut self,
+        game: &Game,
+        id: u32,
+        near: Option<Group>,
+        clamped: &mut BTreeMap<String, u32>,
+    ) {
         let world = &game.world;
         let index = &world.resource::<Core>().index;
         let entity = if id == ROOM { None } else { index.find(id).copied() };
@@ -67,7 +74,7 @@ impl Shown {
                 continue;
             }
             self.groups.clear();
-            audience(entity, row, &mut self.groups);
+            audience(entity, row, near, &mut self.groups);
             if self.groups.is_empty() {
                 continue;
             }
@@ -161,11 +168,12 @@ pub(super) fn name_all(row: &ComponentRow, words: &mut [u32], name: &mut impl Fn
 }
 
 /// The groups that see a component of an entity, in order.
-fn audience(entity: EntityRef<'_>, row: &ComponentRow, out: &mut Vec<Group>) {
+fn audience(entity: EntityRef<'_>, row: &ComponentRow, near: Option<Group>, out: &mut Vec<Group>) {
     if let Some(groups) = entity.get::<InGroups>() {
         out.extend_from_slice(&groups.0);
     } else {
         match row.audience {
+            Audience::Near => out.push(near.unwrap_or(Group::Everyone)),
             Audience::Everyone => out.push(Group::Everyone),
             Audience::Owner => {
                 let owner = entity.get::<Owner>().map(|owner| owner.0);
