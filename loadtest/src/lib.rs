@@ -11,6 +11,8 @@
 //! }
 //! ```
 //!
+//! The same bots make a game's tables: [`train`] plays whole matches in memory.
+//!
 //! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].
 
 mod assertion;
@@ -23,6 +25,7 @@ mod machine;
 mod meter;
 mod plan;
 mod player;
+mod rehearsal;
 mod report;
 mod run;
 mod schedule;
@@ -31,6 +34,7 @@ mod shared;
 mod sockets;
 mod table;
 mod tally;
+mod train;
 mod wheel;
 mod worker;
 
@@ -40,3 +44,4 @@ pub use plan::{Check, LAG_LIMIT, MakeBot, Plan, Progress, Stop, Transport};
 pub use referee_client::bot::{Bot, Say};
 pub use report::{Generator, Report, Server, Spread, Told, Traffic};
 pub use table::table;
+pub use train::{Learnt, TrainError, Training, Trainings, train};

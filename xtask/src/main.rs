@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask play`, `test`, `bench`, `wasm`, `tidy`.
+//! The project's own commands: `cargo xtask play`, `test`, `bench`, `train`, `wasm`, `tidy`.
 //!
 //! Each command is a file; what they share is `project` (where things are), `command` (how other
 //! programs are started) and `log` (what is shown of their output).
@@ -18,6 +18,7 @@ mod steps;
 mod test;
 mod tidy;
 mod tools;
+mod train;
 mod wasm;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Test),
     /// Measures what the server costs
     Bench(bench::Bench),
+    /// Learns from matches what is likely in a game's state, so that less is sent
+    Train(train::Train),
     /// Builds the browser client into server/client, where the server's build picks it up
     Wasm,
     /// Checks the style rules that no other tool knows, and the edges between the crates
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Play(play) => play.run(&project).map(|()| ExitCode::SUCCESS),
         Command::Test(test) => test.run(&project),
         Command::Bench(bench) => bench.run(&project).map(|()| ExitCode::SUCCESS),
+        Command::Train(train) => train.run(&project).map(|()| ExitCode::SUCCESS),
         Command::Wasm => play::build_client(&project).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&project).map(|()| ExitCode::SUCCESS),
     });

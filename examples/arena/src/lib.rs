@@ -90,6 +90,7 @@ pub fn arena(game: &mut Game) {
     game.replicate::<Map>().replicate::<Round>().keep::<Flight>().keep::<Ready>();
     game.on_create(map::create)
         .player(|| (Position(Vec2::ZERO), Ship::default(), Ready::default()));
+    game.tables(include_bytes!("../tables.bin"));
     game.systems((judge, respawn, steer, shoot, fly, pick_up));
 }
 
