@@ -3,8 +3,8 @@
 //!
 //! Both ends keep a [`View`] of the group. A block leads from what a view was at one send to what it
 //! is at another; what it was at a third says how things moved. Each number is expected somewhere
-//! ([`plan`]: where it was, as far on as it came before, where its velocity brings it), and only what
-//! is not as expected costs more than a fraction of a bit ([`coding`], [`model`], [`range`]).
+//! (`plan`: where it was, as far on as it came before, where its velocity brings it), and only what
+//! is not as expected costs more than a fraction of a bit (`coding`, `model`, `range`).
 //!
 //! Everything follows from the schema. All is integer arithmetic, but for rotations, whose floats are
 //! the same bits everywhere.

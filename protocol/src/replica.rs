@@ -121,8 +121,16 @@ impl Replica {
                 Vec::new()
             }
         };
-        self.left.extend(before);
-        self.left.extend(view.just_left());
+        // Whoever bears an id that was another's is another entity, unless a wider group says that it
+        // was there all along.
+        let reborn: Vec<WireId> = view.take_reborn().into_iter().chain(before).collect();
+        let view = &self.groups[&block.group];
+        self.left.extend(reborn.iter().copied().chain(view.just_left()));
+        for id in reborn {
+            if !self.groups.range(..block.group).any(|(_, wider)| wider.shows(id)) {
+                self.handles.remove(&id);
+            }
+        }
         for (old, new) in renamed {
             // The handle stays with the entity, so that a page sees no despawn.
             if let Some(handle) = self.handles.remove(&old) {

@@ -47,6 +47,7 @@ pub struct Template {
     schema: Schema,
     schema_bytes: Arc<[u8]>,
     schema_hash: u64,
+    stale_tables: bool,
 }
 
 impl Template {
@@ -75,7 +76,11 @@ impl Template {
         problems.extend(unregistered(&mut game));
         problems.extend(same_names(&game));
         problems.extend(without_velocity(&game));
-        let schema = game.schema();
+        let mut schema = game.schema();
+        let stale_tables = !referee_protocol::codec::fit(&schema);
+        if stale_tables {
+            schema.tables.clear();
+        }
         problems.extend(schema.check().err().map(|e| e.to_string()));
         if !problems.is_empty() {
             return Err(GameError { game: name.to_owned(), problems });
@@ -83,7 +88,15 @@ impl Template {
         let schema_bytes: Arc<[u8]> = schema.encode().into();
         let schema_hash = schema.hash();
         let (name, function) = (name.to_owned(), Box::new(function));
-        Ok(Arc::new(Self { name, function, order, schema, schema_bytes, schema_hash }))
+        Ok(Arc::new(Self {
+            name,
+            function,
+            order,
+            schema,
+            schema_bytes,
+            schema_hash,
+            stale_tables,
+        }))
     }
 
     /// The name it is hosted under.
@@ -103,8 +116,7 @@ impl Template {
     pub fn notes(&self) -> Vec<String> {
         let stale = "its tables were made for other types than it has now, and are left out: make \
                      them anew with `cargo xtask train`";
-        let fits = referee_protocol::codec::fit(&self.schema);
-        (!fits).then(|| format!("the game {}: {stale}", self.name)).into_iter().collect()
+        self.stale_tables.then(|| format!("the game {}: {stale}", self.name)).into_iter().collect()
     }
 
     /// The schema as it travels, shared.

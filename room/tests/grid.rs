@@ -36,13 +36,13 @@ fn game(game: &mut Game) {
 
 fn go(goes: Actions<Go>, mut places: Query<&mut Place>) {
     for (player, go) in &goes {
-        places.get_mut(player).unwrap().0 = Vec2::new(go.x, go.y);
+        places.get_mut(player).expect("every player has one").0 = Vec2::new(go.x, go.y);
     }
 }
 
 fn hit(hits: Actions<Hit>, mut scores: Query<&mut Score>, mut round: ResMut<Round>) {
     for (player, _) in &hits {
-        scores.get_mut(player).unwrap().0 += 1;
+        scores.get_mut(player).expect("every player has one").0 += 1;
         round.0 += 1;
     }
 }

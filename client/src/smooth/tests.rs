@@ -114,7 +114,9 @@ impl Rig {
 
     fn change(&mut self, renamed: &[(WireId, WireId)], news: &News<'_>) {
         let view = &mut self.view;
-        renamed.iter().for_each(|(old, new)| drop(view.rename(*old, *new)));
+        for (old, new) in renamed {
+            view.rename(*old, *new);
+        }
         news.removed.iter().for_each(|id| view.leave(WireId(*id)));
         let place = |(id, value): &(u32, f64)| (*id, PLACE, tenths(*value));
         let turn = |(id, value): &(u32, f64)| (*id, TURN, tenths(*value));

@@ -91,7 +91,9 @@ pub(crate) fn state(prelude: Prelude, after: Tick, world: &World) -> Vec<u8> {
     let (mut view, mut body) = (View::new(2), Vec::new());
     // Entities that were there before, and what they became after that.
     view.begin(if prelude.full { 1 } else { 0 });
-    world.iter().for_each(|(id, _)| drop(view.enter(*id)));
+    for (id, _) in world {
+        view.enter(*id);
+    }
     view.begin(1);
     for (id, components) in world {
         for (component, words) in components {

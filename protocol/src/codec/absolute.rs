@@ -7,7 +7,7 @@
 //! | gone | how many, then their ids |
 //! | changed | how many, then ids; whether it is new; for each component whether it is told, whether it is there, its whole value |
 
-use super::block::{Baselines, BlockError, Codec, ended};
+use super::block::{Baselines, BlockError, Codec, ended, fits};
 use super::plan::MASK_NODES;
 use super::range::{Coder, Decoder, Encoder};
 use super::view::{Send, Slot, View};
@@ -116,6 +116,7 @@ impl Codec {
                 Some(at) => *at,
                 None => view.enter_new(id).ok_or(BlockError("an entity is told twice"))?,
             };
+            fits::<C>(view)?;
             self.arrival(coder, view, at, base)?;
         }
         Ok(())
@@ -148,6 +149,7 @@ impl Codec {
                 Some(at) => *at,
                 None => view.enter_again(id, new).ok_or(BlockError("what is unknown changes"))?,
             };
+            fits::<C>(view)?;
             match new {
                 true => self.arrival(coder, view, at, base)?,
                 false => self.partial(coder, view, at, (base, tick))?,

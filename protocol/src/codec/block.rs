@@ -193,6 +193,9 @@ impl Codec {
 
     fn renames<C: Coder>(&mut self, coder: &mut C, renamed: &mut Vec<(WireId, WireId)>) -> Done {
         let count = self.models.magnitude(coder, self.plan.frame.renamed, renamed.len() as u32);
+        if count as usize > 2 * ENTITIES_MAX {
+            return Err(BlockError("more entities are renamed than there can be"));
+        }
         for n in 0..count as usize {
             let given = renamed.get(n).copied().unwrap_or_default();
             let old = self.models.magnitude(coder, self.plan.frame.id, given.0.0);
@@ -218,11 +221,14 @@ impl Codec {
         if count > there {
             return Err(BlockError("more entities leave than there are"));
         }
-        let mut from = 0;
+        let (mut from, mut at) = (0, 0usize);
         for n in 0..count {
-            let known = self.gone.get(n as usize);
-            let place = known.and_then(|gone| self.touched.iter().position(|at| at == gone));
-            let given = place.map_or(0, |place| place as u32 - from);
+            if let Some(gone) = self.gone.get(n as usize) {
+                // Both are in order of ids.
+                let rest = self.touched[at..].iter();
+                at += rest.take_while(|known| *known != gone).count();
+            }
+            let given = (at as u32).saturating_sub(from);
             let place = from + coder.one_of(given, there - from - (count - n - 1));
             from = place + 1;
             if !C::WRITES {
@@ -243,9 +249,7 @@ impl Codec {
                 Some(at) => *at,
                 None => view.enter_new(id).ok_or(BlockError("an entity comes that is there"))?,
             };
-            if view.len() > ENTITIES_MAX {
-                return Err(BlockError("too many entities"));
-            }
+            fits::<C>(view)?;
             self.arrival(coder, view, at, now)?;
         }
         Ok(())
@@ -434,6 +438,15 @@ impl Codec {
         // What is longer ago than an hour of ticks is as good as never.
         let near = |span: u32| span.min(1 << 18);
         Ok(Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz })
+    }
+}
+
+/// Checks that a view that is read shows no more than a client may know: the room itself and so many.
+pub(super) fn fits<C: Coder>(view: &View) -> Done {
+    if !C::WRITES && view.len() > ENTITIES_MAX + 1 {
+        Err(BlockError("too many entities"))
+    } else {
+        Ok(())
     }
 }
 

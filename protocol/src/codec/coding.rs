@@ -76,7 +76,7 @@ impl<'a, C: Coder> Coding<'a, C> {
     }
 
     fn put(&mut self, word: u32) {
-        if !C::WRITES {
+        if !C::WRITES && self.spend(1) {
             self.words.push(word);
         }
         self.at += 1;
@@ -168,7 +168,7 @@ impl<'a, C: Coder> Coding<'a, C> {
 
     fn whole_run(&mut self, of: &Form, count: u32) {
         for _ in 0..count {
-            if !self.spend(1) {
+            if !self.spend(0) {
                 return;
             }
             self.whole(of);
@@ -195,7 +195,7 @@ impl<'a, C: Coder> Coding<'a, C> {
         let length = self.checked(length, max);
         self.put(length);
         for start in (0..length).step_by(4) {
-            if !self.spend(1) {
+            if !self.spend(0) {
                 return;
             }
             let bits = (length - start).min(4) * 8;
@@ -240,7 +240,7 @@ impl<'a, C: Coder> Coding<'a, C> {
             Form::List { max, base, of } => self.list((*base, *max, of), older, old),
             Form::Array { length, of } => {
                 for _ in 0..*length {
-                    if !self.spend(1) {
+                    if !self.spend(0) {
                         return;
                     }
                     self.delta(of, older, old);
@@ -274,7 +274,7 @@ impl<'a, C: Coder> Coding<'a, C> {
         let (was_older, was) = (next(older), next(old));
         let count = self.mostly_same(base, was, max);
         for at in 0..count.max(was).max(was_older) {
-            if at < count && !self.spend(1) {
+            if at < count && !self.spend(0) {
                 return;
             }
             self.inner(of, at < count, (at < was, at < was_older), older, old);
@@ -391,8 +391,11 @@ impl<'a, C: Coder> Coding<'a, C> {
     /// Where a velocity brings a number. It is kept in whole steps, but flies in parts of them: how
     /// far it came the time before tells where in its step it was.
     fn fly(&self, by: &Velocity, wraps: bool, max: u32, moved: i64, old: u32) -> Expected {
-        let speed =
-            |words: &[u32]| words.get(by.word).map(|word| i64::from(*word) * by.scale + by.offset);
+        // A schema may name scales that no game has: then it wraps, at both ends alike.
+        let speed = |words: &[u32]| {
+            let word = i64::from(*words.get(by.word)?);
+            Some(word.wrapping_mul(by.scale).wrapping_add(by.offset))
+        };
         let (Some(before), Some(was), Some(is)) =
             (speed(self.speeds.older), speed(self.speeds.old), speed(self.speeds.now))
         else {
@@ -400,15 +403,17 @@ impl<'a, C: Coder> Coding<'a, C> {
         };
         let way = |from: i64, to: i64, ticks: u32| {
             let ticks = i64::from(ticks);
-            (2 * ticks * from + (ticks + 1) * (to - from)) / (2 * i64::from(self.spans.hz.max(1)))
+            let steady = from.wrapping_mul(2 * ticks);
+            let change = to.wrapping_sub(from).wrapping_mul(ticks + 1);
+            steady.wrapping_add(change) / (2 * i64::from(self.spans.hz.max(1)))
         };
-        let off = (moved << 16) - way(before, was, self.spans.before);
+        let off = (moved << 16).wrapping_sub(way(before, was, self.spans.before));
         // Farther off than a step and a half, something else moved it.
-        let inside = if off.abs() < 3 << 15 { -off / 2 } else { 0 };
-        let to = (i64::from(old) << 16) + way(was, is, self.spans.now) + inside;
-        let at = (to + (1 << 15)) >> 16;
-        let part = (to - (at << 16) + (1 << 15)) as usize >> 14;
-        let off = match off.abs() >> 14 {
+        let inside = if off.unsigned_abs() < 3 << 15 { -off / 2 } else { 0 };
+        let to = way(was, is, self.spans.now).wrapping_add((i64::from(old) << 16) + inside);
+        let at = to.wrapping_add(1 << 15) >> 16;
+        let part = to.wrapping_sub(at << 16).wrapping_add(1 << 15) as usize >> 14;
+        let off = match off.unsigned_abs() >> 14 {
             0 => 0,
             1 => 1,
             2..=3 => 2,

@@ -21,12 +21,16 @@ fn schema(types: Vec<FieldType>, moves: bool) -> Schema {
 }
 
 fn any_schema() -> impl Strategy<Value = Schema> {
-    let speed = FieldType::Float { min: -8.0, max: 8.0, step: 0.125, wraps: false };
-    let place = FieldType::Float { min: 0.0, max: 100.0, step: 0.0625, wraps: false };
     let types = prop::collection::vec(any_type(), 0..4);
-    (types, any::<bool>()).prop_map(move |(mut types, moves)| {
+    // Among others steps that no game has.
+    let fine = prop_oneof![Just(0.0625), Just(1e-9)];
+    let wide = prop_oneof![Just(8.0), Just(1000.0)];
+    (types, any::<bool>(), fine, wide).prop_map(move |(mut types, moves, fine, wide)| {
         if moves {
-            types.splice(0..0, [speed.clone(), place.clone()]);
+            let step = wide / 64.0;
+            let speed = FieldType::Float { min: -wide, max: wide, step, wraps: false };
+            let place = FieldType::Float { min: 0.0, max: fine * 1600.0, step: fine, wraps: false };
+            types.splice(0..0, [speed, place]);
         }
         schema(types, moves)
     })
@@ -210,4 +214,47 @@ fn what_flies_as_it_says_costs_next_to_nothing() {
     let mean = sizes[5..].iter().sum::<usize>() as f64 / (sizes.len() - 5) as f64;
     // Fifty places: bit by bit they would be 87 bytes.
     assert!(mean < 12.0, "{mean} bytes for fifty that fly straight");
+}
+
+#[test]
+fn more_entities_than_a_client_may_know_are_refused_as_they_come() {
+    let schema = schema(vec![], false);
+    let (mut codec, mut view) = (Codec::new(&schema, 0), View::new(2));
+    view.begin(1);
+    (0..=crate::limits::ENTITIES_MAX as u32 + 1).for_each(|id| drop(view.enter(WireId(id))));
+    let mut block = Vec::new();
+    codec.encode_whole(&mut view, &mut block);
+    let mut client = View::new(2);
+    let read = codec.decode_whole(&mut client, Ticks { base: 0, now: 1 }, &block);
+    assert_eq!(read, Err(BlockError("too many entities")));
+    // One less is as many as there may be, and all of them may be others in the next send.
+    view.leave(WireId(1));
+    block.clear();
+    codec.encode_whole(&mut view, &mut block);
+    let mut client = View::new(2);
+    assert_eq!(codec.decode_whole(&mut client, Ticks { base: 0, now: 1 }, &block), Ok(()));
+    view.begin(2);
+    let all: Vec<WireId> = view.entities().filter(|id| *id != WireId::ROOM).collect();
+    for id in all {
+        view.leave(id);
+        view.enter(WireId(id.0 + 1_000_000));
+    }
+    block.clear();
+    let from = Baselines { older: 0, base: 1 };
+    codec.encode(&mut view, from, &[], &mut block);
+    client.begin(2);
+    let from = Baselines { older: 1, base: 2 };
+    assert_eq!(codec.decode(&mut client, from, &block), Ok(vec![]));
+    assert_eq!(client.len(), crate::limits::ENTITIES_MAX + 1);
+}
+
+#[test]
+fn what_left_is_forgotten() {
+    let mut view = View::new(3);
+    for n in 1..1_000u32 {
+        view.begin(n.into());
+        view.enter(WireId(n));
+        view.leave(WireId(n - 1));
+        assert!(view.remembered() <= 6, "{} after {n} sends", view.remembered());
+    }
 }

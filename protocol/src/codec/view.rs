@@ -178,6 +178,10 @@ pub struct View {
     logs: VecDeque<Log>,
     depth: u32,
     marks: u32,
+    /// How many entities are shown.
+    shown: usize,
+    /// Ids that left and came back as another entity's since they were asked for.
+    reborn: Vec<WireId>,
 }
 
 impl View {
@@ -192,6 +196,8 @@ impl View {
             logs: VecDeque::from([Log::default()]),
             depth: depth.max(2),
             marks: 0,
+            shown: 0,
+            reborn: Vec::new(),
         }
     }
 
@@ -272,16 +278,27 @@ impl View {
         self.slot_of(id).is_some()
     }
 
-    /// How many entities are or were shown.
+    /// How many entities it shows, the room's own among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.shown
     }
 
     /// Whether it shows nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.slots.iter().any(Slot::is_shown)
+        self.shown == 0
+    }
+
+    /// How many entities it remembers, shown or not.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Takes the ids that went from one entity to another since they were last taken.
+    pub fn take_reborn(&mut self) -> Vec<WireId> {
+        std::mem::take(&mut self.reborn)
     }
 
     /// Shows an entity from this send on, without components. Does nothing where it is shown. Gives its
@@ -303,8 +320,14 @@ impl View {
                 at
             }
         };
-        if self.slots[at as usize].is_shown() {
+        let slot = &self.slots[at as usize];
+        if slot.is_shown() {
             return None;
+        }
+        // A client keeps what it knows of an entity by its id.
+        let before = |sends| slot.is_in(self.now.send.saturating_sub(sends));
+        if before(1) || before(2) {
+            self.reborn.push(id);
         }
         self.show_in(at, true);
         Some(at)
@@ -351,6 +374,11 @@ impl View {
 
     fn show_in(&mut self, at: u32, shown: bool) {
         let slot = &mut self.slots[at as usize];
+        match (slot.is_shown(), shown) {
+            (false, true) => self.shown += 1,
+            (true, false) => self.shown -= 1,
+            _ => {}
+        }
         slot.show(&self.now, shown);
         // What it showed is of no use to a reader who may not have heard of it.
         slot.cells.iter_mut().for_each(|cell| cell.set(&self.now, None));

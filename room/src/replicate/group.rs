@@ -243,8 +243,8 @@ impl GroupState {
     fn since(&mut self, codec: &mut Codec, tick: Tick) -> BlockKind {
         let last = self.view.last_tick();
         let before = self.removals.iter().filter(|(at, _)| *at > tick && at.0 < last);
-        let gone = before.map(|(_, name)| *name).filter(|name| !self.ids.contains(*name));
-        let mut removed: Vec<WireId> = gone.collect();
+        // Whoever bears a name that was another's comes as a new one: its last bearer leaves first.
+        let mut removed: Vec<WireId> = before.map(|(_, name)| *name).collect();
         removed.sort_unstable();
         removed.dedup();
         codec.encode_since(&mut self.view, tick.0, &removed, &mut self.body);
