@@ -38,26 +38,26 @@ enum Source {
 
 /// Which of the trace's things an entity is.
 #[derive(Component, Replicate, Clone, Copy)]
-struct Slot(u16);
+pub(crate) struct Slot(pub(crate) u16);
 
 #[derive(Component, Replicate, Clone, Copy, PartialEq)]
 #[replicate(moves_by = Velocity)]
 struct Position(#[field(range = 0.0..=1000.0, step = 0.0625)] Vec2);
 
 #[derive(Component, Replicate, Clone, Copy, PartialEq)]
-struct Velocity(#[field(range = -128.0..=127.875, step = 0.125)] Vec2);
+pub(crate) struct Velocity(#[field(range = -128.0..=127.875, step = 0.125)] pub(crate) Vec2);
 
 #[derive(Component, Replicate, Clone, Copy, PartialEq)]
-struct Aim(Angle);
+pub(crate) struct Aim(pub(crate) Angle);
 
 #[derive(Component, Replicate, Clone, Copy, PartialEq)]
-struct Health(#[field(max = 100)] u8);
+pub(crate) struct Health(#[field(max = 100)] pub(crate) u8);
 
 #[derive(Component, Replicate, Clone, Copy, PartialEq)]
-struct Score(u16);
+pub(crate) struct Score(pub(crate) u16);
 
 #[derive(Component, Replicate, Clone, Copy, PartialEq)]
-enum State {
+pub(crate) enum State {
     Idle,
     Moving,
     Dead,
@@ -137,11 +137,11 @@ type Cubes<'w, 's> =
     Query<'w, 's, (&'static Slot, &'static mut Place, &'static mut Turn, &'static mut Interacting)>;
 
 /// The first tick shows the first frame.
-fn index(tick: u64) -> usize {
+pub(crate) fn index(tick: u64) -> usize {
     tick.saturating_sub(1) as usize
 }
 
-fn timed(spent_ns: &AtomicU64, work: impl FnOnce()) {
+pub(crate) fn timed(spent_ns: &AtomicU64, work: impl FnOnce()) {
     let start = Instant::now();
     work();
     spent_ns.store(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
@@ -195,7 +195,7 @@ impl Pilot {
         (Aim(Angle(self.aim)), Health(self.health), Score(self.score), self.state())
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         match self.state {
             0 => State::Idle,
             1 => State::Moving,

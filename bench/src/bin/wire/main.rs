@@ -2,10 +2,11 @@
 //!
 //! `cargo xtask bench wire` builds what this needs and runs it. `trace` reads the records, `games`
 //! plays them, `stage` is the room and its client, `reference` a client that is further behind,
-//! `traffic` the measuring of both; `wasm` and `allocations` have other programs measure; `rows` is
+//! `traffic` the measuring of both; `crowd` is a match of a thousand; `wasm` and `allocations` have other programs measure; `rows` is
 //! what is asked for.
 
 mod allocations;
+mod crowd;
 mod games;
 mod reference;
 mod report;
@@ -87,6 +88,7 @@ fn run(arguments: &Arguments) -> Result {
     let measured = rows::bytes(&worlds, &mut report);
     if !arguments.quick {
         rows::times(&worlds, &measured, &mut report);
+        rows::crowd(&arguments.data, &mut report)?;
         if let (Some(decoder), Some(script)) = (&arguments.decoder, &arguments.script) {
             rows::decode(&worlds, &measured, (decoder, script), &mut report)?;
         }

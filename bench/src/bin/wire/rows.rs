@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use referee_protocol::codec::Training;
+
 use crate::Result;
+use crate::crowd::{self, Seen, Sends, Sight};
 use crate::games::{self, Play};
 use crate::report::{Report, Row};
 use crate::traffic::{self, Times, Traffic};
@@ -16,6 +19,9 @@ const CUBES_BACK: u32 = 6;
 
 /// Rounds in which times are taken.
 const ROUNDS: u32 = 5;
+
+/// The same, in a crowd.
+const CROWD_ROUNDS: u32 = 3;
 
 /// How a link's frames are made up where its reference lies further back.
 const BY_VIEW: &str = "a block with the same heads, from a view set to what the room shows";
@@ -170,6 +176,62 @@ pub(crate) fn allocations(
             "after 1,000 ticks, the trace's system and one client's frame included; {:.1} in the \
              first tick after a rebuild, {:.1} in the others",
             counted.first, counted.others
+        ),
+    });
+    Ok(())
+}
+
+/// A thousand players, each of whom sees what is near.
+pub(crate) fn crowd(data: &Path, report: &mut Report) -> Result {
+    let frames = trace::arena(&data.join("arena.bin.xz"))?;
+    let train = trace::arena(&data.join("arena-train.bin.xz"))?;
+    let tables = |sight| {
+        let seen = crowd::play(&train, sight, Sends::Decoded, None);
+        let mut training = Training::default();
+        training.add(&seen.learnt);
+        Some(&*training.tables(&seen.schema).leak())
+    };
+    let plain = [Sight::Near, Sight::Everything];
+    let plain = plain.map(|sight| crowd::play(&frames, sight, Sends::Decoded, None));
+    let near = crowd::play(&frames, Sight::Near, Sends::Decoded, tables(Sight::Near));
+    let all = crowd::play(&frames, Sight::Everything, Sends::Decoded, tables(Sight::Everything));
+    let plain = plain[0].bytes / plain[0].visible / plain[1].bytes * plain[1].visible;
+    let (each, whole) = (near.bytes / near.visible, all.bytes / all.visible);
+    report.push(Row {
+        key: Some("aoi_bytes_ratio"),
+        what: "1,000 players, grid, bytes per thing seen and tick".into(),
+        value: each / whole,
+        good: Some((2.2, 1.7)),
+        note: format!(
+            "times those of one block for everyone; {:.1} B for {:.1} things seen, {:.0} B for {:.0}; \
+             of these {:.1} B differences and {:.1} B news in {:.1} blocks; default tables: {plain:.2}",
+            near.bytes,
+            near.visible,
+            all.bytes,
+            all.visible,
+            near.delta_bytes,
+            near.other_bytes,
+            near.blocks
+        ),
+    });
+    let ms = |seen: &Seen| {
+        let total: Duration = seen.ticks.iter().sum();
+        total.as_secs_f64() * 1000.0 / seen.ticks.len() as f64
+    };
+    let held = (0..CROWD_ROUNDS).map(|_| crowd::play(&frames, Sight::Near, Sends::Held, None));
+    let held = held.min_by(|a, b| ms(a).total_cmp(&ms(b))).ok_or("no round")?;
+    let made = (0..CROWD_ROUNDS).map(|_| crowd::play(&frames, Sight::Near, Sends::Made, None));
+    let made = made.min_by(|a, b| ms(a).total_cmp(&ms(b))).ok_or("no round")?;
+    report.push(Row {
+        key: Some("aoi_tick_ms_1000"),
+        what: "1,000 players, grid, whole tick without sends, ms".into(),
+        value: ms(&held),
+        good: Some((8.0, 4.0)),
+        note: format!(
+            "every client is held, so that no block is made; with all blocks and frames {:.1}; the \
+             game's system takes {:.2}",
+            ms(&made),
+            held.system.as_secs_f64() * 1000.0
         ),
     });
     Ok(())
