@@ -37,7 +37,12 @@ impl Door {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| LoadError::Thread(error.to_string()))?;
         let asked = runtime.block_on(transports(server));
-        let spoken = asked.map_err(|error| failed(error.to_string()))?;
+        let spoken = asked.map_err(|error| {
+            LoadError::Plan(format!(
+                "no server answers at {server}: {error}; start one with `cargo xtask play`, or name \
+                 yours with --url"
+            ))
+        })?;
         let off = || failed("the server has it off; use --transport ws".into());
         let quic = spoken.quic.ok_or_else(off)?;
         let host = host(server).ok_or_else(|| failed(format!("{server} names no host")))?;

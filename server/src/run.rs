@@ -32,6 +32,19 @@ const MEMORY_BYTES: usize = 64 * 1024;
 /// Ports that are tried when any will do, to find one that is free for TCP and UDP.
 const BIND_ATTEMPTS: u32 = 16;
 
+/// What to do about an address that cannot be listened on.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: give --bind one of its own, or 0.0.0.0 for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are for the system's own programs: take another with --port"
+        }
+        _ => "end what listens there, or take another port with --port (0 for any free one)",
+    }
+}
+
 /// Why a server did not start, or did not end as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -45,10 +58,7 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: {error}; end what listens there, or take another port with \
-         --port (0 for any free one)"
-    )]
+    #[error("cannot listen on {address}: {error}; {}", way_out(error))]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -1,7 +1,13 @@
-//! SIGTERM and Ctrl-C: the first asks the server to stop, the second ends it at once.
+//! SIGTERM and Ctrl-C: the first asks the server to stop, the second, a second later or more, ends it
+//! at once.
 
 use std::io;
 use std::process::exit;
+use std::time::{Duration, Instant};
+
+/// Signals that come so soon after the first belong to it: whoever runs a program may pass on what a
+/// whole group of processes was sent.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// Exit status of a process that was interrupted twice.
 const INTERRUPTED: i32 = 130;
@@ -35,8 +41,11 @@ impl Signals {
     /// Waits for the first; the second ends the process wherever it is.
     pub(crate) fn wait(mut self) {
         self.runtime.block_on(self.both.next());
+        let first = Instant::now();
         std::thread::spawn(move || {
-            self.runtime.block_on(self.both.next());
+            while first.elapsed() < ONE_WISH {
+                self.runtime.block_on(self.both.next());
+            }
             tracing::warn!("asked to stop twice; rooms that are not yet saved are lost");
             exit(INTERRUPTED);
         });

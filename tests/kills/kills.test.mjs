@@ -115,3 +115,20 @@ test('a room that is being played is saved while it runs', async () => {
   await again.ended;
   rmSync(data, { recursive: true });
 });
+
+test('signals that come close together are one wish to stop', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'referee-kills-'));
+  const server = await start(data);
+  const rooms = Array.from({ length: 9 }, (_, n) => `r${n}`);
+  for (const room of rooms) assert.equal(await count(server.url, room), 1);
+  for (let n = 0; n < 5; n++) {
+    server.signal('SIGTERM');
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  assert.equal((await server.ended).code, 0, server.said());
+  const again = await start(data);
+  for (const room of rooms) assert.equal(await count(again.url, room), 2, room);
+  again.signal('SIGTERM');
+  await again.ended;
+  rmSync(data, { recursive: true });
+});

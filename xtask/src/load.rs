@@ -60,7 +60,7 @@ fn bots(project: &Project, server: &Server, transport: &str, time: &str, hold: &
     let mut bots = command::program(project.target.join("release").join(file), &project.root);
     bots.args(["--url", &format!("http://127.0.0.1:{}", server.port), "--game", "arena"]);
     bots.args(["--rooms", "1", "--players", "30", "--transport", transport]);
-    bots.args(["--duration", time, "--assert", hold]);
+    bots.args(["--duration", time, "--check", "all", "--assert", hold]);
     bots.stdout(Stdio::piped()).stderr(Stdio::piped());
     bots
 }
