@@ -105,6 +105,9 @@ impl<'a, C: Coder> Coding<'a, C> {
 
     /// A value of which nothing is known.
     pub(super) fn whole(&mut self, form: &Form) {
+        if self.bad {
+            return; // what follows would be read at the wrong place
+        }
         match form {
             Form::Unit => {}
             Form::Symbol { bits, max, base } => {
@@ -207,6 +210,9 @@ impl<'a, C: Coder> Coding<'a, C> {
     /// A value, given what it was at the older baseline and at the baseline. Both runs of words are
     /// moved past it.
     pub(super) fn delta(&mut self, form: &Form, older: &mut &[u32], old: &mut &[u32]) {
+        if self.bad {
+            return; // what follows would be compared with the wrong words
+        }
         match form {
             Form::Unit => {}
             Form::Symbol { bits, max, base } => {
@@ -317,7 +323,7 @@ impl<'a, C: Coder> Coding<'a, C> {
         older: &mut &[u32],
         old: &mut &[u32],
     ) {
-        if is && was && was_older {
+        if self.bad || is && was && was_older {
             return self.delta(of, older, old);
         }
         let before = if was { take(of, old) } else { &[] };

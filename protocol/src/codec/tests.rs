@@ -191,6 +191,25 @@ proptest! {
 }
 
 #[test]
+fn a_list_that_is_cut_off_leads_nowhere() {
+    let list = FieldType::List { of: Box::new(FieldType::F64), max: 30 };
+    let items = vec![list.clone(), FieldType::String { max: 11 }, list];
+    let schema = schema(vec![FieldType::Tuple { items }, FieldType::F32], false);
+    for seed in 0..400 {
+        let mut draw = generator(seed);
+        let (mut codec, mut view) = (Codec::new(&schema, 20), View::new(3));
+        for tick in 1..4 {
+            view.begin(tick);
+            change(&schema, &mut view, &mut draw);
+        }
+        view.begin(4);
+        let bytes: Vec<u8> = (0..draw() % 9).map(|_| draw() as u8).collect();
+        let from = Baselines { older: 2, base: 3 };
+        let _ = codec.decode(&mut view, from, &bytes);
+    }
+}
+
+#[test]
 fn what_flies_as_it_says_costs_next_to_nothing() {
     let axis = |min, max, step| FieldType::Float { min, max, step, wraps: false };
     let schema = schema(vec![axis(-8.0, 8.0, 0.125), axis(0.0, 1000.0, 0.0625)], true);
