@@ -74,3 +74,26 @@ impl Report {
         missed.map(line).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: Option<&'static str>, value: f64) -> Row {
+        Row { key, what: "a figure".into(), value, good: Some((2.0, 1.0)), note: String::new() }
+    }
+
+    #[test]
+    fn what_is_not_good_is_named_and_what_has_no_key_is_shown_only() {
+        let mut report = Report::default();
+        [row(Some("best"), 0.5), row(Some("good"), 1.5), row(None, 2.5)]
+            .into_iter()
+            .for_each(|row| report.push(row));
+        assert_eq!(report.json(), json!({ "best": 0.5, "good": 1.5 }));
+        let table = report.table();
+        let marks: Vec<bool> = table.lines().skip(1).map(|line| line.ends_with("aim")).collect();
+        assert_eq!(marks, [false, true, false]);
+        assert!(table.lines().last().is_some_and(|line| line.ends_with("MISSED")));
+        assert_eq!(report.missed().len(), 1);
+    }
+}

@@ -95,3 +95,23 @@ fn cube(bytes: &[u8]) -> Cube {
 fn four(bytes: &[u8], at: usize) -> [u8; 4] {
     std::array::from_fn(|n| bytes[at + n])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_nobody_a_player_or_a_shot() {
+        let mut slot = vec![0; FLYER_BYTES];
+        assert!(flyer(0, &slot).is_none());
+        slot[0] = 1;
+        slot[1..5].copy_from_slice(&2.5f32.to_le_bytes());
+        slot[22..24].copy_from_slice(&300u16.to_le_bytes());
+        let body = flyer(PLAYERS - 1, &slot).expect("it is alive");
+        assert_eq!(
+            (body.at, body.pilot.map(|pilot| pilot.score)),
+            (Vec2::new(2.5, 0.0), Some(300))
+        );
+        assert!(flyer(PLAYERS, &slot).is_some_and(|body| body.pilot.is_none()));
+    }
+}
