@@ -11,7 +11,7 @@
 //! }
 //! ```
 //!
-//! The same bots make a game's tables: [`train`] plays whole matches in memory.
+//! The same bots make a game's tables: [`train()`] plays whole matches in memory.
 //!
 //! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].
 
