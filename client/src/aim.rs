@@ -8,6 +8,10 @@ use referee_protocol::limits::INPUT_AHEAD_MAX_MS;
 /// What is added to the round trip at first, in ticks: some, so that the first samples come in time.
 /// From there on the notes alone steer: a page that is busy measures its round trips too long.
 const SLACK_FIRST: f64 = 0.25;
+/// Most ticks that are taken for the round trip at first: one that was measured while a page was busy
+/// with its start would hold inputs back for seconds, and notes of late samples correct one that is
+/// too short within a few ticks.
+const TRIP_FIRST_MAX: f64 = 2.0;
 /// What a late sample adds for each tick that it was late, in ticks. Large: a late sample is felt.
 const LATE_ADDS: f64 = 0.5;
 /// Most ticks of being late that one note counts for: one stall is no reason to play in the past.
@@ -83,7 +87,8 @@ impl Aim {
         let trip = round_trip_ms / period_ms;
         // The room keeps no sample longer than it allows, the tick itself included.
         let most = trip + (INPUT_AHEAD_MAX_MS as f64 / period_ms - 1.0).max(SLACK_FIRST);
-        let lead = self.lead.unwrap_or(trip + SLACK_FIRST).clamp(0.0, most);
+        let first = trip.min(TRIP_FIRST_MAX) + SLACK_FIRST;
+        let lead = self.lead.unwrap_or(first).clamp(0.0, most);
         self.lead = Some(lead);
         let (base, lead_ms) = (clock.base(), lead * period_ms);
         Pace { base, origin: clock.arrival_of(base) - lead_ms, period_ms, lead_ms }
@@ -124,6 +129,13 @@ mod tests {
     use super::*;
 
     const PERIOD: f64 = 50.0;
+
+    #[test]
+    fn a_round_trip_that_was_measured_too_long_holds_no_input_back() {
+        let clock = RoomClock::new(20, Tick(0), 0.0);
+        let pace = Aim::default().pace(&clock, 2_000.0);
+        assert!(pace.lead_ms() <= 2.5 * PERIOD, "{} ms", pace.lead_ms());
+    }
 
     /// A number that looks like luck, from 0 to 1.
     fn luck(n: u64) -> f64 {

@@ -40,6 +40,8 @@ pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
         let mut bots = bots(project, &server, transport, "20s", QUIET);
         watch(bots.spawn()?, log, |_| Ok(()))?;
         let mut bots = self::bots(project, &server, transport, "20s", KILLED);
+        // Here it is states that are looked at, not times: every bot decodes what it gets.
+        bots.args(["--check", "all"]);
         let mut killed = false;
         watch(bots.spawn()?, log, |line| {
             if !killed && line.starts_with(KILLED_AT) {
@@ -60,7 +62,7 @@ fn bots(project: &Project, server: &Server, transport: &str, time: &str, hold: &
     let mut bots = command::program(project.target.join("release").join(file), &project.root);
     bots.args(["--url", &format!("http://127.0.0.1:{}", server.port), "--game", "arena"]);
     bots.args(["--rooms", "1", "--players", "30", "--transport", transport]);
-    bots.args(["--duration", time, "--check", "all", "--assert", hold]);
+    bots.args(["--duration", time, "--assert", hold]);
     bots.stdout(Stdio::piped()).stderr(Stdio::piped());
     bots
 }
