@@ -36,7 +36,7 @@ impl Codec {
         let coded = self
             .everything(&mut coder, view, base, &members)
             .and_then(|()| self.last(&mut coder, view, base));
-        debug_assert_eq!(coded, Ok(()), "our own view can be told");
+        assert_eq!(coded, Ok(()), "our own view can be told");
         self.members = members;
         coder.finish();
     }
@@ -75,7 +75,7 @@ impl Codec {
         let coded = self
             .changes(&mut coder, view, (base, tick), removed, &members)
             .and_then(|()| self.last(&mut coder, view, base));
-        debug_assert_eq!(coded, Ok(()), "our own view can be told");
+        assert_eq!(coded, Ok(()), "our own view can be told");
         self.members = members;
         coder.finish();
     }

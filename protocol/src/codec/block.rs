@@ -99,7 +99,7 @@ impl Codec {
         self.models.begin();
         let mut coder = Encoder::new(out);
         let coded = self.code(&mut coder, view, from, &mut renamed.to_vec());
-        debug_assert_eq!(coded, Ok(()), "our own view can be told");
+        assert_eq!(coded, Ok(()), "our own view can be told");
         coder.finish();
     }
 

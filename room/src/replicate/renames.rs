@@ -31,7 +31,9 @@ pub(super) fn name(called: &Called, group: Group) -> Option<WireId> {
 impl Replication {
     /// Tells the seats whose clients keep seeing an entity, by groups that do not tell it themselves.
     pub(super) fn rename_for_seats(&mut self, before: &Called, after: &Called, tick: Tick) {
-        if before.is_empty() || after.is_empty() {
+        // From one cell of a grid to the next it keeps its one name.
+        let same = |old: &WireId| after.iter().all(|(_, new)| new == old);
+        if before.iter().all(|(_, old)| same(old)) || after.is_empty() {
             return;
         }
         for (seat, line) in &self.links.seats {
