@@ -136,6 +136,13 @@ impl Entry {
         }
     }
 
+    /// Whether somebody acted: what is left out where a tick with it panics, and what can make a room
+    /// worth keeping.
+    #[must_use]
+    pub fn is_act(&self) -> bool {
+        matches!(self, Self::Input { .. } | Self::Action { .. } | Self::Request(_))
+    }
+
     /// Appends the entry's bytes: its number, then its fields; numbers as LEB128, bytes and texts
     /// with their length before them.
     pub fn encode(&self, out: &mut Vec<u8>) {

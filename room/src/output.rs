@@ -39,7 +39,8 @@ pub enum Output {
         /// Why.
         refusal: Refusal,
     },
-    /// Save the room: this snapshot is the room at the end of the tick just run.
+    /// The room rebuilt itself from this snapshot, which is the room at the end of the tick just run:
+    /// the newest that may be saved.
     Save(Vec<u8>),
 }
 

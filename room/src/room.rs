@@ -15,6 +15,7 @@ use crate::core::{Core, Setup};
 use crate::entry::{Create, Entry};
 use crate::game::Game;
 use crate::hooks::{NoOccasion, Params};
+use crate::journal::{Journal, Span};
 use crate::output::Output;
 use crate::params::{Rulings, Time};
 use crate::random::{Rng, derived_seed};
@@ -106,6 +107,7 @@ pub struct Room {
     /// How many ticks ran at once because the one before changed something; 0 when at rest.
     pub(crate) settling: u32,
     pub(crate) running: String,
+    journal: Journal,
     /// How many ticks had run at the last rebuild.
     rebuilt: u64,
     warnings: VecDeque<String>,
@@ -167,6 +169,7 @@ impl Room {
         Self {
             template: Arc::clone(template),
             replication: Replication::new(template, &game),
+            journal: Journal::new(game.world.resource::<Core>().tick),
             // A snapshot is made at a rebuild.
             rebuilt: game.world.resource::<Core>().ran,
             game,
@@ -261,13 +264,14 @@ impl Room {
     ///
     /// # Panics
     /// When game code panics, or `at` is not after the last tick. The room must not be used again
-    /// after a panic, but for [`Room::running`].
+    /// after a panic, but for [`Room::running`], [`Room::take_journal`] and [`Room::broken_tick`].
     pub fn tick(&mut self, at: Tick) {
         assert!(at > self.core().tick, "tick {at:?} comes after {:?}", self.core().tick);
         let turn_based = self.game.rules.kind == Kind::TurnBased;
-        let acting = self.queue.iter().any(is_act);
+        let acting = self.queue.iter().any(Entry::is_act);
         let watch = turn_based || acting && !self.core().lasting;
         let before = watch.then(|| self.content_hash());
+        self.journal.begin(at, &self.queue);
         let dropped = crate::errors::dropped_commands();
         let sealed = self.step(at);
         self.note_unregistered();
@@ -284,6 +288,7 @@ impl Room {
             self.note_unshown();
         }
         let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
+        self.journal.end();
         // Not in the middle of a turn: what it has still to tell is not in the state.
         if sealed || self.settling == 0 && ran / every > self.rebuilt / every {
             self.rebuild();
@@ -365,14 +370,44 @@ impl Room {
     /// The one door: what a restored room is made from, the live room is made from as well.
     fn rebuild(&mut self) {
         let snapshot = self.snapshot();
+        self.journal.mark(hash(snapshot::state(&snapshot)));
         self.game = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.replication.rebuilt(&self.game);
         self.rebuilt = self.core().ran;
         self.archetypes = 0;
-        if self.core().lasting {
-            self.outputs.push_back(Output::Save(snapshot));
-        }
+        self.outputs.push_back(Output::Save(snapshot));
+    }
+
+    /// Begins to write the journal, for [`Room::take_journal`].
+    pub fn record(&mut self) {
+        self.journal.kept = true;
+    }
+
+    /// Appends what happened since the last call to `out`, for the journal. None when no tick ran
+    /// since [`Room::record`] or the last call.
+    pub fn take_journal(&mut self, out: &mut Vec<u8>) -> Option<Span> {
+        self.journal.take(out)
+    }
+
+    /// The tick that panicked, and its entries. It has left nothing in the journal.
+    #[must_use]
+    pub fn broken_tick(&self) -> Option<(Tick, Vec<Entry>)> {
+        self.journal.broken()
+    }
+
+    /// Runs a tick that broke off in another life of this room, without what players did in it.
+    ///
+    /// # Panics
+    /// As for [`Room::tick`].
+    pub fn repeat_without_acts(&mut self, at: Tick, entries: Vec<Entry>) {
+        self.queue.extend(entries.into_iter().filter(|entry| !entry.is_act()));
+        self.tick(at);
+    }
+
+    /// Queues an entry that a room wrote into its journal: names in it are the room's own.
+    pub(crate) fn repeat(&mut self, entry: Entry) {
+        self.queue.push(entry);
     }
 
     /// The next thing to do outside. Call until none after every `tick` and `link`.
@@ -473,9 +508,4 @@ impl Room {
         }
         self.running.clear();
     }
-}
-
-/// Whether an entry is an act that can make a room worth keeping.
-fn is_act(entry: &Entry) -> bool {
-    matches!(entry, Entry::Input { .. } | Entry::Action { .. } | Entry::Request(_))
 }

@@ -63,6 +63,12 @@ pub(crate) fn header(game: &Game) -> Vec<u8> {
     out
 }
 
+/// The state's bytes in a snapshot of our own.
+pub(crate) fn state(snapshot: &[u8]) -> &[u8] {
+    let types = snapshot[MAGIC.len() + 2..].first_chunk().map_or(0, |len| u32::from_le_bytes(*len));
+    &snapshot[MAGIC.len() + 2 + 4 + types as usize..]
+}
+
 /// Checks a snapshot's header and gives the state's bytes.
 fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<&'a [u8], RestoreError> {
     let rest = snapshot.strip_prefix(MAGIC).ok_or(RestoreError::NotASnapshot)?;

@@ -327,7 +327,8 @@ impl TestRoom {
                     });
                     link.into_iter().for_each(|link| self.room.link(link, Link::Close));
                 }
-                Output::Save(snapshot) => self.saved = Some(snapshot),
+                Output::Save(snapshot) if self.room.info().lasting => self.saved = Some(snapshot),
+                Output::Save(_) => {}
             }
         }
     }

@@ -117,7 +117,8 @@ fn fade(mut shots: Query<(Entity, &mut Shot)>, mut commands: Commands) {
 const PLAYERS: u16 = 8;
 
 /// A tick with everyone's input; everything that is sent is acknowledged.
-fn tick(room: &mut Room, n: u64, payload: &Payload) {
+fn tick(room: &mut Room, n: u64, payload: &Payload, journal: &mut Vec<u8>) {
+    journal.clear();
     for seat in 0..PLAYERS {
         let entry =
             Entry::Input { seat: Seat(seat), sample: n, tick: Tick(n), payload: payload.clone() };
@@ -125,6 +126,7 @@ fn tick(room: &mut Room, n: u64, payload: &Payload) {
     }
     COUNTS.store(n > WARM, Relaxed);
     room.tick(Tick(n));
+    assert!(room.take_journal(journal).is_some());
     let mut sent = 0;
     while let Some(output) = room.poll_output() {
         sent += u16::from(matches!(output, Output::Send { .. }));
@@ -142,6 +144,7 @@ const WARM: u64 = 1_500;
 #[test]
 fn a_tick_and_its_sends_take_no_memory() {
     let (template, mut room) = bare(game);
+    room.record();
     for n in 0..PLAYERS {
         let session = SessionId(n.into());
         room.link(LinkId(n.into()), Link::Open { session, resume: None });
@@ -151,8 +154,9 @@ fn a_tick_and_its_sends_take_no_memory() {
     while room.poll_output().is_some() {}
     // Somewhere to the right, some angle, the trigger held.
     let payload = Payload::from_words(0, &template.schema().inputs[0].ty, &[200, 30, 1]);
+    let mut journal = Vec::new();
     for n in 2..WARM + 100 {
-        tick(&mut room, n, &payload);
+        tick(&mut room, n, &payload, &mut journal);
     }
     assert_eq!(TAKEN.load(Relaxed), 0, "in 100 ticks");
 }

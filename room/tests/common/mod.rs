@@ -1,6 +1,8 @@
 //! Games for the room's tests.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses the parts it needs")]
 
+pub mod script;
+
 use referee_room::entry::{Create, Entry, Join};
 use referee_room::prelude::*;
 use referee_room::{Room, Template};

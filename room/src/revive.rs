@@ -1,0 +1,318 @@
+//! A room made again: from its newest snapshot, or from how it was created, and from what its journal
+//! says happened since. The same for a room that a crash ended, one that a panic ended, and one that
+//! somebody wants to look at.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use referee_protocol::bits::{BitError, read_varint, write_varint};
+use referee_protocol::{Refusal, Tick};
+
+use crate::entry::{Create, Entry, EntryError};
+use crate::journal::{Reader, Record};
+use crate::room::Room;
+use crate::snapshot::RestoreError;
+use crate::template::Template;
+
+/// How many ticks may panic while a room is made again. Each costs another run from the beginning.
+pub const PANICS_MAX: usize = 3;
+
+const BASE_CREATE: u8 = 0;
+const BASE_SNAPSHOT: u8 = 1;
+
+/// What a room begins with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Base {
+    /// It is created.
+    Create(Create),
+    /// It is restored from [`Room::snapshot`].
+    Snapshot(Arc<Vec<u8>>),
+}
+
+impl Base {
+    /// Appends its bytes: 0 and the entry that creates the room, or 1 and the snapshot with its length.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Create(create) => {
+                out.push(BASE_CREATE);
+                Entry::Create(create.clone()).encode(out);
+            }
+            Self::Snapshot(snapshot) => {
+                out.push(BASE_SNAPSHOT);
+                write_varint(out, snapshot.len() as u64);
+                out.extend_from_slice(snapshot);
+            }
+        }
+    }
+
+    /// Reads one off the front of `bytes`.
+    ///
+    /// # Errors
+    /// When the bytes are cut short, malformed, or of a newer version.
+    pub fn decode(bytes: &mut &[u8]) -> Result<Self, EntryError> {
+        let (&kind, rest) = bytes.split_first().ok_or(BitError::End)?;
+        *bytes = rest;
+        if kind == BASE_CREATE
+            && let Entry::Create(create) = Entry::decode(bytes)?
+        {
+            return Ok(Self::Create(create));
+        }
+        if kind != BASE_SNAPSHOT {
+            return Err(EntryError::Newer(kind));
+        }
+        let len = usize::try_from(read_varint(bytes)?).map_err(|_| BitError::End)?;
+        let (snapshot, rest) = bytes.split_at_checked(len).ok_or(BitError::End)?;
+        *bytes = rest;
+        Ok(Self::Snapshot(Arc::new(snapshot.to_vec())))
+    }
+}
+
+/// A part of a journal: what happened after a tick, up to another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passage {
+    /// The tick before the first record.
+    pub after: Tick,
+    /// The last tick.
+    pub upto: Tick,
+    /// The records: see [`crate::journal`].
+    pub bytes: Vec<u8>,
+}
+
+/// Why a room cannot be made again. What is left of it is left as it is.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReviveError {
+    /// Its snapshot cannot be read.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// Its journal cannot be read.
+    #[error("the journal is damaged: {0}")]
+    Journal(#[from] EntryError),
+    /// Its journal tells of ticks that it should not have.
+    #[error("the journal is damaged: tick {found} stands where at most {upto} may")]
+    Beyond {
+        /// The tick.
+        found: u64,
+        /// The last one that may stand there.
+        upto: u64,
+    },
+    /// A part of its journal is not there.
+    #[error("the journal goes on after tick {after}, but what is there before ends with {reached}")]
+    Gap {
+        /// Where the next part begins.
+        after: u64,
+        /// How far the part before goes.
+        reached: u64,
+    },
+    /// The game refuses to create it.
+    #[error("the game refuses to create it again: {0}")]
+    Refused(Refusal),
+    /// The game panics in it, also without what players did.
+    #[error("the game panics in tick {tick} ({running}), also without what players did: {panic}")]
+    Panicked {
+        /// The tick; 0 while it is created.
+        tick: u64,
+        /// The system or hook.
+        running: String,
+        /// What the panic said.
+        panic: String,
+    },
+}
+
+/// How it went.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Ticks that ran again.
+    pub ticks: u64,
+    /// State hashes that were compared.
+    pub hashes: u64,
+    /// The first tick after which the state was another than it had been.
+    pub differs: Option<Tick>,
+    /// Ticks that panicked and were run without what players did in them.
+    pub panicked: Vec<Tick>,
+}
+
+/// A room that is being made again, piece by piece, so that others get their turn.
+pub struct Revival {
+    template: Arc<Template>,
+    base: Base,
+    passages: Vec<Passage>,
+    secret: [u8; 32],
+    room: Option<Room>,
+    /// The next passage, and what is left of the one before.
+    next: usize,
+    records: VecDeque<Record>,
+    /// Ticks that are run without what players did in them.
+    without: BTreeSet<Tick>,
+    /// The last tick that is run.
+    until: Tick,
+    report: Report,
+}
+
+impl Revival {
+    /// A room that begins with `base` and goes on as the passages say, in order. `secret` is for
+    /// [`Room::restore`].
+    #[must_use]
+    pub fn new(
+        template: &Arc<Template>,
+        base: Base,
+        passages: Vec<Passage>,
+        secret: [u8; 32],
+    ) -> Self {
+        Self {
+            template: Arc::clone(template),
+            base,
+            passages,
+            secret,
+            room: None,
+            next: 0,
+            records: VecDeque::new(),
+            without: BTreeSet::new(),
+            until: Tick(u64::MAX),
+            report: Report::default(),
+        }
+    }
+
+    /// Ends with this tick instead of the last one there is.
+    #[must_use]
+    pub fn until(mut self, tick: Tick) -> Self {
+        self.until = tick;
+        self
+    }
+
+    /// Goes on until the end, or until `pause` says so; it is asked after each tick. Says whether the
+    /// end is reached.
+    ///
+    /// # Errors
+    /// Why the room cannot be made.
+    pub fn run(&mut self, mut pause: impl FnMut(&Room) -> bool) -> Result<bool, ReviveError> {
+        loop {
+            let room = match self.room.take() {
+                Some(room) => room,
+                None => self.begin()?,
+            };
+            let reached = room.info().tick;
+            let room = self.room.insert(room);
+            let Some(record) =
+                next_record(&mut self.records, &self.passages, &mut self.next, reached)?
+            else {
+                return Ok(true);
+            };
+            match record {
+                Record::Hash(tick, hash) if tick == reached => {
+                    self.report.hashes += 1;
+                    if self.report.differs.is_none() && room.state_hash() != hash {
+                        self.report.differs = Some(tick);
+                    }
+                }
+                Record::Tick(at, _) if at > self.until => return Ok(true),
+                Record::Tick(at, entries) if at > reached => {
+                    self.tick(at, entries)?;
+                    if self.room.as_ref().is_some_and(&mut pause) {
+                        return Ok(false);
+                    }
+                }
+                // The snapshot has it.
+                Record::Hash(..) | Record::Tick(..) => {}
+            }
+        }
+    }
+
+    /// The room, and how it went. Call once [`Revival::run`] has reached the end.
+    ///
+    /// # Errors
+    /// As for [`Revival::run`], where it has not been called.
+    pub fn finish(mut self) -> Result<(Room, Report), ReviveError> {
+        while !self.run(|_| false)? {}
+        let room = match self.room.take() {
+            Some(room) => room,
+            None => self.begin()?,
+        };
+        Ok((room, self.report))
+    }
+
+    fn begin(&mut self) -> Result<Room, ReviveError> {
+        (self.next, self.records) = (0, VecDeque::new());
+        (self.report.hashes, self.report.ticks) = (0, 0);
+        let made = catch_unwind(AssertUnwindSafe(|| match &self.base {
+            Base::Create(create) => {
+                Room::create(&self.template, create).map_err(ReviveError::Refused)
+            }
+            Base::Snapshot(snapshot) => Ok(Room::restore(&self.template, snapshot, self.secret)?),
+        }));
+        let mut room = made.map_err(|panic| ReviveError::Panicked {
+            tick: 0,
+            running: "its creation".to_owned(),
+            panic: panic_text(&*panic),
+        })??;
+        while room.poll_output().is_some() {}
+        Ok(room)
+    }
+
+    /// Runs a tick again. Where it panics, everything is run again, this tick without acts.
+    fn tick(&mut self, at: Tick, mut entries: Vec<Entry>) -> Result<(), ReviveError> {
+        let Some(mut room) = self.room.take() else { return Ok(()) };
+        if self.without.contains(&at) {
+            entries.retain(|entry| !entry.is_act());
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            entries.into_iter().for_each(|entry| room.repeat(entry));
+            room.tick(at);
+            while room.poll_output().is_some() {}
+            while room.take_warning().is_some() {}
+        }));
+        match ran {
+            Ok(()) => {
+                self.report.ticks += 1;
+                self.room = Some(room);
+                Ok(())
+            }
+            Err(panic) => {
+                let running = room.running().unwrap_or("the room itself").to_owned();
+                // Values of a failed game may fail once more.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(room)));
+                if self.without.len() >= PANICS_MAX || !self.without.insert(at) {
+                    let panic = panic_text(&*panic);
+                    return Err(ReviveError::Panicked { tick: at.0, running, panic });
+                }
+                self.report.panicked.push(at);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The next record of the passages, of which some may lie before what was `reached`.
+fn next_record(
+    records: &mut VecDeque<Record>,
+    passages: &[Passage],
+    next: &mut usize,
+    reached: Tick,
+) -> Result<Option<Record>, ReviveError> {
+    while records.is_empty() {
+        let Some(passage) = passages.get(*next) else { return Ok(None) };
+        *next += 1;
+        if passage.upto < reached {
+            continue;
+        }
+        if passage.after > reached {
+            return Err(ReviveError::Gap { after: passage.after.0, reached: reached.0 });
+        }
+        let mut reader = Reader::new(passage.after, &passage.bytes);
+        while let Some(record) = reader.read()? {
+            if let Record::Tick(found, _) = &record
+                && *found > passage.upto
+            {
+                return Err(ReviveError::Beyond { found: found.0, upto: passage.upto.0 });
+            }
+            records.push_back(record);
+        }
+    }
+    Ok(records.pop_front())
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
