@@ -71,7 +71,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         Some(Arrival::Request { .. }) | None => vec![],
     };
     let (made, created_unix_ms) = match stored {
-        Some(StoredRoom { snapshot, created_unix_ms, .. }) => {
+        Some(StoredRoom { snapshot: Some(snapshot), created_unix_ms, .. }) => {
             let secret = seed()?;
             let load = || {
                 Room::restore(&template, &snapshot, secret)
@@ -80,7 +80,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
             house.metrics.rooms_loaded.up();
             (catch_unwind(AssertUnwindSafe(load)), created_unix_ms)
         }
-        None => {
+        Some(StoredRoom { snapshot: None, .. }) | None => {
             let create = Create {
                 params: params(),
                 seed: seed()?,

@@ -325,7 +325,8 @@ impl Live {
             created_unix_ms: self.created_unix_ms,
             incarnation: self.incarnation.0,
             saved_unix_ms: unix_ms(),
-            snapshot: snapshot.clone(),
+            snapshot: Some(snapshot.clone()),
+            ..StoredRoom::default()
         };
         if !self.house.store.save(self.key.clone(), room) {
             self.unsaved = Some(snapshot);

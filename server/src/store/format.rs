@@ -35,14 +35,15 @@ pub(super) fn day(unix_ms: u64) -> u32 {
 
 /// A room's bytes: a head of fixed length, then the snapshot. The hash covers all but itself.
 pub(super) fn encode(room: &StoredRoom) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD_BYTES + room.snapshot.len());
+    let snapshot = room.snapshot.as_deref().expect("what is saved has a snapshot");
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + snapshot.len());
     bytes.push(ROOM_VERSION);
     for number in [room.created_unix_ms, room.incarnation, room.saved_unix_ms] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
-    let hash = hash(&bytes, &room.snapshot);
+    let hash = hash(&bytes, snapshot);
     bytes.extend_from_slice(&hash.to_le_bytes());
-    bytes.extend_from_slice(&room.snapshot);
+    bytes.extend_from_slice(snapshot);
     bytes
 }
 
@@ -71,7 +72,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<StoredRoom, String> {
         created_unix_ms: field(1)?,
         incarnation: field(9)?,
         saved_unix_ms: field(17)?,
-        snapshot: snapshot.to_vec(),
+        snapshot: Some(snapshot.to_vec()),
+        ..StoredRoom::default()
     })
 }
 
@@ -101,7 +103,8 @@ mod tests {
             created_unix_ms: 1,
             incarnation: 2,
             saved_unix_ms: 3 * DAY_MS,
-            snapshot: vec![4, 5],
+            snapshot: Some(vec![4, 5]),
+            ..StoredRoom::default()
         }
     }
 

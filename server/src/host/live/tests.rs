@@ -500,7 +500,7 @@ fn seats_outlast_the_time_in_which_their_room_is_not_loaded() {
     drop(live);
 
     // Long after the seat's grace would have passed, had the room been loaded.
-    let room = Room::restore(&template(&site), &stored.snapshot, [2; 32]).unwrap();
+    let room = Room::restore(&template(&site), &stored.snapshot.unwrap(), [2; 32]).unwrap();
     let hour_ms = 3_600_000;
     let mut live = live_with(&site, room, 2, stored.created_unix_ms - hour_ms);
     let (_, _watcher) = come(&mut live, Wish { watch: true, ..wish() });

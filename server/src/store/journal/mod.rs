@@ -1,0 +1,5 @@
+//! The journal.
+
+mod line;
+
+pub use line::JournalLine;
