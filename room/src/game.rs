@@ -43,6 +43,17 @@ pub enum LateJoin {
     Refuse,
 }
 
+/// What a crash may cost a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Nothing: nobody sees what came of an act before the act is on disk.
+    Gated,
+    /// The last moment: acts are on disk within the server's commit interval.
+    Logged,
+    /// All since the last snapshot.
+    Ephemeral,
+}
+
 /// The rules of a game that are not code.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Rules {
@@ -57,6 +68,7 @@ pub(crate) struct Rules {
     pub(crate) keep_seats: bool,
     pub(crate) idle: Option<Duration>,
     pub(crate) snapshot_ticks: Option<u64>,
+    pub(crate) durability: Durability,
     pub(crate) tables: &'static [u8],
 }
 
@@ -161,6 +173,7 @@ impl Game {
                 idle: None,
                 tables: &[],
                 snapshot_ticks: None,
+                durability: Durability::Logged,
             },
             world,
             schedule: Schedule::default(),
@@ -290,6 +303,27 @@ impl Game {
     /// nothing else. Tables that were made for other types than the game has now are left out.
     pub fn tables(&mut self, tables: &'static [u8]) -> &mut Self {
         self.rules.tables = tables;
+        self
+    }
+
+    /// Nobody sees what came of an act before the act is on disk: a move that was shown is never taken
+    /// back, not even by a crash. It costs each act the time of a write.
+    pub fn gated(&mut self) -> &mut Self {
+        self.rules.durability = Durability::Gated;
+        self
+    }
+
+    /// Acts are on disk a moment (20 ms) after they are seen: a crash takes the match back by that
+    /// much. This is the default.
+    pub fn logged(&mut self) -> &mut Self {
+        self.rules.durability = Durability::Logged;
+        self
+    }
+
+    /// Only snapshots are on disk: a crash takes the match back by a second or more. For what is worth
+    /// less than the writing.
+    pub fn ephemeral(&mut self) -> &mut Self {
+        self.rules.durability = Durability::Ephemeral;
         self
     }
 

@@ -34,7 +34,7 @@ mod tick;
 pub mod types;
 
 pub use entry::Entry;
-pub use game::Game;
+pub use game::{Durability, Game};
 pub use output::Output;
 pub use room::Room;
 pub use template::{GameError, Template};

@@ -44,6 +44,17 @@ pub enum Output {
     Save(Vec<u8>),
 }
 
+impl Output {
+    /// The snapshot, where it is one.
+    #[must_use]
+    pub fn saved(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Save(snapshot) => Some(snapshot),
+            _ => None,
+        }
+    }
+}
+
 /// How a join or a resume ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Joined {

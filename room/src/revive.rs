@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use referee_protocol::bits::{BitError, read_varint, write_varint};
+use referee_protocol::frame::Payload;
 use referee_protocol::{Refusal, Tick};
 
 use crate::entry::{Create, Entry, EntryError};
@@ -119,6 +120,18 @@ pub enum ReviveError {
     },
 }
 
+/// A room made again, and what it would take to make it once more.
+pub struct Revived {
+    /// The room. It writes its journal: see [`Room::take_journal`].
+    pub room: Room,
+    /// The newest snapshot it has come to, or what it began with.
+    pub base: Base,
+    /// What happened since.
+    pub since: Passage,
+    /// How it went.
+    pub report: Report,
+}
+
 /// How it went.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
@@ -146,6 +159,9 @@ pub struct Revival {
     without: BTreeSet<Tick>,
     /// The last tick that is run.
     until: Tick,
+    /// The newest snapshot on the way, and what happened since.
+    newest: Option<Arc<Vec<u8>>>,
+    since: Passage,
     report: Report,
 }
 
@@ -169,6 +185,8 @@ impl Revival {
             records: VecDeque::new(),
             without: BTreeSet::new(),
             until: Tick(u64::MAX),
+            newest: None,
+            since: Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() },
             report: Report::default(),
         }
     }
@@ -222,13 +240,14 @@ impl Revival {
     ///
     /// # Errors
     /// As for [`Revival::run`], where it has not been called.
-    pub fn finish(mut self) -> Result<(Room, Report), ReviveError> {
+    pub fn finish(mut self) -> Result<Revived, ReviveError> {
         while !self.run(|_| false)? {}
         let room = match self.room.take() {
             Some(room) => room,
             None => self.begin()?,
         };
-        Ok((room, self.report))
+        let base = self.newest.map_or(self.base, Base::Snapshot);
+        Ok(Revived { room, base, since: self.since, report: self.report })
     }
 
     fn begin(&mut self) -> Result<Room, ReviveError> {
@@ -246,6 +265,9 @@ impl Revival {
             panic: panic_text(&*panic),
         })??;
         while room.poll_output().is_some() {}
+        room.record();
+        let tick = room.info().tick;
+        (self.newest, self.since) = (None, Passage { after: tick, upto: tick, bytes: Vec::new() });
         Ok(room)
     }
 
@@ -253,16 +275,23 @@ impl Revival {
     fn tick(&mut self, at: Tick, mut entries: Vec<Entry>) -> Result<(), ReviveError> {
         let Some(mut room) = self.room.take() else { return Ok(()) };
         if self.without.contains(&at) {
-            entries.retain(|entry| !entry.is_act());
+            without_acts(&mut entries);
         }
         let ran = catch_unwind(AssertUnwindSafe(|| {
             entries.into_iter().for_each(|entry| room.repeat(entry));
             room.tick(at);
-            while room.poll_output().is_some() {}
-            while room.take_warning().is_some() {}
+            let outputs = std::iter::from_fn(|| room.poll_output());
+            outputs.filter_map(|output| output.saved()).last()
         }));
         match ran {
-            Ok(()) => {
+            Ok(saved) => {
+                while room.take_warning().is_some() {}
+                room.take_journal(&mut self.since.bytes);
+                self.since.upto = at;
+                if let Some(snapshot) = saved {
+                    self.newest = Some(Arc::new(snapshot));
+                    self.since = Passage { after: at, upto: at, bytes: Vec::new() };
+                }
                 self.report.ticks += 1;
                 self.room = Some(room);
                 Ok(())
@@ -278,6 +307,17 @@ impl Revival {
                 self.report.panicked.push(at);
                 Ok(())
             }
+        }
+    }
+}
+
+/// What is left of a tick's entries where the tick panics with them. An action's number is used up, so
+/// that its client does not send it again; the rest of what players did is as if it had not come.
+pub(crate) fn without_acts(entries: &mut Vec<Entry>) {
+    entries.retain(|entry| matches!(entry, Entry::Action { .. }) || !entry.is_act());
+    for entry in entries {
+        if let Entry::Action { payload, .. } = entry {
+            *payload = Payload { kind: u16::MAX, bits: Vec::new() };
         }
     }
 }

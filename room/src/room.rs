@@ -20,6 +20,7 @@ use crate::output::Output;
 use crate::params::{Rulings, Time};
 use crate::random::{Rng, derived_seed};
 use crate::replicate::Replication;
+use crate::revive::without_acts;
 use crate::snapshot::{self, Cover, RestoreError};
 use crate::template::Template;
 
@@ -396,12 +397,14 @@ impl Room {
         self.journal.broken()
     }
 
-    /// Runs a tick that broke off in another life of this room, without what players did in it.
+    /// Runs a tick that broke off in another life of this room, without what players did in it: their
+    /// actions count as applied, and have no effect.
     ///
     /// # Panics
     /// As for [`Room::tick`].
-    pub fn repeat_without_acts(&mut self, at: Tick, entries: Vec<Entry>) {
-        self.queue.extend(entries.into_iter().filter(|entry| !entry.is_act()));
+    pub fn repeat_without_acts(&mut self, at: Tick, mut entries: Vec<Entry>) {
+        without_acts(&mut entries);
+        self.queue.append(&mut entries);
         self.tick(at);
     }
 
@@ -465,6 +468,12 @@ impl Room {
             lasting: core.lasting,
             ended: core.ended.clone(),
         }
+    }
+
+    /// Whether something happened in it that is worth keeping on disk.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.core().lasting
     }
 
     /// Sessions that hold a seat, connected or not.

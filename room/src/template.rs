@@ -11,7 +11,7 @@ use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, SystemKey};
 use referee_protocol::{Kind, Schema};
 
 use crate::core::{Core, Setup};
-use crate::game::Game;
+use crate::game::{Durability, Game};
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 
@@ -48,6 +48,7 @@ pub struct Template {
     schema_bytes: Arc<[u8]>,
     schema_hash: u64,
     stale_tables: bool,
+    durability: Durability,
 }
 
 impl Template {
@@ -96,6 +97,7 @@ impl Template {
             schema_bytes,
             schema_hash,
             stale_tables,
+            durability: game.rules.durability,
         }))
     }
 
@@ -129,6 +131,12 @@ impl Template {
     #[must_use]
     pub fn schema_hash(&self) -> u64 {
         self.schema_hash
+    }
+
+    /// What a crash may cost its rooms.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Realtime or turn-based.

@@ -11,7 +11,7 @@ use referee_protocol::{Seat, Tick};
 use referee_room::entry::{Create, Entry};
 use referee_room::output::Output;
 use referee_room::prelude::*;
-use referee_room::revive::{Base, Passage, Report, Revival, ReviveError};
+use referee_room::revive::{Base, Passage, Report, Revival, ReviveError, Revived};
 use referee_room::{Room, Template};
 
 const TICKS: u64 = 300;
@@ -21,7 +21,13 @@ fn create() -> Create {
 }
 
 fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room, Report) {
-    Revival::new(template, base, passages, [9; 32]).finish().unwrap()
+    let revived = Revival::new(template, base, passages, [9; 32]).finish().unwrap();
+    let Revived { room, base, since, report } = revived;
+    // What is left of it makes it once more.
+    let once_more = Revival::new(template, base, vec![since], [8; 32]).finish().unwrap();
+    assert_eq!(once_more.room.snapshot(), room.snapshot());
+    assert_eq!(once_more.report.panicked, []);
+    (room, report)
 }
 
 fn take(room: &mut Room) -> Passage {
@@ -77,7 +83,7 @@ fn from_its_creation_a_room_comes_to_every_tick_as_it_was() {
         };
         while !revival.run(&mut after).unwrap() {}
         assert_eq!(hashes.len() as u64, TICKS);
-        let (mut room, report) = revival.finish().unwrap();
+        let Revived { mut room, report, .. } = revival.finish().unwrap();
         assert_eq!(Some(&room.state_hash()), played.hashes.last(), "seed {seed}");
         let expected = Report { ticks: TICKS, hashes: TICKS / 25, ..Report::default() };
         assert_eq!(report, expected, "seed {seed}");
@@ -93,7 +99,6 @@ fn from_any_snapshot_a_room_comes_to_its_end_and_goes_on_from_there() {
         assert_eq!(Some(&room.state_hash()), played.hashes.last(), "from tick {tick}");
         assert_eq!((report.ticks, report.differs), (TICKS - tick, None));
         // What it writes from now on follows on what there is.
-        room.record();
         room.tick(Tick(TICKS + 1));
         assert_eq!(take(&mut room).after, Tick(TICKS));
     }
@@ -106,7 +111,7 @@ fn a_room_can_be_looked_at_as_it_was_in_any_tick() {
     for tick in [1, 24, 25, 26, 199, TICKS] {
         let base = Base::Create(create());
         let revival = Revival::new(&played.template, base, played.passages.clone(), [9; 32]);
-        let (mut room, _) = revival.until(Tick(tick)).finish().unwrap();
+        let Revived { mut room, .. } = revival.until(Tick(tick)).finish().unwrap();
         assert_eq!(room.info().tick, Tick(tick));
         assert_eq!(room.state_hash(), played.hashes[tick as usize - 1], "tick {tick}");
     }
@@ -198,6 +203,11 @@ fn a_tick_that_panicked_is_run_again_without_what_players_did() {
     assert_eq!((again.info().tick, report.panicked), (Tick(2), vec![]));
     again.repeat_without_acts(at, entries);
     assert_eq!((again.info().tick, again.info().players), (Tick(3), 2), "Bob came all the same");
+    // The action is used up: the next one is the third.
+    again.handle(say(&template, 2, "again"));
+    again.handle(say(&template, 3, "on"));
+    again.tick(Tick(4));
+    assert_eq!(again.counters().bad_payloads, 1);
 }
 
 #[test]

@@ -3,16 +3,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 use referee_protocol::{Code, Incarnation, Refusal};
+use referee_room::Template;
 use referee_room::entry::Create;
+use referee_room::revive::{Base, Report, Revival, ReviveError, Revived};
 use referee_room::room::Room;
 use tokio::time::timeout;
 
-use super::live::{Live, Next, Parts};
+use super::live::{Live, Next, Parts, Remains};
 use super::thread::{Arrival, Place, Thread};
 use super::{going_down, panic_text, unix_ms};
 use crate::directory::Directory;
@@ -23,11 +26,14 @@ use crate::store::{Store, StoredRoom};
 /// there still is one, in milliseconds.
 const ON_THE_WAY_MS: u64 = 250;
 
+/// How long a room that is made from its journal keeps its thread from others, in milliseconds.
+const SLICE_MS: u64 = 2;
+
 /// Lives until nobody is in the room, and nobody on the way to it.
 pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
     let directory = &thread.house.directory;
     loop {
-        if place.arrivals.borrow().is_empty() {
+        if place.arrivals.borrow().is_empty() && place.remains.borrow().is_none() {
             if directory.release(&place.key) {
                 // No await lies between the two: nobody comes in between.
                 thread.remove(&place.key);
@@ -41,12 +47,27 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
                 *place.live.borrow_mut() = Some(live);
                 play(&thread, &place).await;
                 let live = place.live.take();
+                let live = live.map(|live| after(&thread, &place, live));
                 // Values of a failed game may fail once more.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(live)));
             }
             Err(refusal) => thread.refuse(&place, &refusal),
         }
     }
+}
+
+/// Keeps what a panic left of the room.
+fn after(thread: &Thread, place: &Place, mut live: Live) -> Live {
+    if !live.failed() {
+        return live;
+    }
+    place.panicked.set(Some(Instant::now()));
+    let remains = live.take_remains();
+    if remains.is_none() {
+        thread.house.store.settle(&place.key);
+    }
+    place.remains.replace(remains);
+    live
 }
 
 /// Loads the room, or makes it.
@@ -59,59 +80,138 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         return Err(refusal);
     }
     let template = house.games[&place.key.game].template.clone();
-    let (store, key) = (house.store.clone(), place.key.clone());
+    let left = place.remains.take();
+    let (store, key, look) = (house.store.clone(), place.key.clone(), left.is_none());
     // The disk may be slow; the thread's other rooms go on meanwhile.
-    let read = tokio::task::spawn_blocking(move || find(&store, &key)).await;
+    let read = tokio::task::spawn_blocking(move || find(&store, &key, look)).await;
     let (stored, incarnation) = read.unwrap_or_else(|error| {
         tracing::error!(%error, "reading the store failed");
         Err(unreadable(&place.key, "the store failed"))
     })?;
-    let params = || match place.arrivals.borrow().front() {
-        Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
-        Some(Arrival::Request { .. }) | None => vec![],
+    let (room, remains) = match (left, stored) {
+        (Some(left), _) => resurrect(thread, place, &template, left)?,
+        (None, Some(stored)) => load(thread, place, &template, stored).await?,
+        (None, None) => make(thread, place, &template)?,
     };
-    let (made, created_unix_ms) = match stored {
-        Some(StoredRoom { snapshot: Some(snapshot), created_unix_ms, .. }) => {
-            let secret = seed()?;
-            let load = || {
-                Room::restore(&template, &snapshot, secret)
-                    .map_err(|error| unreadable(&place.key, &error.to_string()))
-            };
-            house.metrics.rooms_loaded.up();
-            (catch_unwind(AssertUnwindSafe(load)), created_unix_ms)
-        }
-        Some(StoredRoom { snapshot: None, .. }) | None => {
-            let create = Create {
-                params: params(),
-                seed: seed()?,
-                build: env!("CARGO_PKG_VERSION").to_owned(),
-            };
-            house.metrics.rooms_made.up();
-            let make = || Room::create(&template, &create);
-            (catch_unwind(AssertUnwindSafe(make)), unix_ms())
-        }
-    };
-    let room = made.unwrap_or_else(|panic| {
-        house.metrics.rooms_failed.up();
-        let panic = panic_text(&*panic);
-        tracing::error!(room = %place.key, panic, "a game panicked while its room was made");
-        let text = format!("the game {} failed while the match was made", place.key.game);
-        Err(Refusal::new(Code::Failed, text))
-    })?;
     Ok(Live::new(Parts {
         house: house.clone(),
         key: place.key.clone(),
         template,
         room,
         incarnation: Incarnation(incarnation),
-        created_unix_ms,
+        remains,
+        panicked: place.panicked.get(),
+        wake: place.wake.clone(),
         ticked: place.ticked.clone(),
         links: place.links.clone(),
     }))
 }
 
-fn find(store: &Store, key: &RoomKey) -> Result<(Option<StoredRoom>, u64), Refusal> {
-    let stored = store.load(key).map_err(|error| unreadable(key, &error.to_string()))?;
+/// A new room, as its first visitor wishes.
+fn make(
+    thread: &Thread,
+    place: &Place,
+    template: &Arc<Template>,
+) -> Result<(Room, Remains), Refusal> {
+    let params = match place.arrivals.borrow().front() {
+        Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
+        Some(Arrival::Request { .. }) | None => vec![],
+    };
+    let build = env!("CARGO_PKG_VERSION").to_owned();
+    let create = Create { params, seed: seed()?, build };
+    thread.house.metrics.rooms_made.up();
+    let made = catch_unwind(AssertUnwindSafe(|| Room::create(template, &create)));
+    let mut room = made.unwrap_or_else(|panic| {
+        let panic = panic_text(&*panic);
+        tracing::error!(room = %place.key, panic, "a game panicked while its room was made");
+        Err(failed(thread, place))
+    })?;
+    room.record();
+    Ok((room, Remains::created(Base::Create(create), unix_ms())))
+}
+
+/// The room that the store has: its snapshot, and what its journal says happened since.
+async fn load(
+    thread: &Thread,
+    place: &Place,
+    template: &Arc<Template>,
+    stored: StoredRoom,
+) -> Result<(Room, Remains), Refusal> {
+    let (remains, passages) =
+        Remains::stored(stored).map_err(|error| unreadable(&place.key, &error.to_string()))?;
+    let created_unix_ms = remains.created_unix_ms;
+    let mut revival = Revival::new(template, remains.base, passages, seed()?);
+    thread.house.metrics.rooms_loaded.up();
+    loop {
+        let begun = Instant::now();
+        let slice = Duration::from_millis(SLICE_MS);
+        match revival.run(|_| begun.elapsed() >= slice) {
+            Ok(true) => break,
+            // The thread's other rooms get their turn.
+            Ok(false) => tokio::task::yield_now().await,
+            Err(error) => return Err(not_revived(thread, place, &error)),
+        }
+    }
+    let revived = revival.finish().map_err(|error| not_revived(thread, place, &error))?;
+    let Revived { room, base, since, report } = revived;
+    if report.ticks > 0 {
+        let Report { ticks, hashes, .. } = report;
+        tracing::info!(room = %place.key, ticks, hashes, "a room goes on from its journal");
+    }
+    if let Some(tick) = report.differs {
+        tracing::error!(
+            room = %place.key, tick = tick.0,
+            "a room came to another state than it was in: its game is not deterministic, or is another \
+             build"
+        );
+    }
+    // A journal with which the game panics is not followed on: what comes next tells everything.
+    let follows = report.panicked.is_empty();
+    Ok((room, Remains { created_unix_ms, base, since, broken: None, follows }))
+}
+
+/// The room that panicked, as it was in the tick before; then that tick without what players did in it.
+fn resurrect(
+    thread: &Thread,
+    place: &Place,
+    template: &Arc<Template>,
+    left: Remains,
+) -> Result<(Room, Remains), Refusal> {
+    let Remains { created_unix_ms, base, since, broken, follows } = left;
+    let made = Revival::new(template, base, vec![since], seed()?).finish();
+    let revived = made.map_err(|error| not_revived(thread, place, &error))?;
+    let Revived { mut room, base, since, .. } = revived;
+    if let Some((at, entries)) = broken {
+        let again = AssertUnwindSafe(|| room.repeat_without_acts(at, entries));
+        catch_unwind(again).map_err(|panic| {
+            let panic = panic_text(&*panic);
+            tracing::error!(room = %place.key, panic, "a game panicked again; its room has ended");
+            failed(thread, place)
+        })?;
+    }
+    Ok((room, Remains { created_unix_ms, base, since, broken: None, follows }))
+}
+
+fn not_revived(thread: &Thread, place: &Place, error: &ReviveError) -> Refusal {
+    match error {
+        ReviveError::Panicked { .. } => {
+            tracing::error!(room = %place.key, %error, "a room cannot be made again");
+            failed(thread, place)
+        }
+        error => unreadable(&place.key, &error.to_string()),
+    }
+}
+
+fn failed(thread: &Thread, place: &Place) -> Refusal {
+    thread.house.metrics.rooms_failed.up();
+    let game = &place.key.game;
+    let text = format!("the game {game} failed while the match was made; what was saved is kept");
+    Refusal::new(Code::Failed, text)
+}
+
+fn find(store: &Store, key: &RoomKey, look: bool) -> Result<(Option<StoredRoom>, u64), Refusal> {
+    let stored = if look { store.load(key) } else { Ok(None) };
+    let stored = stored.map_err(|error| unreadable(key, &error.to_string()))?;
     let incarnation = store.next_number().map_err(|error| {
         tracing::error!(%error, "no number could be reserved");
         Refusal::new(Code::Busy, "the server cannot write to its disk; try again in a while")

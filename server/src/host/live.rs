@@ -19,12 +19,18 @@ use super::{House, unix_ms};
 use crate::directory::Directory;
 use crate::http::{RoomListing, RoomReply};
 use crate::key::RoomKey;
-use crate::store::StoredRoom;
 
 mod clients;
+mod keep;
 mod outputs;
 #[cfg(test)]
 mod tests;
+
+use keep::Keep;
+pub(crate) use keep::{Remains, line};
+
+/// A second panic within this ends a room for good.
+const PANICS_APART: Duration = Duration::from_secs(60);
 
 /// How long a room may go on ticking before others get their turn, in milliseconds.
 const TURN_MS: u64 = 5;
@@ -54,7 +60,7 @@ pub(crate) struct Live {
     room: Room,
     clock: Clock,
     incarnation: Incarnation,
-    created_unix_ms: u64,
+    keep: Keep,
     connections: BTreeMap<LinkId, Connection>,
     sessions: BTreeMap<SessionId, LinkId>,
     links: Rc<Cell<u64>>,
@@ -74,9 +80,11 @@ pub(crate) struct Live {
     quiet_since: Instant,
     ended: bool,
     listing: Option<RoomListing>,
-    unsaved: Option<Vec<u8>>,
-    saved: Option<Instant>,
     failed: bool,
+    /// When the room panicked last, in this life or in one before.
+    panicked: Option<Instant>,
+    /// What the room is to be made from again after a panic.
+    remains: Option<Remains>,
     /// Something happened after which the room's next turn may be due earlier.
     stirred: bool,
 }
@@ -88,7 +96,11 @@ pub(crate) struct Parts {
     pub(crate) template: Arc<Template>,
     pub(crate) room: Room,
     pub(crate) incarnation: Incarnation,
-    pub(crate) created_unix_ms: u64,
+    /// What it would take to make the room again.
+    pub(crate) remains: Remains,
+    /// When it panicked last.
+    pub(crate) panicked: Option<Instant>,
+    pub(crate) wake: Arc<Notify>,
     pub(crate) ticked: Rc<Notify>,
     /// The number of the last link, so that none is given to two lives of a room.
     pub(crate) links: Rc<Cell<u64>>,
@@ -96,18 +108,19 @@ pub(crate) struct Parts {
 
 impl Live {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { house, key, template, room, incarnation, created_unix_ms, ticked, links } =
-            parts;
+        let Parts { house, key, template, room, incarnation, remains, .. } = parts;
         let now = Instant::now();
         let info = room.info();
         let clock = match info.hz {
             Some(hz) => Clock::realtime(hz, info.tick, now),
             None => {
                 // A wall clock that was set back does not turn the room's time back.
-                let age = unix_ms().saturating_sub(created_unix_ms).max(info.tick.0);
+                let age = unix_ms().saturating_sub(remains.created_unix_ms).max(info.tick.0);
                 Clock::turns(Duration::from_millis(age), now)
             }
         };
+        let past = house.config.store.journal_keep;
+        let keep = Keep::new(template.durability(), past, line(&parts.wake), remains);
         house.metrics.rooms.up();
         let mut live = Self {
             house,
@@ -116,26 +129,27 @@ impl Live {
             room,
             clock,
             incarnation,
-            created_unix_ms,
+            keep,
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            links,
+            links: parts.links,
             requests: BTreeMap::new(),
             last_request: 0,
             ticks: 0,
             counted: Counters::default(),
             inbox: 0,
             paused: false,
-            ticked,
+            ticked: parts.ticked,
             left: false,
             quiet_since: now,
             ended: info.ended.is_some(),
             listing: None,
-            unsaved: None,
-            saved: None,
             failed: false,
+            panicked: parts.panicked,
+            remains: None,
             stirred: false,
         };
+        live.journal();
         // Whoever held a seat when the room was saved has no connection to this life of it.
         for session in live.room.sessions() {
             live.enter(Entry::Drop { session }, 0);
@@ -155,9 +169,22 @@ impl Live {
     }
 
     fn failure(&self) -> Refusal {
-        let text =
-            format!("the game {} failed in this match; what was saved is kept", self.key.game);
-        Refusal::new(Code::Failed, text)
+        let game = &self.key.game;
+        match &self.remains {
+            Some(_) => {
+                let text = format!("the game {game} stumbled; the match goes on where it was");
+                Refusal::new(Code::Stopped, text)
+            }
+            None => {
+                let text = format!("the game {game} failed in this match; what was saved is kept");
+                Refusal::new(Code::Failed, text)
+            }
+        }
+    }
+
+    /// What the room is to be made from again, where a panic ended it and it may go on.
+    pub(crate) fn take_remains(&mut self) -> Option<Remains> {
+        self.remains.take()
     }
 
     /// Whether something happened after which the room's next turn may be due earlier.
@@ -185,7 +212,17 @@ impl Live {
         self.house.metrics.rooms_failed.up();
         let running = catch_unwind(AssertUnwindSafe(|| self.room.running().map(str::to_owned)));
         let running = running.ok().flatten().unwrap_or_else(|| "the room itself".to_owned());
-        tracing::error!(room = %self.key, %running, panic, "a game panicked; its room has ended");
+        let again = self.panicked.is_none_or(|at| at.elapsed() >= PANICS_APART);
+        self.remains = if again { self.remains() } else { None };
+        match &self.remains {
+            Some(_) => tracing::error!(
+                room = %self.key, %running, panic,
+                "a game panicked; its room goes on from the tick before, without what players did"
+            ),
+            None => tracing::error!(
+                room = %self.key, %running, panic, "a game panicked; its room has ended"
+            ),
+        }
         self.dismiss(&self.failure());
         self.save_now();
     }
@@ -214,7 +251,20 @@ impl Live {
     pub(crate) fn turn(&mut self) -> Next {
         let begun = Instant::now();
         self.hand_out();
-        while !self.failed {
+        let offer = self.keep.is_gated().then(|| self.offer_again(begun)).flatten();
+        if self.keep.is_gated() {
+            self.announce();
+        }
+        match (self.run(begun), offer) {
+            (Next::Never, Some(offer)) => Next::At(offer),
+            (Next::At(at), Some(offer)) => Next::At(at.min(offer)),
+            (next, _) => next,
+        }
+    }
+
+    fn run(&mut self, begun: Instant) -> Next {
+        // Of a gated room that has to wait, no more is to be told.
+        while !self.failed && !self.keep.is_full() {
             let now = Instant::now();
             let last = self.room.info().tick;
             let (reached, slips) = self.clock.now(now, last);
@@ -250,6 +300,7 @@ impl Live {
             self.ticked.notify_waiters();
         }
         if !self.failed {
+            self.journal();
             self.hand_out();
         }
         if !self.failed {
@@ -303,40 +354,6 @@ impl Live {
         self.enter(Entry::Seal, 0);
         self.tick_now();
         self.save_now();
-    }
-
-    /// When the newest snapshot is to be saved, if there is one.
-    pub(crate) fn save_due(&self, now: Instant) -> Option<Instant> {
-        self.unsaved.as_ref()?;
-        let every = Duration::from_millis(self.house.config.save_every_ms);
-        Some(self.saved.map_or(now, |saved| saved + every))
-    }
-
-    /// Saves the newest snapshot, if the room is worth keeping. False when the store takes no more;
-    /// then it is still to be saved.
-    pub(crate) fn save_now(&mut self) -> bool {
-        let Some(snapshot) = self.unsaved.take() else { return true };
-        // A room that failed since has not made it worse.
-        if !self.failed && !self.room.info().lasting {
-            return true;
-        }
-        self.saved = Some(Instant::now());
-        let room = StoredRoom {
-            created_unix_ms: self.created_unix_ms,
-            incarnation: self.incarnation.0,
-            saved_unix_ms: unix_ms(),
-            snapshot: Some(snapshot.clone()),
-            ..StoredRoom::default()
-        };
-        if !self.house.store.save(self.key.clone(), room) {
-            self.unsaved = Some(snapshot);
-        }
-        self.unsaved.is_none()
-    }
-
-    /// Whether the newest snapshot is still to be saved.
-    pub(crate) fn has_unsaved(&self) -> bool {
-        self.unsaved.is_some()
     }
 
     /// Stays another grace time, as if somebody had just been here.

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::live::{Answer, Live};
+use super::live::{Answer, Live, Remains};
 use super::wheel::{self, Wheel};
 use super::{House, actor};
 use crate::directory::{Directory, Ticket};
@@ -73,7 +73,11 @@ pub(super) struct Place {
     pub(super) arrivals: RefCell<VecDeque<Arrival>>,
     pub(super) live: RefCell<Option<Live>>,
     /// The room may be due for a turn.
-    pub(super) wake: Notify,
+    pub(super) wake: Arc<Notify>,
+    /// What the room is to be made from again, after a panic.
+    pub(super) remains: RefCell<Option<Remains>>,
+    /// When the room panicked last.
+    pub(super) panicked: Cell<Option<Instant>>,
     /// A tick has run, after which clients may say more.
     pub(super) ticked: Rc<Notify>,
     /// The number of the last link.
@@ -153,7 +157,9 @@ impl Thread {
             key: key.clone(),
             arrivals: RefCell::new(VecDeque::from([arrival])),
             live: RefCell::default(),
-            wake: Notify::new(),
+            wake: Arc::default(),
+            remains: RefCell::default(),
+            panicked: Cell::default(),
             ticked: Rc::default(),
             links: Rc::default(),
         });

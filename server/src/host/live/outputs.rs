@@ -17,24 +17,39 @@ use crate::http::{RoomListing, RoomReply};
 use crate::token::Claim;
 
 impl Live {
+    /// Does what the room wants done, as far as it need not wait for the disk.
     pub(super) fn hand_out(&mut self) {
         while let Some(Some(output)) = self.guarded(Room::poll_output) {
             match output {
-                Output::Joined { session, outcome } => self.joined(session, outcome),
-                Output::Send { link, frame } => self.send(link, &frame),
-                Output::Reply { request, status, body } => {
-                    if let Some(answer) = self.requests.remove(&request) {
-                        let _ = answer.send(Ok(RoomReply { status, body }));
-                        self.quiet_since = Instant::now();
+                Output::Save(snapshot) => self.rebased(snapshot),
+                output => {
+                    if let Some(output) = self.keep.hold(output) {
+                        self.carry_out(output);
                     }
                 }
-                Output::Disconnect { session, refusal } => {
-                    if let Some(link) = self.sessions.get(&session).copied() {
-                        self.end(link, &refusal);
-                    }
-                }
-                Output::Save(snapshot) => self.unsaved = Some(snapshot),
             }
+        }
+        while let Some(output) = self.keep.release() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Joined { session, outcome } => self.joined(session, outcome),
+            Output::Send { link, frame } => self.send(link, &frame),
+            Output::Reply { request, status, body } => {
+                if let Some(answer) = self.requests.remove(&request) {
+                    let _ = answer.send(Ok(RoomReply { status, body }));
+                    self.quiet_since = Instant::now();
+                }
+            }
+            Output::Disconnect { session, refusal } => {
+                if let Some(link) = self.sessions.get(&session).copied() {
+                    self.end(link, &refusal);
+                }
+            }
+            Output::Save(snapshot) => self.rebased(snapshot),
         }
     }
 
@@ -121,6 +136,9 @@ impl Live {
 
     /// Tells the clients of the end of the match, and the directory of what it lists.
     pub(super) fn announce(&mut self) {
+        if !self.keep.is_open() {
+            return;
+        }
         let info = self.room.info();
         if !self.ended
             && let Some(result) = &info.ended

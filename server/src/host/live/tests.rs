@@ -9,6 +9,7 @@ use referee_protocol::message::{self, ClientControl, ServerControl, Welcome};
 use referee_protocol::{GameName, MatchId, Seat};
 use referee_room::entry::Create;
 use referee_room::prelude::*;
+use referee_room::revive::{Base, Revival};
 
 use super::*;
 use crate::config::Config;
@@ -92,9 +93,13 @@ fn key() -> RoomKey {
 }
 
 fn live(site: &Site) -> Live {
-    let create = Create { params: vec![], seed: [1; 32], build: String::new() };
-    let room = Room::create(&template(site), &create).unwrap();
+    let mut room = Room::create(&template(site), &create()).unwrap();
+    room.record();
     live_with(site, room, 1, unix_ms())
+}
+
+fn create() -> Create {
+    Create { params: vec![], seed: [1; 32], build: String::new() }
 }
 
 fn template(site: &Site) -> Arc<Template> {
@@ -112,7 +117,9 @@ fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Par
         template: template(site),
         room,
         incarnation: Incarnation(incarnation),
-        created_unix_ms,
+        remains: Remains::created(Base::Create(create()), created_unix_ms),
+        panicked: None,
+        wake: Arc::default(),
         ticked: Rc::default(),
         links: Rc::default(),
     }
@@ -441,9 +448,30 @@ fn the_end_of_the_match_is_told_and_kept() {
 }
 
 #[test]
-fn a_panic_ends_the_room_with_a_code_and_what_was_saved_stays() {
+fn a_panic_leaves_what_it_takes_to_make_the_room_again() {
     let site = site(Config::default());
     let mut live = live(&site);
+    let (link, wire) = come(&mut live, wish());
+    live.message(link, &action(1, 0));
+    live.turn();
+    live.message(link, &action(2, 1));
+    live.turn();
+    assert!(live.failed());
+    assert_eq!(wire.closed().unwrap().code, Code::Stopped);
+    let remains = live.take_remains().unwrap();
+    let (_, broken) = remains.broken.unwrap();
+    assert!(broken.iter().any(|entry| matches!(entry, Entry::Action { number: 2, .. })));
+    let again = Revival::new(&template(&site), remains.base, vec![remains.since], [2; 32]).finish();
+    assert_eq!(again.unwrap().room.info().players, 1);
+}
+
+#[test]
+fn a_second_panic_ends_the_room_with_a_code_and_what_was_saved_stays() {
+    let site = site(Config::default());
+    let mut room = Room::create(&template(&site), &create()).unwrap();
+    room.record();
+    let panicked = Some(Instant::now());
+    let mut live = Live::new(Parts { panicked, ..parts(&site, room, 1, unix_ms()) });
     let (link, wire) = come(&mut live, wish());
     live.message(link, &action(1, 0));
     live.turn();
@@ -453,13 +481,15 @@ fn a_panic_ends_the_room_with_a_code_and_what_was_saved_stays() {
     let (answer, mut answered) = oneshot::channel();
     live.turn();
     assert!(live.failed());
+    assert!(live.take_remains().is_none());
     assert_eq!(wire.closed().unwrap().code, Code::Failed);
     let request = RoomRequest { method: "GET".into(), path: String::new(), body: vec![] };
     live.ask(request, answer);
     live.dismiss(&Refusal::new(Code::Failed, "over"));
     assert_eq!(answered.try_recv().unwrap().unwrap_err().code, Code::Failed);
     live.save_now();
-    assert_eq!(site.house.store.load(&key()).unwrap().unwrap(), saved);
+    let kept = site.house.store.load(&key()).unwrap().unwrap();
+    assert_eq!(kept.snapshot, saved.snapshot);
 }
 
 #[test]

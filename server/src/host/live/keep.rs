@@ -1,0 +1,294 @@
+//! What is kept of a live room so that it can be made again: its newest snapshot and the entries since,
+//! in memory for a panic, in the journal for a crash. In a gated room nothing leaves before what led
+//! to it is on disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use referee_protocol::Tick;
+use referee_protocol::bits::{read_varint, write_varint};
+use referee_room::entry::{Entry, EntryError};
+use referee_room::revive::{Base, Passage};
+use referee_room::{Durability, Output};
+
+use super::Live;
+use crate::host::unix_ms;
+use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
+
+/// Outputs of a gated room that may wait for the disk. With so many it waits, too.
+const HELD_MAX: usize = 4_096;
+
+/// When a gated room offers the journal again what it did not take.
+const OFFER_AGAIN: Duration = Duration::from_millis(100);
+
+/// What is left of a room that a panic ended: enough to make it again.
+pub(crate) struct Remains {
+    pub(crate) created_unix_ms: u64,
+    pub(crate) base: Base,
+    pub(crate) since: Passage,
+    /// The tick that panicked, and its entries.
+    pub(crate) broken: Option<(Tick, Vec<Entry>)>,
+    /// What is in the store leads up to here: more may follow on it.
+    pub(crate) follows: bool,
+}
+
+impl Remains {
+    /// What is left of a room that was just created.
+    pub(crate) fn created(base: Base, created_unix_ms: u64) -> Self {
+        let since = Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() };
+        Self { created_unix_ms, base, since, broken: None, follows: false }
+    }
+
+    /// What the store has of a room, and the journal's passages that come after its base.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(crate) fn stored(stored: StoredRoom) -> Result<(Self, Vec<Passage>), EntryError> {
+        let mut passages = Vec::new();
+        let snapshot = stored.snapshot.map(|snapshot| Base::Snapshot(Arc::new(snapshot)));
+        let mut begins = snapshot.map(|base| (stored.tick, stored.created_unix_ms, base));
+        for chunk in stored.journal {
+            let mut bytes = &chunk.bytes[..];
+            if chunk.whole {
+                let created_unix_ms = read_varint(&mut bytes)?;
+                let base = Base::decode(&mut bytes)?;
+                // A snapshot that was saved since is nearer.
+                if begins.as_ref().is_none_or(|(tick, ..)| *tick < chunk.after) {
+                    begins = Some((chunk.after, created_unix_ms, base));
+                    passages.clear();
+                }
+            }
+            let (after, upto) = (Tick(chunk.after), Tick(chunk.upto));
+            passages.push(Passage { after, upto, bytes: bytes.to_vec() });
+        }
+        let (tick, created_unix_ms, base) = begins.ok_or(EntryError::Newer(u8::MAX))?;
+        let since = Passage { after: Tick(tick), upto: Tick(tick), bytes: Vec::new() };
+        Ok((Self { created_unix_ms, base, since, broken: None, follows: true }, passages))
+    }
+}
+
+/// See the module's documentation.
+pub(super) struct Keep {
+    durability: Durability,
+    line: Arc<JournalLine>,
+    created_unix_ms: u64,
+    base: Base,
+    since: Passage,
+    /// What came before the base and is not in the store's history yet.
+    past: Option<Chunk>,
+    keeps_past: bool,
+    follows: bool,
+    /// The number of the newest append.
+    appended: u64,
+    /// The journal took nothing the last time.
+    behind: bool,
+    /// Outputs that wait until this append is on disk; none while the journal has not taken it.
+    held: VecDeque<(Option<u64>, Output)>,
+    /// The base is to be saved.
+    unsaved: bool,
+    saved: Option<Instant>,
+}
+
+impl Keep {
+    pub(super) fn new(
+        durability: Durability,
+        keep: JournalKeep,
+        line: Arc<JournalLine>,
+        remains: Remains,
+    ) -> Self {
+        let Remains { created_unix_ms, base, since, follows, .. } = remains;
+        Self {
+            durability,
+            line,
+            created_unix_ms,
+            base,
+            since,
+            past: None,
+            keeps_past: keep != JournalKeep::None && durability != Durability::Ephemeral,
+            follows,
+            appended: 0,
+            behind: false,
+            held: VecDeque::new(),
+            unsaved: false,
+            saved: None,
+        }
+    }
+
+    pub(super) fn is_gated(&self) -> bool {
+        self.durability == Durability::Gated
+    }
+
+    /// A chunk of the records from this place on, or of all that a room needs.
+    fn chunk(&self, life: u64, after: Tick, from: usize) -> Chunk {
+        let mut bytes = Vec::new();
+        if !self.follows {
+            write_varint(&mut bytes, self.created_unix_ms);
+            self.base.encode(&mut bytes);
+            bytes.extend_from_slice(&self.since.bytes);
+        } else {
+            bytes.extend_from_slice(&self.since.bytes[from..]);
+        }
+        let after = if self.follows { after } else { self.since.after };
+        Chunk { life, after: after.0, upto: self.since.upto.0, whole: !self.follows, bytes }
+    }
+
+    /// The room has rebuilt itself from this snapshot at the end of its last tick.
+    fn rebase(&mut self, life: u64, snapshot: Vec<u8>) {
+        if self.keeps_past {
+            self.put_into_past(life);
+        }
+        self.base = Base::Snapshot(Arc::new(snapshot));
+        self.since.after = self.since.upto;
+        self.since.bytes.clear();
+        self.unsaved = true;
+    }
+
+    fn put_into_past(&mut self, life: u64) {
+        let mut bytes = Vec::new();
+        let (after, upto) = (self.since.after.0, self.since.upto.0);
+        let whole = matches!(self.base, Base::Create(_));
+        let past = self.past.get_or_insert_with(|| {
+            if whole {
+                write_varint(&mut bytes, self.created_unix_ms);
+                self.base.encode(&mut bytes);
+            }
+            Chunk { life, after, upto, whole, bytes }
+        });
+        past.bytes.extend_from_slice(&self.since.bytes);
+        past.upto = upto;
+    }
+
+    /// Whether more than may wait does.
+    pub(super) fn is_full(&self) -> bool {
+        self.held.len() >= HELD_MAX
+    }
+
+    /// Whether what the last tick did may be told.
+    pub(super) fn is_open(&self) -> bool {
+        let durable = || !self.behind && self.line.durable() >= self.appended;
+        !self.is_gated() || self.held.is_empty() && durable()
+    }
+
+    /// Holds an output, if it has to wait. Gives it back otherwise.
+    pub(super) fn hold(&mut self, output: Output) -> Option<Output> {
+        if self.is_open() {
+            return Some(output);
+        }
+        self.held.push_back(((!self.behind).then_some(self.appended), output));
+        None
+    }
+
+    /// The next output that need not wait any more.
+    pub(super) fn release(&mut self) -> Option<Output> {
+        let durable = self.line.durable();
+        let (number, _) = self.held.front()?;
+        if number.is_none_or(|number| number > durable) {
+            return None;
+        }
+        self.held.pop_front().map(|(_, output)| output)
+    }
+}
+
+impl Live {
+    /// Writes into the journal what the last tick did.
+    pub(super) fn journal(&mut self) {
+        let from = self.keep.since.bytes.len();
+        let Some(span) = self.room.take_journal(&mut self.keep.since.bytes) else { return };
+        self.keep.since.upto = span.upto;
+        if self.keep.durability != Durability::Ephemeral && self.room.is_lasting() {
+            self.append(span.after, from);
+        }
+    }
+
+    fn append(&mut self, after: Tick, from: usize) {
+        let keep = &mut self.keep;
+        let chunk = keep.chunk(self.incarnation.0, after, from);
+        match self.house.store.append(&self.key, &keep.line, chunk, keep.is_gated()) {
+            Some(number) => {
+                (keep.appended, keep.follows, keep.behind) = (number, true, false);
+                let waiting = keep.held.iter_mut().filter(|(at, _)| at.is_none());
+                waiting.for_each(|(at, _)| *at = Some(number));
+            }
+            // What comes next does not follow on what is there: it has to tell everything.
+            None => (keep.follows, keep.behind) = (false, true),
+        }
+    }
+
+    /// Offers the journal again what it did not take, where somebody waits for it. Gives the time at
+    /// which to do so again.
+    pub(super) fn offer_again(&mut self, now: Instant) -> Option<Instant> {
+        if self.keep.behind && self.keep.is_gated() {
+            self.append(self.keep.since.after, 0);
+        }
+        (self.keep.behind && self.keep.is_gated()).then(|| now + OFFER_AGAIN)
+    }
+
+    /// The room has rebuilt itself.
+    pub(super) fn rebased(&mut self, snapshot: Vec<u8>) {
+        self.keep.rebase(self.incarnation.0, snapshot);
+    }
+
+    /// When the newest snapshot is to be saved, if there is one.
+    pub(crate) fn save_due(&self, now: Instant) -> Option<Instant> {
+        if !self.has_unsaved() {
+            return None;
+        }
+        let every = Duration::from_millis(self.house.config.save_every_ms);
+        Some(self.keep.saved.map_or(now, |saved| saved + every))
+    }
+
+    /// Saves the newest snapshot, if the room is worth keeping. False when the store takes no more;
+    /// then it is still to be saved.
+    pub(crate) fn save_now(&mut self) -> bool {
+        let keep = &mut self.keep;
+        let Base::Snapshot(snapshot) = &keep.base else { return true };
+        if !std::mem::take(&mut keep.unsaved) {
+            return true;
+        }
+        // A room that failed since has not made it worse.
+        if !self.failed && !self.room.is_lasting() {
+            return true;
+        }
+        keep.saved = Some(Instant::now());
+        let room = StoredRoom {
+            created_unix_ms: keep.created_unix_ms,
+            incarnation: self.incarnation.0,
+            saved_unix_ms: unix_ms(),
+            tick: keep.since.after.0,
+            snapshot: Some(snapshot.to_vec()),
+            history: keep.past.clone(),
+            ..StoredRoom::default()
+        };
+        if self.house.store.save(self.key.clone(), room) {
+            keep.past = None;
+        } else {
+            keep.unsaved = true;
+        }
+        !keep.unsaved
+    }
+
+    /// Whether the newest snapshot is still to be saved.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        self.keep.unsaved
+    }
+
+    /// What is left of a room that failed in a tick.
+    pub(super) fn remains(&mut self) -> Option<Remains> {
+        let broken = self.room.broken_tick()?;
+        let keep = &mut self.keep;
+        Some(Remains {
+            created_unix_ms: keep.created_unix_ms,
+            base: keep.base.clone(),
+            since: keep.since.clone(),
+            broken: Some(broken),
+            follows: keep.follows,
+        })
+    }
+}
+
+/// A room's line into the journal, which gives it its turn when something it waits for is on disk.
+pub(crate) fn line(wake: &Arc<tokio::sync::Notify>) -> Arc<JournalLine> {
+    let wake = Arc::clone(wake);
+    JournalLine::new(move || wake.notify_one())
+}
