@@ -76,7 +76,7 @@ impl Rules {
     /// Ticks that run between two rebuilds.
     pub(crate) fn snapshot_ticks(&self) -> u64 {
         self.snapshot_ticks.unwrap_or(match self.kind {
-            Kind::TurnBased => 4,
+            Kind::TurnBased => 32,
             Kind::Realtime => 60,
         })
     }
@@ -334,7 +334,7 @@ impl Game {
     }
 
     /// After how many ticks that ran the room rebuilds itself from its own snapshot (1 or more), which
-    /// is then saved. Without: 4 in a turn-based game, 60 in a realtime one. Part of the game:
+    /// is then saved. Without: 32 in a turn-based game, 60 in a realtime one. Part of the game:
     /// changing it changes what a stored match replays to.
     pub fn snapshot_ticks(&mut self, ticks: u64) -> &mut Self {
         self.rules.snapshot_ticks = Some(ticks.max(1));

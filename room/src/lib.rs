@@ -16,6 +16,7 @@ pub mod field;
 pub mod game;
 pub mod grid;
 pub mod hooks;
+pub mod inspect;
 pub mod journal;
 pub mod output;
 pub mod params;

@@ -369,7 +369,7 @@ impl Room {
     }
 
     /// The one door: what a restored room is made from, the live room is made from as well.
-    fn rebuild(&mut self) {
+    pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
         self.journal.mark(hash(snapshot::state(&snapshot)));
         self.game = snapshot::load(&self.template, &snapshot)

@@ -21,6 +21,7 @@
 //! assert_eq!(room.seen(ann, "Count"), Some(json!(1)));
 //! ```
 
+mod again;
 mod client;
 mod secrecy;
 
@@ -41,11 +42,12 @@ use crate::field::{Action, Field, Input, Quantiser};
 use crate::game::Game;
 use crate::output::{Joined, Output};
 use crate::registry::short_name;
+use crate::revive::Passage;
 use crate::room::{Link, NextTick, Room};
 use crate::template::Template;
 use crate::types::{NetId, Player};
 
-pub use client::json_of;
+pub use crate::inspect::json_of;
 use client::{Sent, TestClient};
 pub use secrecy::{Run, Secrecy};
 
@@ -64,6 +66,8 @@ pub struct TestRoom {
     replies: BTreeMap<u64, (u16, Value)>,
     joined: BTreeMap<SessionId, Joined>,
     saved: Option<Vec<u8>>,
+    create: Create,
+    journal: Passage,
     /// The time, in nanoseconds since the room was created.
     now: u128,
     /// How long an act takes in a turn-based room, in nanoseconds.
@@ -102,8 +106,12 @@ impl TestRoom {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let params = if params.is_null() { Vec::new() } else { params.to_string().into_bytes() };
-        let room = Room::create(template, &Create { params, seed: bytes, build: String::new() })?;
+        let create = Create { params, seed: bytes, build: String::new() };
+        let mut room = Room::create(template, &create)?;
+        room.record();
         Ok(Self {
+            create,
+            journal: Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() },
             template: Arc::clone(template),
             room,
             clients: Vec::new(),
@@ -279,6 +287,7 @@ impl TestRoom {
 
     fn tick(&mut self, at: Tick) {
         self.room.tick(at);
+        self.keep_journal();
         if let Some(states) = &mut self.states {
             states.insert(self.room.content_hash());
         }
@@ -433,6 +442,7 @@ impl TestRoom {
         let snapshot = self.room.snapshot();
         self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        self.room.record();
         self.clients.iter_mut().for_each(TestClient::forget);
         for session in self.room.sessions() {
             self.room.handle(Entry::Drop { session });

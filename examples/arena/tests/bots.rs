@@ -108,6 +108,7 @@ fn bots_shoot_each_other_down_until_one_has_won() {
         seconds += 1;
         assert!(seconds < 200, "the round has no end");
     }
+    room.play_again(1);
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub struct Draw;
 
 /// The game.
 pub fn cards(game: &mut Game) {
-    game.turn_based().players(2..=4).spectators(16);
+    game.turn_based().gated().players(2..=4).spectators(16);
     game.replicate::<Card>().replicate::<Hand>().replicate::<Table>();
     game.action::<Deal>().action::<Lay>().action::<Draw>();
     game.player(Hand::default).on_start(unpack).on_leave(leave);

@@ -89,5 +89,6 @@ fn bots_play_whole_rounds_and_each_wins_some() {
             bots.iter().map(|bot| room.component::<Hand>(bot.player).wins).collect();
         assert!(wins.iter().all(|wins| *wins > 0), "{players} bots won {wins:?}");
         assert!(room.resource::<Table>().laid > 0);
+        room.play_again(players);
     }
 }

@@ -16,7 +16,7 @@ struct Press;
 
 /// The game.
 pub fn counter(game: &mut Game) {
-    game.turn_based().replicate::<Count>().action::<Press>();
+    game.turn_based().gated().replicate::<Count>().action::<Press>();
     game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| {
         count.0 += presses.len() as u32
     });

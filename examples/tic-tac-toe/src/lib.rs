@@ -57,7 +57,7 @@ pub struct Rematch;
 
 /// The game.
 pub fn tic_tac_toe(game: &mut Game) {
-    game.turn_based().max_players(2).spectators(64);
+    game.turn_based().gated().max_players(2).spectators(64);
     game.replicate::<Board>().replicate::<Mark>().action::<Place>().action::<Rematch>();
     game.player(|player: Player| if player.seat.0 == 0 { Mark::X } else { Mark::O });
     game.systems((place, rematch));

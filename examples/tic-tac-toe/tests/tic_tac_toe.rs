@@ -70,6 +70,7 @@ fn a_newcomer_takes_the_mark_that_is_free() {
     assert_eq!(room.component::<Mark>(cid), &Mark::X);
     play(&mut room, [cid, bob], &[0, 4]);
     assert_eq!(room.resource::<Board>().cells[4], Some(Mark::O));
+    room.play_again(1);
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use referee_protocol::frame::{Ack, EventsFrame, Lane, split};
 use referee_protocol::message::{self, Resume, ServerControl};
-use referee_protocol::schema::FieldType;
-use referee_protocol::value::Value as WireValue;
 use referee_protocol::{LinkId, Refusal, Replica, Schema, Seat, SessionId, Tick};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use crate::inspect::json_of;
 use crate::output::Joined;
 
 /// What leaves a room for a client.
@@ -143,37 +142,4 @@ pub(super) fn events_of(schema: &Schema, body: &[u8]) -> Vec<(u64, String, Value
         (number, def.name.clone(), json_of(&def.ty, &words))
     });
     events.collect()
-}
-
-/// A value as a page would see it, as JSON.
-///
-/// # Panics
-/// When the words do not follow the type.
-#[must_use]
-pub fn json_of(ty: &FieldType, words: &[u32]) -> Value {
-    let mut words = words;
-    json(&WireValue::from_words(ty, &mut words).expect("words that follow their type"))
-}
-
-fn json(value: &WireValue) -> Value {
-    match value {
-        WireValue::Null => Value::Null,
-        WireValue::Bool(value) => json!(value),
-        WireValue::Int(value) => {
-            i64::try_from(*value).map_or_else(|_| json!(*value as u64), |v| json!(v))
-        }
-        WireValue::Float(value) => json!(value),
-        WireValue::String(value) => json!(value),
-        WireValue::List(values) => values.iter().map(json).collect(),
-        WireValue::Struct(fields) => fields
-            .iter()
-            .map(|(name, value)| (name.clone(), json(value)))
-            .collect::<Map<_, _>>()
-            .into(),
-        WireValue::Variant(name, data) => match &**data {
-            WireValue::Null => json!(name),
-            data => json!({ name: json(data) }),
-        },
-        WireValue::Entity(id) => json!(id),
-    }
 }
