@@ -13,6 +13,15 @@ pub struct RoomKey {
     pub match_id: MatchId,
 }
 
+impl RoomKey {
+    /// The key that is written so; none when it is no room's.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (game, match_id) = text.split_once('/')?;
+        Some(Self { game: GameName::new(game).ok()?, match_id: MatchId::new(match_id).ok()? })
+    }
+}
+
 impl fmt::Display for RoomKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.game, self.match_id)

@@ -79,6 +79,8 @@ pub struct JournalStats {
     pub refused: u64,
     /// Rooms that have more in the journal than in their snapshot.
     pub rooms: usize,
+    /// Chunks moved beside their rooms' snapshots since the start.
+    pub settled: u64,
     /// Batches in the file.
     pub batches: usize,
     /// Transactions done since the start.

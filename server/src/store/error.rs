@@ -33,6 +33,18 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The file is no journal of this store, or a damaged one.
+    #[error(
+        "{file} cannot be read as the journal of the stored rooms ({why}); it was left as it is: \
+         move it away to go on from the rooms' last snapshots, or name another folder with --data \
+         DIR", file = file.display()
+    )]
+    DamagedJournal {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The file was written by a newer version.
     #[error(
         "{file} has store format {found}, and this version knows formats up to {known}; it was left \

@@ -1,32 +1,30 @@
-//! Opening the database file: making it when there is none, refusing it when it cannot be used,
-//! and never writing over what could not be read.
+//! The data folder and the file of the rooms: what makes them ours.
 
-use std::cell::Cell;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use redb::{Database, DatabaseError, ReadableDatabase, TableError};
+use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 
 use super::StoreError;
-use super::draft::Draft;
-use super::format::{DAYS, FORMAT, META, META_FORMAT, META_NUMBERS, META_TOKEN_KEY, ROOMS};
+use super::format::{
+    DAYS, FORMAT, HISTORY, META, META_FORMAT, META_NUMBERS, META_STORE, META_TOKEN_KEY, ROOMS,
+    TAILS,
+};
+use super::open::{self, CONTRADICTION, private_file, quietly};
 
 const FILE: &str = "rooms.redb";
-/// What a new file is called until it is whole.
-const NEW_FILE: &str = "rooms.redb.new";
+const JOURNAL: &str = "journal.redb";
 const LOCK: &str = "lock";
-/// What every redb file begins with.
-const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
-const CONTRADICTION: &str = "its pages contradict each other";
+
+/// What the store and its journal know each other by.
+pub(super) type StoreId = [u8; 16];
 
 /// A data folder that only this process uses.
 pub(super) struct Folder {
-    file: PathBuf,
+    dir: PathBuf,
     _lock: File,
 }
 
@@ -35,169 +33,153 @@ pub(super) struct Folder {
 pub(super) struct Meta {
     pub(super) token_key: [u8; 32],
     pub(super) numbers: u64,
+    /// None in a store that had no journal yet.
+    pub(super) store: Option<StoreId>,
 }
 
 impl Folder {
-    /// Makes the folder when there is none, locks it, and makes an empty store when it has none.
-    pub(super) fn prepare(dir: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        let refuse =
-            |error: io::Error| StoreError::Folder { dir: dir.to_owned(), why: error.to_string() };
+    /// Makes the folder when there is none, and locks it.
+    pub(super) fn prepare(dir: &Path) -> Result<Self, StoreError> {
+        let refuse = |error: io::Error| refusal(dir, &error);
         fs::create_dir_all(dir).map_err(refuse)?;
         let lock = private_file(&dir.join(LOCK)).map_err(refuse)?;
         match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { dir: dir.to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(refuse(error)),
+            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir: dir.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(refuse(error)),
         }
-        let file = dir.join(FILE);
-        if !file.try_exists().map_err(refuse)? {
-            make(dir, &file, cache_bytes).map_err(refuse)?;
-        }
-        Ok(Self { file, _lock: lock })
     }
 
-    /// The database's file.
-    pub(super) fn file(&self) -> &Path {
-        &self.file
+    /// The file of the rooms.
+    pub(super) fn rooms(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// The file of the journal.
+    pub(super) fn journal(&self) -> PathBuf {
+        self.dir.join(JOURNAL)
+    }
+
+    /// Whether this file is there.
+    pub(super) fn has(&self, file: &Path) -> Result<bool, StoreError> {
+        file.try_exists().map_err(|error| refusal(&self.dir, &error))
+    }
+
+    /// Makes this file, which is not there.
+    pub(super) fn make(
+        &self,
+        file: &Path,
+        cache_bytes: usize,
+        initialise: impl FnOnce(&Database) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        open::make(file, cache_bytes, initialise).map_err(|error| refusal(&self.dir, &error))
     }
 }
 
-/// A file only its owner may read: the token key is in it.
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+fn refusal(dir: &Path, error: &io::Error) -> StoreError {
+    StoreError::Folder { dir: dir.to_owned(), why: error.to_string() }
 }
 
-/// Makes an empty store under another name first, so that a crash leaves a whole one or none.
-fn make(dir: &Path, file: &Path, cache_bytes: usize) -> io::Result<()> {
-    let new = dir.join(NEW_FILE);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    private_file(&new)?;
-    let database =
-        Database::builder().set_cache_size(cache_bytes).create(&new).map_err(io::Error::other)?;
-    initialise(&database).map_err(io::Error::other)?;
-    database.close().map_err(io::Error::other)?;
-    fs::rename(&new, file)?;
-    #[cfg(unix)]
-    File::open(dir)?.sync_all()?;
-    Ok(())
+fn damaged(file: &Path, why: String) -> StoreError {
+    StoreError::Damaged { file: file.to_owned(), why }
 }
 
-/// Gives an empty database its tables, its format and its token key.
+fn random<const N: usize>() -> Result<[u8; N], redb::Error> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| redb::Error::Io(io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+/// Gives an empty database its tables, its format, its token key and its id.
 pub(super) fn initialise(database: &Database) -> Result<(), redb::Error> {
-    let mut token_key = [0; 32];
-    SysRng.try_fill_bytes(&mut token_key).map_err(|e| redb::Error::Io(io::Error::other(e)))?;
     let transaction = database.begin_write()?;
     {
         let mut meta = transaction.open_table(META)?;
-        meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
-        meta.insert(META_TOKEN_KEY, token_key.as_slice())?;
+        meta.insert(META_TOKEN_KEY, random::<32>()?.as_slice())?;
         meta.insert(META_NUMBERS, 1u64.to_le_bytes().as_slice())?;
         transaction.open_table(ROOMS)?;
         transaction.open_table(DAYS)?;
     }
     transaction.commit()?;
-    Ok(())
+    upgrade(database).map(drop)
 }
 
-/// Opens the file, which must be whole.
-pub(super) fn open(file: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
-    rehearse(file, cache_bytes)?;
-    let dir = || file.parent().unwrap_or(file).to_owned();
-    let refuse = |why: String| StoreError::Folder { dir: dir(), why };
-    match quietly(|| Database::builder().set_cache_size(cache_bytes).open(file)) {
-        Some(Ok(database)) => Ok(database),
-        Some(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::Locked { dir: dir() }),
-        Some(Err(error)) => Err(refuse(error.to_string())),
-        None => Err(refuse("its database changed while it was opened".to_owned())),
+/// Makes a store of the first format, whose rooms stay as they are, one of this format.
+pub(super) fn upgrade(database: &Database) -> Result<StoreId, redb::Error> {
+    let store = random()?;
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+        meta.insert(META_STORE, store.as_slice())?;
+        transaction.open_table(TAILS)?;
+        transaction.open_table(HISTORY)?;
     }
+    transaction.commit()?;
+    Ok(store)
 }
 
-/// Opens the file, repairs it if need be and reads what is ours in it, all in memory: opening
-/// writes, and a file that is refused must stay as it is.
-fn rehearse(file: &Path, cache_bytes: usize) -> Result<(), StoreError> {
-    let damaged = |why: String| StoreError::Damaged { file: file.to_owned(), why };
-    check_head(file).map_err(damaged)?;
-    let draft = Draft::of(file).map_err(|error| damaged(error.to_string()))?;
-    let rehearsal = || {
-        let opened = Database::builder().set_cache_size(cache_bytes).create_with_backend(draft);
-        let database = opened.map_err(|error| damaged(error.to_string()))?;
-        read_meta(&database, file).map(drop)
-    };
-    quietly(rehearsal).unwrap_or_else(|| Err(damaged(CONTRADICTION.to_owned())))
-}
-
-/// Does what panics when a file contradicts itself; none if it did. That is an answer here and no
-/// bug, so nothing is printed.
-fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
-    thread_local! {
-        static QUIET: Cell<bool> = const { Cell::new(false) };
+/// The key of the first batch of a new journal: beyond all that were moved out of older ones.
+pub(super) fn first_batch(database: &Database) -> Result<u64, redb::Error> {
+    let tails = database.begin_read()?.open_table(TAILS)?;
+    let mut last = 0;
+    for row in tails.iter()? {
+        last = last.max(row?.0.value().1);
     }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let tell = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !QUIET.try_with(Cell::get).unwrap_or(false) {
-                tell(info);
-            }
-        }));
-    });
-    let before = QUIET.replace(true);
-    let outcome = catch_unwind(AssertUnwindSafe(work)).ok();
-    QUIET.set(before);
-    outcome
+    Ok(last + 1)
 }
 
-/// Looks at the first bytes without opening the file for writing.
-fn check_head(file: &Path) -> Result<(), String> {
-    let mut head = [0; MAGIC.len()];
-    match File::open(file).and_then(|mut file| file.read_exact(&mut head)) {
-        Ok(()) if head == *MAGIC => Ok(()),
-        Ok(()) => Err("it does not begin as one".to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err("it is cut short".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
-    }
+/// Looks at the file, which must be whole, and leaves it as it is.
+pub(super) fn look(file: &Path, cache_bytes: usize) -> Result<Meta, StoreError> {
+    open::look(file, cache_bytes, damaged, |database| read_meta(database, file))
+}
+
+/// Opens the file again after a failure.
+pub(super) fn reopen(file: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    look(file, cache_bytes)?;
+    open::open(file, cache_bytes)
 }
 
 /// Reads the meta table and checks the format.
 pub(super) fn read_meta(database: &Database, file: &Path) -> Result<Meta, StoreError> {
-    let damaged = |why: String| StoreError::Damaged { file: file.to_owned(), why };
-    let read = || -> Result<Option<(u32, Meta)>, redb::Error> {
-        let transaction = database.begin_read()?;
-        let meta = match transaction.open_table(META) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-            other => other?,
-        };
-        let format = meta.get(META_FORMAT)?.and_then(|v| v.value().first_chunk().copied());
-        let token_key = meta.get(META_TOKEN_KEY)?.and_then(|v| v.value().try_into().ok());
-        let numbers = meta.get(META_NUMBERS)?.and_then(|v| v.value().first_chunk().copied());
-        let Some(format) = format.map(u32::from_le_bytes) else { return Ok(None) };
-        if format > FORMAT {
-            // What else a newer file holds is not ours to judge.
-            return Ok(Some((format, Meta { token_key: [0; 32], numbers: 0 })));
-        }
-        let (Some(token_key), Some(numbers)) = (token_key, numbers) else { return Ok(None) };
-        transaction.open_table(ROOMS)?;
-        transaction.open_table(DAYS)?;
-        Ok(Some((format, Meta { token_key, numbers: u64::from_le_bytes(numbers) })))
-    };
-    match quietly(read) {
+    match quietly(|| try_read_meta(database)) {
         Some(Ok(Some((format, _)))) if format > FORMAT => {
             Err(StoreError::Newer { file: file.to_owned(), found: format, known: FORMAT })
         }
         Some(Ok(Some((_, meta)))) => Ok(meta),
-        Some(Ok(None)) => Err(damaged("it is a database of something else".to_owned())),
-        Some(Err(error)) => Err(damaged(error.to_string())),
-        None => Err(damaged(CONTRADICTION.to_owned())),
+        Some(Ok(None)) => Err(damaged(file, "it is a database of something else".to_owned())),
+        Some(Err(error)) => Err(damaged(file, error.to_string())),
+        None => Err(damaged(file, CONTRADICTION.to_owned())),
     }
+}
+
+/// The format and the rest; none when it is nothing of ours.
+fn try_read_meta(database: &Database) -> Result<Option<(u32, Meta)>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let meta = match transaction.open_table(META) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        other => other?,
+    };
+    let format = meta.get(META_FORMAT)?.and_then(|v| v.value().first_chunk().copied());
+    let token_key = meta.get(META_TOKEN_KEY)?.and_then(|v| v.value().try_into().ok());
+    let numbers = meta.get(META_NUMBERS)?.and_then(|v| v.value().first_chunk().copied());
+    let store = meta.get(META_STORE)?.and_then(|v| v.value().try_into().ok());
+    let Some(format) = format.map(u32::from_le_bytes) else { return Ok(None) };
+    if format > FORMAT {
+        // What else a newer file holds is not ours to judge.
+        let meta = Meta { token_key: [0; 32], numbers: 0, store: None };
+        return Ok(Some((format, meta)));
+    }
+    let (Some(token_key), Some(numbers)) = (token_key, numbers) else { return Ok(None) };
+    transaction.open_table(ROOMS)?;
+    transaction.open_table(DAYS)?;
+    if format == FORMAT {
+        transaction.open_table(TAILS)?;
+        transaction.open_table(HISTORY)?;
+        if store.is_none() {
+            return Ok(None);
+        }
+    }
+    let store = store.filter(|_| format == FORMAT);
+    Ok(Some((format, Meta { token_key, numbers: u64::from_le_bytes(numbers), store })))
 }

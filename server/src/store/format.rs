@@ -1,12 +1,13 @@
-//! How rooms lie in the database: its tables, and the bytes of one stored room.
+//! How rooms lie in their database: its tables, and the bytes of one stored room and of one chunk.
 
 use redb::TableDefinition;
 use referee_protocol::hash::Hasher;
 
-use super::StoredRoom;
+use super::chain::Base;
+use super::{Chunk, StoredRoom};
 
-/// The format of the whole file; a build refuses a file with a higher one.
-pub(super) const FORMAT: u32 = 1;
+/// The format of the whole file; a build refuses a file with a higher one. 1 had no journal beside it.
+pub(super) const FORMAT: u32 = 2;
 
 /// What is known of the store as a whole.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -16,17 +17,35 @@ pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_TOKEN_KEY: &str = "token_key";
 /// The first number that was never reserved, as eight bytes, little-endian.
 pub(super) const META_NUMBERS: &str = "numbers";
+/// What the store and its journal know each other by, 16 bytes.
+pub(super) const META_STORE: &str = "store";
 
 /// `game/match` -> the room's bytes.
 pub(super) const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
-/// The day of a room's last save and its name: what has expired is found without reading rooms.
+/// A day on which a room was saved or settled and its name: what has expired is found without reading
+/// rooms. Entries of earlier days may be left; a later one counts.
 pub(super) const DAYS: TableDefinition<'_, (u32, &str), ()> = TableDefinition::new("days");
+/// A room's name, the batch of the journal in which a chunk was and its place there -> the chunk:
+/// what follows on the room's snapshot and came before all that the journal has.
+pub(super) const TAILS: TableDefinition<'_, (&str, u64, u32), &[u8]> =
+    TableDefinition::new("tails");
+/// A room's name and the last tick of a chunk -> the chunk, kept for replays.
+pub(super) const HISTORY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("history");
 
-/// The first byte of a room's bytes.
-const ROOM_VERSION: u8 = 1;
-/// Version, created, incarnation, saved, hash.
-const HEAD_BYTES: usize = 1 + 8 + 8 + 8 + 8;
+/// The first byte of a room's bytes; 1 had no tick.
+const ROOM_VERSION: u8 = 2;
+/// Of both versions: version, created, incarnation, saved; then the tick, in the second; then hash.
+const SAVED_AT: usize = 1 + 8 + 8;
+const TICK_AT: usize = SAVED_AT + 8;
+/// The first byte of a chunk's bytes.
+const CHUNK_VERSION: u8 = 1;
+/// Version, saved, life, after, upto, whole.
+const CHUNK_HEAD_BYTES: usize = 1 + 8 * 4 + 1;
+const HASH_BYTES: usize = 8;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+const SHORT: &str = "it is cut short";
+const CHECKSUM: &str = "its checksum is wrong";
 
 /// The day since 1970 that a time lies in.
 pub(super) fn day(unix_ms: u64) -> u32 {
@@ -36,50 +55,124 @@ pub(super) fn day(unix_ms: u64) -> u32 {
 /// A room's bytes: a head of fixed length, then the snapshot. The hash covers all but itself.
 pub(super) fn encode(room: &StoredRoom) -> Vec<u8> {
     let snapshot = room.snapshot.as_deref().expect("what is saved has a snapshot");
-    let mut bytes = Vec::with_capacity(HEAD_BYTES + snapshot.len());
+    let mut bytes = Vec::with_capacity(TICK_AT + 8 + HASH_BYTES + snapshot.len());
     bytes.push(ROOM_VERSION);
-    for number in [room.created_unix_ms, room.incarnation, room.saved_unix_ms] {
+    for number in [room.created_unix_ms, room.incarnation, room.saved_unix_ms, room.tick] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
-    let hash = hash(&bytes, snapshot);
-    bytes.extend_from_slice(&hash.to_le_bytes());
-    bytes.extend_from_slice(snapshot);
-    bytes
+    seal(bytes, snapshot)
 }
 
-/// Reads a room's bytes.
+/// Reads a room's bytes; its tick apart, because old ones do not say it.
 ///
 /// # Errors
 /// What is wrong with them.
-pub(super) fn decode(bytes: &[u8]) -> Result<StoredRoom, String> {
-    match bytes.first() {
-        Some(&ROOM_VERSION) => {}
-        Some(&newer) if newer > ROOM_VERSION => {
-            return Err(format!(
-                "its format is {newer} and this version knows formats up to {ROOM_VERSION}; \
-                 update this server"
-            ));
-        }
-        _ => return Err("it does not begin as a stored room".to_owned()),
-    }
-    let (head, snapshot) =
-        bytes.split_at_checked(HEAD_BYTES).ok_or_else(|| "it is cut short".to_owned())?;
-    if number(head, 25) != Some(hash(&head[..25], snapshot)) {
-        return Err("its checksum is wrong".to_owned());
-    }
-    let field = |at| number(head, at).ok_or_else(|| "it is cut short".to_owned());
-    Ok(StoredRoom {
+pub(super) fn decode(bytes: &[u8]) -> Result<(StoredRoom, Option<u64>), String> {
+    let head_len = room_head_len(bytes)?;
+    let (head, snapshot) = unseal(bytes, head_len)?;
+    let field = |at| number(head, at).ok_or(SHORT);
+    let tick = if head_len > TICK_AT { Some(field(TICK_AT)?) } else { None };
+    let room = StoredRoom {
         created_unix_ms: field(1)?,
         incarnation: field(9)?,
-        saved_unix_ms: field(17)?,
+        saved_unix_ms: field(SAVED_AT)?,
+        tick: tick.unwrap_or(0),
         snapshot: Some(snapshot.to_vec()),
         ..StoredRoom::default()
+    };
+    Ok((room, tick))
+}
+
+fn room_head_len(bytes: &[u8]) -> Result<usize, String> {
+    match bytes.first() {
+        Some(1) => Ok(TICK_AT),
+        Some(&ROOM_VERSION) => Ok(TICK_AT + 8),
+        Some(&newer) if newer > ROOM_VERSION => Err(format!(
+            "its format is {newer} and this version knows formats up to {ROOM_VERSION}; \
+             update this server"
+        )),
+        _ => Err("it does not begin as a stored room".to_owned()),
+    }
+}
+
+/// What a room's bytes say about their snapshot, without looking at all of them.
+pub(super) fn base_of(bytes: &[u8]) -> Option<Base> {
+    let tick = room_head_len(bytes).ok()? > TICK_AT;
+    let tick = if tick { Some(number(bytes, TICK_AT)?) } else { None };
+    Some(Base { life: number(bytes, 9)?, tick })
+}
+
+/// The day on which a room's bytes were saved; none when they are no room's.
+pub(super) fn day_of(bytes: &[u8]) -> Option<u32> {
+    room_head_len(bytes).ok()?;
+    number(bytes, SAVED_AT).map(day)
+}
+
+/// A chunk's bytes, and when it was saved.
+pub(super) fn encode_chunk(chunk: &Chunk, saved_unix_ms: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(CHUNK_HEAD_BYTES + HASH_BYTES + chunk.bytes.len());
+    bytes.push(CHUNK_VERSION);
+    for number in [saved_unix_ms, chunk.life, chunk.after, chunk.upto] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.push(u8::from(chunk.whole));
+    seal(bytes, &chunk.bytes)
+}
+
+/// Reads a chunk's bytes.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn decode_chunk(bytes: &[u8]) -> Result<Chunk, String> {
+    match bytes.first() {
+        Some(&CHUNK_VERSION) => {}
+        Some(&newer) if newer > CHUNK_VERSION => {
+            return Err(format!(
+                "its journal has format {newer} and this version knows formats up to \
+                 {CHUNK_VERSION}; update this server"
+            ));
+        }
+        _ => return Err("its journal does not begin as one".to_owned()),
+    }
+    let (head, rest) = unseal(bytes, CHUNK_HEAD_BYTES)?;
+    let field = |at| number(head, at).ok_or(SHORT);
+    Ok(Chunk {
+        life: field(9)?,
+        after: field(17)?,
+        upto: field(25)?,
+        whole: head[CHUNK_HEAD_BYTES - 1] == 1,
+        bytes: rest.to_vec(),
     })
 }
 
-/// The day under which a room's bytes are listed in [`DAYS`]; none when they are no room's.
-pub(super) fn day_of(bytes: &[u8]) -> Option<u32> {
-    (bytes.first() == Some(&ROOM_VERSION)).then(|| number(bytes, 17).map(day)).flatten()
+/// Life and last tick of a chunk's bytes, without looking at all of them.
+pub(super) fn reach_of(bytes: &[u8]) -> Option<(u64, u64)> {
+    (bytes.first() == Some(&CHUNK_VERSION)).then_some(())?;
+    Some((number(bytes, 9)?, number(bytes, 25)?))
+}
+
+/// When a chunk's bytes were saved.
+pub(super) fn chunk_saved(bytes: &[u8]) -> Option<u64> {
+    (bytes.first() == Some(&CHUNK_VERSION)).then(|| number(bytes, 1)).flatten()
+}
+
+/// A head, a hash of everything but itself, the rest.
+fn seal(mut head: Vec<u8>, rest: &[u8]) -> Vec<u8> {
+    let hash = hash(&head, rest);
+    head.extend_from_slice(&hash.to_le_bytes());
+    head.extend_from_slice(rest);
+    head
+}
+
+/// The head and the rest, when the hash is right.
+fn unseal(bytes: &[u8], head_len: usize) -> Result<(&[u8], &[u8]), String> {
+    let (head, rest) = bytes.split_at_checked(head_len).ok_or(SHORT)?;
+    let (hashed, rest) = rest.split_first_chunk::<HASH_BYTES>().ok_or(SHORT)?;
+    if u64::from_le_bytes(*hashed) == hash(head, rest) {
+        Ok((head, rest))
+    } else {
+        Err(CHECKSUM.to_owned())
+    }
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u64> {
@@ -87,10 +180,10 @@ fn number(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*eight))
 }
 
-fn hash(head: &[u8], snapshot: &[u8]) -> u64 {
+fn hash(head: &[u8], rest: &[u8]) -> u64 {
     let mut hasher = Hasher::default();
     hasher.write(head);
-    hasher.write(snapshot);
+    hasher.write(rest);
     hasher.finish()
 }
 
@@ -103,32 +196,63 @@ mod tests {
             created_unix_ms: 1,
             incarnation: 2,
             saved_unix_ms: 3 * DAY_MS,
+            tick: 9,
             snapshot: Some(vec![4, 5]),
             ..StoredRoom::default()
         }
     }
 
+    fn chunk() -> Chunk {
+        Chunk { life: 1, after: 2, upto: 3, whole: true, bytes: vec![4, 5] }
+    }
+
     #[test]
     fn a_room_round_trips() {
         let bytes = encode(&room());
-        assert_eq!(decode(&bytes), Ok(room()));
+        assert_eq!(decode(&bytes), Ok((room(), Some(9))));
         assert_eq!(day_of(&bytes), Some(3));
-        assert_eq!(bytes.len(), HEAD_BYTES + 2);
+        assert_eq!(base_of(&bytes), Some(Base { life: 2, tick: Some(9) }));
+        assert_eq!(bytes.len(), TICK_AT + 8 + HASH_BYTES + 2);
+    }
+
+    #[test]
+    fn a_chunk_round_trips() {
+        let bytes = encode_chunk(&chunk(), 7);
+        assert_eq!(decode_chunk(&bytes), Ok(chunk()));
+        assert_eq!((reach_of(&bytes), chunk_saved(&bytes)), (Some((1, 3)), Some(7)));
     }
 
     #[test]
     fn every_damage_is_noticed() {
-        let good = encode(&room());
-        for len in 0..good.len() {
-            assert!(decode(&good[..len]).is_err(), "cut to {len}");
+        let goods = [encode(&room()), encode_chunk(&chunk(), 7)];
+        let bad = |bytes: &[u8]| [decode(bytes).is_err(), decode_chunk(bytes).is_err()];
+        for (of, good) in goods.into_iter().enumerate() {
+            for len in 0..good.len() {
+                assert!(bad(&good[..len])[of], "cut to {len}");
+            }
+            for at in 0..good.len() {
+                let mut flipped = good.clone();
+                flipped[at] ^= 0x40;
+                assert!(bad(&flipped)[of], "flipped at {at}");
+            }
         }
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 0x40;
-            assert!(decode(&bad).is_err(), "flipped at {at}");
-        }
-        let mut newer = good;
-        newer[0] = 2;
+        let mut newer = encode(&room());
+        newer[0] = ROOM_VERSION + 1;
         assert!(decode(&newer).is_err_and(|why| why.contains("update")));
+        let mut newer = encode_chunk(&chunk(), 7);
+        newer[0] = CHUNK_VERSION + 1;
+        assert!(decode_chunk(&newer).is_err_and(|why| why.contains("update")));
+    }
+
+    #[test]
+    fn what_was_saved_without_a_tick_is_read() {
+        let mut bytes = vec![1];
+        for number in [1, 2, 3 * DAY_MS] {
+            bytes.extend_from_slice(&u64::to_le_bytes(number));
+        }
+        let bytes = seal(bytes, &[4, 5]);
+        assert_eq!(decode(&bytes), Ok((StoredRoom { tick: 0, ..room() }, None)));
+        assert_eq!(base_of(&bytes), Some(Base { life: 2, tick: None }));
+        assert_eq!(day_of(&bytes), Some(3));
     }
 }

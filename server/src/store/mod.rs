@@ -1,10 +1,19 @@
 //! The store: rooms at rest, the key of the resume tokens, and numbers that are never given out
-//! twice. The only module that touches the database.
+//! twice. The only module that touches the databases.
 //!
-//! One thread writes. [`Store::save`] only queues, and the newest of each room wins; all that waits
-//! goes to disk in one transaction. When that fails, the rooms wait in memory and the thread tries
-//! again, [`Store::healthy`] says so, and loads go on as far as the file can be read.
+//! `rooms.redb` has snapshots, `journal.redb` what happened since; each has one thread that writes.
+//! [`Store::save`] only queues, and the newest of each room wins; [`Store::append`] only queues, and
+//! nothing is left out. All that waits goes to disk in one transaction. When that fails it waits in
+//! memory and the thread tries again, [`Store::healthy`] says so, and loads go on as far as the files
+//! can be read.
+//!
+//! What a room appended leaves the journal when a snapshot that holds it is durable, when the room is
+//! removed, or when it has been there for [`StoreConfig::journal_ring_ms`]: then it is put beside the
+//! room's snapshot. The two files belong together. Without its journal a store goes on from the last
+//! snapshots; a journal of another store is refused.
 
+mod backoff;
+mod chain;
 mod chunk;
 mod config;
 mod draft;
@@ -12,14 +21,17 @@ mod error;
 mod file;
 mod format;
 mod journal;
+mod load;
+mod open;
 mod queue;
+mod rows;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -34,83 +46,104 @@ pub use journal::JournalLine;
 
 use crate::key::RoomKey;
 use file::{Folder, Meta};
+use journal::Journal;
 use queue::{Change, Queue};
 use writer::{Open, Progress, Shared};
 
-/// The database, opened.
+/// The databases, opened.
 pub struct Store {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// That of the rooms, then that of the journal.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     token_key: [u8; 32],
     /// Keeps other processes out of the data folder until the store is closed.
     folder: Mutex<Option<Folder>>,
 }
 
+/// What a store is made of.
+struct Parts {
+    rooms: Database,
+    open_rooms: Open,
+    meta: Meta,
+    journal: Journal,
+    folder: Option<Folder>,
+}
+
 impl Store {
-    /// Opens the database in `dir`, or makes one when there is none.
+    /// Opens the databases in `dir`, or makes them when there are none.
     ///
     /// # Errors
     /// When what is there cannot be used. It is left as it is.
     pub fn open(dir: &Path, config: &StoreConfig) -> Result<Arc<Self>, StoreError> {
-        let folder = Folder::prepare(dir, config.cache_bytes)?;
-        let file = folder.file().to_owned();
-        let database = file::open(&file, config.cache_bytes)?;
-        let meta = file::read_meta(&database, &file)?;
+        let folder = Folder::prepare(dir)?;
+        let (rooms_file, journal_file) = (folder.rooms(), folder.journal());
         let cache_bytes = config.cache_bytes;
-        let open: Open = Box::new(move || file::open(&file, cache_bytes));
-        Self::start(database, open, meta, config, Some(folder))
+        let has_journal = folder.has(&journal_file)?;
+        let is_new = !folder.has(&rooms_file)?;
+        match (is_new, has_journal) {
+            (true, true) => return Err(journal::file::widowed(&journal_file)),
+            (true, false) => folder.make(&rooms_file, cache_bytes, file::initialise)?,
+            (false, _) => {}
+        }
+        // Both are looked at before either is opened, which changes it.
+        let meta = file::look(&rooms_file, cache_bytes)?;
+        let look = || journal::file::look(&journal_file, meta.store);
+        let tail = has_journal.then(look).transpose()?;
+        if !is_new && meta.store.is_some() && !has_journal {
+            tracing::warn!("the stored rooms have no journal; they go on from their snapshots");
+        }
+        let rooms = open::open(&rooms_file, cache_bytes)?;
+        let failed = |error: redb::Error| StoreError::Write(error.to_string());
+        let store = meta.store.map_or_else(|| file::upgrade(&rooms), Ok).map_err(failed)?;
+        let tail = match tail {
+            Some(tail) => tail,
+            None => {
+                let first = file::first_batch(&rooms).map_err(failed)?;
+                let initialise = |new: &Database| journal::file::initialise(new, store, first);
+                folder.make(&journal_file, journal::file::CACHE_BYTES, initialise)?;
+                journal::file::look(&journal_file, Some(store))?
+            }
+        };
+        let journal = journal::file::open(&journal_file, &tail)?;
+        let open_journal: Open = Box::new(move || journal::file::reopen(&journal_file, store));
+        let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes));
+        let journal = Journal::new(journal, open_journal, tail, config);
+        Self::start(Parts { rooms, open_rooms, meta, journal, folder: Some(folder) }, config)
     }
 
-    fn start(
-        database: Database,
-        open: Open,
-        meta: Meta,
-        config: &StoreConfig,
-        folder: Option<Folder>,
-    ) -> Result<Arc<Self>, StoreError> {
+    fn start(parts: Parts, config: &StoreConfig) -> Result<Arc<Self>, StoreError> {
+        let Parts { rooms, open_rooms, meta, journal, folder } = parts;
+        let tails = load::any_tails(&rooms)?;
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(config.queue_max_bytes, meta.numbers, Instant::now())),
             work: Condvar::new(),
             over: Condvar::new(),
-            database: RwLock::new(Some(database)),
-            open,
+            database: RwLock::new(Some(rooms)),
+            open: open_rooms,
             progress: watch::Sender::new(Progress::default()),
             stored_rooms_days: config.stored_rooms_days,
+            keep: config.journal_keep,
+            journal: Arc::new(journal),
+            tails: AtomicBool::new(tails),
         });
-        let writer = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || writer.write_until_closed())
-            .map_err(|error| StoreError::Write(format!("its thread cannot start: {error}")))?;
-        Ok(Arc::new(Self {
-            shared,
-            thread: Mutex::new(Some(thread)),
+        let store = Arc::new(Self {
+            shared: shared.clone(),
+            threads: Mutex::new(vec![]),
             token_key: meta.token_key,
             folder: Mutex::new(folder),
-        }))
+        });
+        let journal = shared.journal.clone();
+        store.spawn("store", move || shared.write_until_closed())?;
+        store.spawn("journal", move || journal.write_until_closed())?;
+        Ok(store)
     }
 
-    /// The newest that was saved for a room, durable or not yet. Reads the disk.
-    ///
-    /// # Errors
-    /// When the stored value cannot be read: it is left as it is, and only this room is concerned.
-    pub fn load(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {
-        let waiting = self.shared.queue().find(key);
-        match waiting.as_deref() {
-            Some(Change::Save(room)) => return Ok(Some(room.clone())),
-            Some(Change::Delete) => return Ok(None),
-            None => {}
-        }
-        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or_else(|| self.closed_or_failing())?;
-        let unreadable = |why| StoreError::Unreadable { room: key.to_string(), why };
-        match catch_unwind(AssertUnwindSafe(|| read(database, key))) {
-            Ok(Ok(None)) => Ok(None),
-            Ok(Ok(Some(bytes))) => format::decode(&bytes).map(Some).map_err(unreadable),
-            Ok(Err(error @ redb::Error::Corrupted(_))) => Err(unreadable(error.to_string())),
-            Ok(Err(error)) => Err(StoreError::Read(error.to_string())),
-            Err(_) => Err(unreadable("its pages contradict each other".to_owned())),
-        }
+    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let thread = thread
+            .map_err(|error| StoreError::Write(format!("its thread cannot start: {error}")))?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
     }
 
     fn closed_or_failing(&self) -> StoreError {
@@ -118,20 +151,30 @@ impl Store {
         if queue.closing {
             return StoreError::Closed;
         }
-        let why = queue.failing.clone().unwrap_or_default();
+        let why = queue.backoff.failing.clone().unwrap_or_default();
         StoreError::Read(format!("the database is being opened again after: {why}"))
     }
 
     /// Queues a room to be written, in place of what still waits of it. Never blocks. False when
     /// too much waits already, or the store is closed: then nothing was queued, and the room should
-    /// be kept and saved later.
-    pub fn save(&self, key: RoomKey, room: StoredRoom) -> bool {
-        self.push(key, Change::Save(room))
+    /// be kept and saved later. Once it is durable, what this incarnation appended up to its tick and
+    /// all that earlier ones appended is no more needed.
+    ///
+    /// # Panics
+    /// When the room has no snapshot.
+    pub fn save(&self, key: RoomKey, mut room: StoredRoom) -> bool {
+        if self.shared.keep == JournalKeep::None {
+            room.history = None;
+        }
+        assert!(room.snapshot.is_some(), "{key}: a room is saved without a snapshot");
+        self.push(key, Change::save(room))
     }
 
-    /// Queues a room to be removed. Never blocks; as for [`Store::save`].
+    /// Queues a room to be removed, with all that was appended for it and kept of its past. Never
+    /// blocks; as for [`Store::save`]. Whoever makes the room again does so under a greater
+    /// incarnation.
     pub fn delete(&self, key: RoomKey) -> bool {
-        self.push(key, Change::Delete)
+        self.push(key, Change::Delete(None))
     }
 
     /// Queues what happened in a room for the journal. Never blocks. Gives the append's number on
@@ -139,7 +182,11 @@ impl Store {
     /// was queued. Somebody waits for a gated one: it is written as soon as the disk is free.
     ///
     /// A chunk begins where the one before it of the same room ended, or, when time went back, where
-    /// an older one ended.
+    /// an older one ended; else it and what follows on it is left out of a load, until a snapshot or a
+    /// whole chunk makes up for that.
+    ///
+    /// # Panics
+    /// When the chunk ends before it begins.
     pub fn append(
         &self,
         key: &RoomKey,
@@ -147,34 +194,25 @@ impl Store {
         chunk: Chunk,
         gated: bool,
     ) -> Option<u64> {
-        let _ = (key, chunk);
-        let number = line.number();
-        line.move_to(number);
-        if gated {
-            line.tell(number);
-        }
-        Some(number)
+        self.shared.journal.append(key, line, chunk, gated)
     }
 
     /// Moves what the journal holds of a room beside its snapshot, soon: for a room that will not be
     /// saved, because it failed. The store does this by itself for whatever stays in the journal for
     /// long. Never blocks.
     pub fn settle(&self, key: &RoomKey) {
-        let _ = key;
-    }
-
-    /// What was kept of a room's past, in order. Reads the disk.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn history(&self, key: &RoomKey) -> Result<Vec<Chunk>, StoreError> {
-        let _ = key;
-        Ok(vec![])
+        self.shared.queue().settle([key.clone()]);
+        self.shared.work.notify_one();
     }
 
     fn push(&self, key: RoomKey, change: Change) -> bool {
         let mut queue = self.shared.queue();
+        let removes = matches!(change, Change::Delete(_));
         let queued = queue.push(key.clone(), change);
+        if queued && removes {
+            // Under the queue's lock: it is known before the row can be gone.
+            queue.removes(&key, self.shared.journal.hide(&key));
+        }
         let first_refused = !queued && queue.refused == 1;
         drop(queue);
         if first_refused {
@@ -184,16 +222,23 @@ impl Store {
         queued
     }
 
-    /// Waits until all that was saved and deleted before this call is durable.
+    /// Waits until all that was saved, deleted, appended and settled before this call is durable.
     ///
     /// # Errors
     /// When the next attempt to write it failed; it is kept and tried again.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        self.shared.journal.hurry();
+        self.flush_rooms().await?;
+        // After the rooms: what was removed is then to be forgotten.
+        self.shared.journal.flush().await
+    }
+
+    async fn flush_rooms(&self) -> Result<(), StoreError> {
         let mut progress = self.shared.progress.subscribe();
         let failures = progress.borrow().failures;
         let target = {
             let mut queue = self.shared.queue();
-            queue.urgent = queue.len() > 0;
+            queue.urgent = queue.waits();
             queue.accepted
         };
         self.shared.work.notify_one();
@@ -206,7 +251,7 @@ impl Store {
     }
 
     fn write_error(&self) -> StoreError {
-        StoreError::Write(self.shared.queue().failing.clone().unwrap_or_default())
+        StoreError::Write(self.shared.queue().backoff.failing.clone().unwrap_or_default())
     }
 
     /// A number that this store never gave out before, also not before a crash: for incarnations,
@@ -223,7 +268,7 @@ impl Store {
                 }
                 return Ok(number);
             }
-            if let Some(why) = &queue.failing {
+            if let Some(why) = &queue.backoff.failing {
                 return Err(StoreError::Write(why.clone()));
             }
             if queue.closing {
@@ -276,10 +321,10 @@ impl Store {
     /// What is wrong, in one line.
     pub fn healthy(&self) -> Result<(), String> {
         let queue = self.shared.queue();
-        match &queue.failing {
+        match &queue.backoff.failing {
             Some(why) => Err(format!("the store cannot be written: {why}")),
             None if queue.refused > 0 => Err("too much waits for the disk".to_owned()),
-            None => Ok(()),
+            None => self.shared.journal.healthy(),
         }
     }
 
@@ -298,27 +343,36 @@ impl Store {
             failed_writes: progress.failures,
             bytes_written: progress.bytes,
             commit_time: progress.time,
-            journal: JournalStats::default(),
+            journal: self.shared.journal.stats(),
         }
     }
 
-    /// Writes what still waits, then ends the writing thread and closes the database. Blocks. Later
-    /// saves are refused. A second call does nothing.
+    /// Writes what still waits, then ends the writing threads and closes the databases. Blocks. Later
+    /// saves and appends are refused. A second call does nothing.
     ///
     /// # Errors
     /// When something could not be written.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.shared.queue().closing = true;
-        self.shared.work.notify_all();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(_)) = thread.map(JoinHandle::join) {
+        let shared = &self.shared;
+        shared.journal.shut();
+        shared.queue().closing = true;
+        shared.work.notify_all();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut panicked = false;
+        // The rooms' thread still tells the journal what to forget, so that one ends second.
+        for thread in threads {
+            panicked |= thread.join().is_err();
+            shared.journal.end();
+        }
+        shared.over.notify_all();
+        drop(shared.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        let journal = shared.journal.close();
+        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if panicked {
             return Err(StoreError::Write("its thread panicked".to_owned()));
         }
-        self.shared.over.notify_all();
-        drop(self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take());
-        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let unwritten = self.shared.queue().len();
-        if unwritten > 0 { Err(self.write_error()) } else { Ok(()) }
+        if shared.queue().len() > 0 { Err(self.write_error()) } else { journal }
     }
 }
 
@@ -327,12 +381,4 @@ impl Drop for Store {
         // Whoever wants to know the outcome closes it before.
         let _ = self.close();
     }
-}
-
-/// The bytes of a room, if it is there.
-fn read(database: &Database, key: &RoomKey) -> Result<Option<Vec<u8>>, redb::Error> {
-    let transaction = database.begin_read()?;
-    let rooms = transaction.open_table(format::ROOMS)?;
-    let bytes = rooms.get(key.to_string().as_str())?.map(|value| value.value().to_vec());
-    Ok(bytes)
 }

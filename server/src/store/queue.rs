@@ -1,10 +1,12 @@
 //! What waits to be written: the newest per room, bounded in bytes.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::StoredRoom;
+use super::backoff::Backoff;
+use super::{Chunk, StoredRoom};
 use crate::key::RoomKey;
 
 /// Numbers reserved at a time.
@@ -13,28 +15,59 @@ pub(super) const NUMBERS_BLOCK: u64 = 1024;
 const NUMBERS_LOW: u64 = NUMBERS_BLOCK / 2;
 /// How often expired rooms are looked for.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+/// What a change costs beside its room's bytes.
+const CHANGE_BYTES: usize = 128;
 
 /// What is to be done to a room's row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Change {
     /// Write it.
-    Save(StoredRoom),
-    /// Remove it.
-    Delete,
+    Save(Save),
+    /// Remove it, and the chunks in the journal that its lives up to this one wrote.
+    Delete(Option<u64>),
+}
+
+/// A room to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Save {
+    pub(super) room: Arc<StoredRoom>,
+    /// What is kept of its past, oldest first.
+    pub(super) past: Vec<Arc<Chunk>>,
+    /// It was removed before: what else there is of it goes.
+    pub(super) anew: bool,
 }
 
 impl Change {
+    pub(super) fn save(mut room: StoredRoom) -> Self {
+        let past = room.history.take().map(Arc::new).into_iter().collect();
+        Self::Save(Save { room: Arc::new(room), past, anew: false })
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Save(room) => room.snapshot.as_ref().map_or(0, Vec::len) + 128,
-            Self::Delete => 128,
+            Self::Save(save) => {
+                let past: usize = save.past.iter().map(|chunk| chunk.bytes.len()).sum();
+                save.room.snapshot.as_ref().map_or(0, Vec::len) + past + CHANGE_BYTES
+            }
+            Self::Delete(_) => CHANGE_BYTES,
+        }
+    }
+
+    /// This one in place of an older one that was not written.
+    fn in_place_of(self, older: &Self) -> Self {
+        match (self, older) {
+            (Self::Save(save), Self::Delete(_)) => Self::Save(Save { anew: true, ..save }),
+            (Self::Save(save), Self::Save(older)) => {
+                let past = older.past.iter().cloned().chain(save.past).collect();
+                Self::Save(Save { past, anew: older.anew || save.anew, ..save })
+            }
+            (Self::Delete(life), Self::Delete(older)) => Self::Delete(life.max(*older)),
+            (delete @ Self::Delete(_), Self::Save(_)) => delete,
         }
     }
 }
 
-pub(super) type Changes = BTreeMap<RoomKey, Arc<Change>>;
+pub(super) type Changes = BTreeMap<RoomKey, Change>;
 
 /// One transaction's worth of work.
 #[derive(Default)]
@@ -44,6 +77,8 @@ pub(super) struct Batch {
     pub(super) numbers_end: Option<u64>,
     /// Look for expired rooms as well.
     pub(super) sweep: bool,
+    /// Rooms whose chunks move from the journal beside their snapshots.
+    pub(super) settle: BTreeSet<RoomKey>,
     /// Changes queued up to here are durable once this batch is.
     pub(super) up_to: u64,
 }
@@ -63,10 +98,8 @@ pub(super) struct Queue {
     next_number: u64,
     numbers_end: u64,
     sweep_at: Instant,
-    /// Why the last write failed, while it is not made good.
-    pub(super) failing: Option<String>,
-    retry_at: Option<Instant>,
-    retry_after: Duration,
+    settle: BTreeSet<RoomKey>,
+    pub(super) backoff: Backoff,
     /// Somebody waits: try now.
     pub(super) urgent: bool,
     pub(super) closing: bool,
@@ -84,9 +117,8 @@ impl Queue {
             next_number: first_number,
             numbers_end: first_number,
             sweep_at: now,
-            failing: None,
-            retry_at: None,
-            retry_after: RETRY_FIRST,
+            settle: BTreeSet::new(),
+            backoff: Backoff::default(),
             urgent: false,
             closing: false,
         }
@@ -95,7 +127,12 @@ impl Queue {
     /// Queues a change in place of an older one of the same room; false when there is no room for
     /// it, or the store closes.
     pub(super) fn push(&mut self, key: RoomKey, change: Change) -> bool {
-        let freed = self.waiting.get(&key).map_or(0, |old| old.bytes());
+        let older = self.waiting.get(&key);
+        let freed = older.map_or(0, Change::bytes);
+        let change = match older {
+            Some(older) => change.in_place_of(older),
+            None => change,
+        };
         let bytes = self.bytes - freed + change.bytes();
         let full = bytes > self.max_bytes && self.bytes > freed;
         if full || self.closing {
@@ -103,14 +140,34 @@ impl Queue {
             return false;
         }
         self.bytes = bytes;
-        self.waiting.insert(key, Arc::new(change));
+        self.waiting.insert(key, change);
         self.accepted += 1;
         true
     }
 
+    /// What a removal that was just queued takes with it in the journal.
+    pub(super) fn removes(&mut self, key: &RoomKey, life: Option<u64>) {
+        if let Some(Change::Delete(newest)) = self.waiting.get_mut(key) {
+            *newest = life.max(*newest);
+        }
+    }
+
+    /// Whether anything waits to be written.
+    pub(super) fn waits(&self) -> bool {
+        self.len() > 0 || !self.settle.is_empty()
+    }
+
     /// The newest change of a room that is not on disk yet.
-    pub(super) fn find(&self, key: &RoomKey) -> Option<Arc<Change>> {
+    pub(super) fn find(&self, key: &RoomKey) -> Option<Change> {
         self.waiting.get(key).or_else(|| self.writing.get(key)).cloned()
+    }
+
+    /// Queues that a room's chunks are to be moved out of the journal. Each is there once.
+    pub(super) fn settle(&mut self, keys: impl IntoIterator<Item = RoomKey>) {
+        if !self.closing {
+            self.settle.extend(keys);
+            self.accepted += 1;
+        }
     }
 
     /// How many rooms wait.
@@ -137,8 +194,8 @@ impl Queue {
 
     /// When there will be work, if nothing else comes: none for "now".
     pub(super) fn next_work(&self, now: Instant) -> Option<Duration> {
-        let waits = !self.waiting.is_empty() || self.numbers_low();
-        let at = match self.retry_at {
+        let waits = !self.waiting.is_empty() || !self.settle.is_empty() || self.numbers_low();
+        let at = match self.backoff.retry_at() {
             _ if self.urgent || self.closing => return None,
             Some(retry_at) => retry_at,
             None if waits => return None,
@@ -155,13 +212,14 @@ impl Queue {
             changes: self.writing.clone(),
             numbers_end: self.numbers_low().then(|| self.numbers_end + NUMBERS_BLOCK),
             sweep: now >= self.sweep_at && !self.closing,
+            settle: std::mem::take(&mut self.settle),
             up_to: self.accepted,
         }
     }
 
     /// The batch is durable. Returns whether writing failed before.
     pub(super) fn done(&mut self, batch: &Batch, swept_all: bool, now: Instant) -> bool {
-        self.bytes -= self.writing.values().map(|change| change.bytes()).sum::<usize>();
+        self.bytes -= self.writing.values().map(Change::bytes).sum::<usize>();
         self.writing.clear();
         if let Some(end) = batch.numbers_end {
             self.numbers_end = end;
@@ -170,26 +228,27 @@ impl Queue {
             self.sweep_at = now + SWEEP_EVERY;
         }
         self.refused = 0;
-        self.retry_at = None;
-        self.retry_after = RETRY_FIRST;
-        self.failing.take().is_some()
+        self.backoff.worked()
     }
 
     /// The batch was not written: what no newer change replaces waits again. Returns whether this
     /// is the first failure in a row.
-    pub(super) fn failed(&mut self, why: String, now: Instant) -> bool {
+    pub(super) fn failed(&mut self, batch: &Batch, why: String, now: Instant) -> bool {
         for (key, change) in std::mem::take(&mut self.writing) {
-            let bytes = change.bytes();
-            match self.waiting.entry(key) {
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(change);
+            self.bytes -= change.bytes();
+            let change = match self.waiting.entry(key.clone()) {
+                Entry::Vacant(_) => change,
+                Entry::Occupied(newer) => {
+                    let newer = newer.remove();
+                    self.bytes -= newer.bytes();
+                    newer.in_place_of(&change)
                 }
-                std::collections::btree_map::Entry::Occupied(_) => self.bytes -= bytes,
-            }
+            };
+            self.bytes += change.bytes();
+            self.waiting.insert(key, change);
         }
-        self.retry_at = Some(now + self.retry_after);
-        self.retry_after = (self.retry_after * 2).min(RETRY_MAX);
-        self.failing.replace(why).is_none()
+        self.settle.extend(batch.settle.iter().cloned());
+        self.backoff.failed(why, now)
     }
 }
 
@@ -204,7 +263,8 @@ mod tests {
     }
 
     fn save(bytes: usize) -> Change {
-        Change::Save(StoredRoom { snapshot: Some(vec![0; bytes]), ..StoredRoom::default() })
+        let snapshot = Some(vec![0; bytes]);
+        Change::save(StoredRoom { snapshot, ..StoredRoom::default() })
     }
 
     #[test]
@@ -227,13 +287,13 @@ mod tests {
         let now = Instant::now();
         let mut queue = Queue::new(10_000, 1, now);
         assert!(queue.push(key("a"), save(1)) && queue.push(key("b"), save(2)));
-        queue.take(now);
+        let batch = queue.take(now);
         assert!(queue.push(key("b"), save(3)));
-        assert!(queue.failed("full".into(), now), "the first in a row");
-        assert!(!queue.failed("full".into(), now));
+        assert!(queue.failed(&batch, "full".into(), now), "the first in a row");
+        assert!(!queue.failed(&Batch::default(), "full".into(), now));
         let Some(newest) = queue.find(&key("b")) else { panic!("b is gone") };
         assert!(
-            matches!(&*newest, Change::Save(room) if room.snapshot.as_deref() == Some(&[0; 3][..]))
+            matches!(&newest, Change::Save(save) if save.room.snapshot.as_deref() == Some(&[0; 3][..]))
         );
         assert_eq!((queue.len(), queue.bytes), (2, 128 * 2 + 1 + 3));
         assert!(queue.next_work(now).is_some(), "not at once");
@@ -241,6 +301,37 @@ mod tests {
         assert_eq!(queue.next_work(now), None);
         let batch = queue.take(now);
         assert!(queue.done(&batch, true, now));
+        assert_eq!((queue.len(), queue.bytes), (0, 0));
+    }
+
+    fn with_past(life: u64) -> Change {
+        let history = Some(Chunk { life, ..Chunk::default() });
+        Change::save(StoredRoom { snapshot: Some(vec![]), history, ..StoredRoom::default() })
+    }
+
+    #[test]
+    fn nothing_of_the_past_is_lost_when_a_room_is_saved_twice() {
+        let now = Instant::now();
+        let mut queue = Queue::new(10_000, 1, now);
+        let past = |queue: &Queue| match queue.find(&key("a")) {
+            Some(Change::Save(save)) => {
+                (save.past.iter().map(|chunk| chunk.life).collect::<Vec<_>>(), save.anew)
+            }
+            other => panic!("{other:?}"),
+        };
+        queue.push(key("a"), with_past(1));
+        queue.push(key("a"), with_past(2));
+        assert_eq!(past(&queue), (vec![1, 2], false));
+        let batch = queue.take(now);
+        queue.push(key("a"), with_past(3));
+        queue.failed(&batch, "full".into(), now);
+        assert_eq!(past(&queue), (vec![1, 2, 3], false));
+        queue.push(key("a"), Change::Delete(Some(3)));
+        queue.push(key("a"), with_past(4));
+        queue.push(key("a"), with_past(5));
+        assert_eq!(past(&queue), (vec![4, 5], true), "what was removed does not come back");
+        let batch = queue.take(now);
+        queue.done(&batch, true, now);
         assert_eq!((queue.len(), queue.bytes), (0, 0));
     }
 

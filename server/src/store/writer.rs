@@ -1,18 +1,25 @@
-//! The writing thread: everything that waits goes to disk in one transaction, again and again.
+//! The thread of the rooms: everything that waits goes to disk in one transaction, again and again.
+//! What is in a snapshot is then no more needed in the journal, and what has been in the journal for
+//! too long moves over.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use redb::{Database, Durability, ReadableTable, Table};
+use redb::Database;
 use tokio::sync::watch;
 
-use super::StoreError;
-use super::format::{self, DAYS, META, META_NUMBERS, ROOMS};
+use super::chain::Base;
+use super::journal::{Found, Journal};
 use super::queue::{Batch, Change, Queue};
+use super::rows::{Settling, Transaction, transact};
+use super::{JournalKeep, StoreError, format};
 
-/// Expired rooms removed in one transaction, so that a save never waits long behind them.
-const SWEEP_MAX: usize = 256;
+/// Rooms whose chunks move over in one transaction, and about how many bytes of them, so that a save
+/// never waits long behind them.
+const SETTLE_MAX: usize = 64;
+const SETTLE_MAX_BYTES: usize = 8 << 20;
 
 /// Opens the database; again after a failure, because redb refuses all work after one.
 pub(super) type Open = Box<dyn Fn() -> Result<Database, StoreError> + Send + Sync>;
@@ -44,6 +51,10 @@ pub(super) struct Shared {
     pub(super) open: Open,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) stored_rooms_days: u32,
+    pub(super) keep: JournalKeep,
+    pub(super) journal: Arc<Journal>,
+    /// Some room may have chunks beside its snapshot.
+    pub(super) tails: AtomicBool,
 }
 
 impl Shared {
@@ -54,33 +65,23 @@ impl Shared {
 
     /// The writing thread's body: ends after the store closes.
     pub(super) fn write_until_closed(&self) {
-        while let Some(batch) = self.next_batch() {
+        let mut look_at = Instant::now();
+        while let Some(batch) = self.next_batch(&mut look_at) {
             let begun = Instant::now();
             let outcome = self.write(&batch);
-            let now = Instant::now();
-            let bytes: usize = batch.changes.values().map(|change| change.bytes()).sum();
-            let mut queue = self.queue();
-            let closing = queue.closing;
+            let closing = self.queue().closing;
             match &outcome {
-                Ok(swept_all) => {
-                    if queue.done(&batch, *swept_all, now) {
-                        tracing::info!("stored rooms can be written again");
-                    }
-                }
-                Err(why) => {
-                    if queue.failed(why.clone(), now) {
-                        tracing::error!("the store cannot be written, rooms wait in memory: {why}");
-                    }
-                }
+                Ok(swept_all) => self.done(&batch, *swept_all),
+                Err(why) => self.failed(&batch, why),
             }
-            drop(queue);
             self.progress.send_modify(|progress| {
-                progress.time += now - begun;
+                progress.time += begun.elapsed();
                 match &outcome {
                     Ok(_) => {
                         progress.durable = batch.up_to;
                         progress.commits += 1;
-                        progress.bytes += bytes as u64;
+                        progress.bytes +=
+                            batch.changes.values().map(|of| of.bytes() as u64).sum::<u64>();
                     }
                     Err(_) => progress.failures += 1,
                 }
@@ -99,16 +100,46 @@ impl Shared {
     }
 
     /// Waits for work; none when the store closes and all is written.
-    fn next_batch(&self) -> Option<Batch> {
+    fn next_batch(&self, look_at: &mut Instant) -> Option<Batch> {
         let mut queue = self.queue();
         loop {
             let now = Instant::now();
-            if queue.closing && queue.len() == 0 {
+            if queue.closing && !queue.waits() {
                 return None;
             }
+            if *look_at <= now {
+                *look_at = now + self.journal.look_every();
+                let overdue = self.journal.overdue(now, SETTLE_MAX);
+                if !overdue.is_empty() {
+                    queue.settle(overdue);
+                }
+            }
             let Some(wait) = queue.next_work(now) else { return Some(queue.take(now)) };
-            let waited = self.work.wait_timeout(queue, wait);
+            let waited = self.work.wait_timeout(queue, wait.min(*look_at - now));
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The batch is on disk: the journal is told before anybody else.
+    fn done(&self, batch: &Batch, swept_all: bool) {
+        for (key, change) in &batch.changes {
+            match change {
+                Change::Save(save) => {
+                    let base = Base { life: save.room.incarnation, tick: Some(save.room.tick) };
+                    self.journal.cover(key, base);
+                }
+                Change::Delete(Some(life)) => self.journal.forget(key, *life),
+                Change::Delete(None) => {}
+            }
+        }
+        if self.queue().done(batch, swept_all, Instant::now()) {
+            tracing::info!("stored rooms can be written again");
+        }
+    }
+
+    fn failed(&self, batch: &Batch, why: &str) {
+        if self.queue().failed(batch, why.to_owned(), Instant::now()) {
+            tracing::error!("the store cannot be written, rooms wait in memory: {why}");
         }
     }
 
@@ -122,11 +153,56 @@ impl Shared {
         let Some(database) = database.as_ref() else {
             return Err("the database is closed".to_owned());
         };
-        let expired_before = format::day(unix_ms()).saturating_sub(self.stored_rooms_days);
-        match catch_unwind(AssertUnwindSafe(|| transact(database, batch, expired_before))) {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(_) => Err("the database panicked".to_owned()),
+        let settling = self.settling(batch);
+        let now_ms = unix_ms();
+        let transaction = Transaction {
+            batch,
+            settling: &settling,
+            keep: self.keep,
+            now_ms,
+            expired_before: format::day(now_ms).saturating_sub(self.stored_rooms_days),
+        };
+        if !settling.is_empty() {
+            self.tails.store(true, Ordering::Release);
         }
+        let outcome = catch_unwind(AssertUnwindSafe(|| transact(database, &transaction)))
+            .map_err(|_| "the database panicked".to_owned())?
+            .map_err(|error| error.to_string())?;
+        for Settling { key, chunks, upto_id } in &settling {
+            self.journal.moved(key, *upto_id, chunks.len() as u64);
+        }
+        Ok(outcome)
+    }
+
+    /// Reads what is to move over. What is left for want of time holds its batches, and is found
+    /// again; so is what cannot be read now.
+    fn settling(&self, batch: &Batch) -> Vec<Settling> {
+        let (mut settling, mut bytes) = (Vec::new(), 0);
+        for key in &batch.settle {
+            let found = match self.journal.read(key) {
+                Ok(found) => found,
+                Err(StoreError::Unreadable { why, .. }) => {
+                    tracing::error!(room = %key, why, "a room's journal cannot be read; it is left as it is");
+                    self.journal.give_up(key);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            let moves = |found: Found| Some((found.place?, found.id, found.chunk));
+            let (mut chunks, mut upto_id) = (Vec::new(), 0);
+            for (place, id, chunk) in found.into_iter().map_while(moves) {
+                bytes += chunk.bytes.len();
+                upto_id = id;
+                chunks.push((place, chunk));
+            }
+            if upto_id > 0 {
+                settling.push(Settling { key: key.clone(), chunks, upto_id });
+            }
+            if bytes > SETTLE_MAX_BYTES {
+                break;
+            }
+        }
+        settling
     }
 
     /// Closes the database and opens it again.
@@ -143,71 +219,4 @@ impl Shared {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// One durable transaction; true when no rooms expired before that day are left.
-fn transact(database: &Database, batch: &Batch, before: u32) -> Result<bool, redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    // Otherwise the start after a crash walks the whole file.
-    transaction.set_quick_repair(true);
-    let mut swept_all = true;
-    {
-        let mut rooms = transaction.open_table(ROOMS)?;
-        let mut days = transaction.open_table(DAYS)?;
-        for (key, change) in &batch.changes {
-            write_change(&mut rooms, &mut days, &key.to_string(), change)?;
-        }
-        if batch.sweep {
-            swept_all = sweep(&mut rooms, &mut days, before)?;
-        }
-    }
-    if let Some(end) = batch.numbers_end {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert(META_NUMBERS, end.to_le_bytes().as_slice())?;
-    }
-    transaction.commit()?;
-    Ok(swept_all)
-}
-
-type Rooms<'t> = Table<'t, &'static str, &'static [u8]>;
-type Days<'t> = Table<'t, (u32, &'static str), ()>;
-
-fn write_change(
-    rooms: &mut Rooms<'_>,
-    days: &mut Days<'_>,
-    name: &str,
-    change: &Change,
-) -> Result<(), redb::Error> {
-    let (old, day) = match change {
-        Change::Save(room) => {
-            let bytes = format::encode(room);
-            let old = rooms.insert(name, bytes.as_slice())?;
-            (old.and_then(|old| format::day_of(old.value())), Some(format::day(room.saved_unix_ms)))
-        }
-        Change::Delete => (rooms.remove(name)?.and_then(|old| format::day_of(old.value())), None),
-    };
-    if old != day {
-        if let Some(old) = old {
-            days.remove((old, name))?;
-        }
-        if let Some(day) = day {
-            days.insert((day, name), ())?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes some of the rooms that expired before that day; true when none are left.
-fn sweep(rooms: &mut Rooms<'_>, days: &mut Days<'_>, before: u32) -> Result<bool, redb::Error> {
-    let mut expired = Vec::new();
-    for row in days.range(..(before, ""))?.take(SWEEP_MAX) {
-        let (day, name) = row.map(|(key, _)| (key.value().0, key.value().1.to_owned()))?;
-        expired.push((day, name));
-    }
-    for (day, name) in &expired {
-        rooms.remove(name.as_str())?;
-        days.remove((*day, name.as_str()))?;
-    }
-    Ok(expired.len() < SWEEP_MAX)
 }

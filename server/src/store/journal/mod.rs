@@ -1,5 +1,313 @@
-//! The journal.
+//! The journal: what happened in rooms since their snapshots. A file of its own beside that of the
+//! rooms, with a thread of its own, so that nobody who waits for a move to be on disk waits behind
+//! snapshots.
+//!
+//! [`Journal::append`] only queues. The thread writes all that waits, of all rooms, as one batch: as
+//! soon as the one before is written when somebody waits for it, else when the oldest is old enough.
+//! The file is a ring: batches go when snapshots cover them, or when what is left in them has been
+//! moved beside the snapshots. Knows nothing of what a room's bytes mean.
 
+mod batch;
+pub(super) mod file;
+mod index;
 mod line;
+mod queue;
+mod thread;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use tokio::sync::watch;
 
 pub use line::JournalLine;
+
+use super::chain::Base;
+use super::writer::Open;
+use super::{Chunk, JournalStats, StoreConfig, StoreError};
+use crate::key::RoomKey;
+use file::Tail;
+use index::{Entry, Index, Place};
+use queue::{Item, Queue};
+use thread::Progress;
+
+/// A chunk that was read, with its place in the file, by which it is known also elsewhere; none while
+/// it waits.
+pub(super) struct Found {
+    pub(super) place: Option<(u64, u32)>,
+    pub(super) id: u64,
+    pub(super) chunk: Chunk,
+}
+
+struct State {
+    queue: Queue,
+    index: Index,
+    /// The key of the next batch.
+    next_batch: u64,
+    /// Batches taken out of the index that may still be in the file.
+    removing: Vec<u64>,
+    /// The thread ends when all is written.
+    closing: bool,
+    /// The thread waits to be woken.
+    asleep: bool,
+    stats: JournalStats,
+}
+
+/// The journal, shared with its thread.
+pub(super) struct Journal {
+    state: Mutex<State>,
+    work: Condvar,
+    /// None while it cannot be opened again after a failure.
+    database: RwLock<Option<Database>>,
+    open: Open,
+    progress: watch::Sender<Progress>,
+    ring: Duration,
+    /// Chunks moved beside snapshots.
+    settled: AtomicU64,
+}
+
+impl Journal {
+    pub(super) fn new(database: Database, open: Open, tail: Tail, config: &StoreConfig) -> Self {
+        let begun = Progress { durable: tail.last_id, failures: 0 };
+        let queue =
+            Queue::new(config.journal_queue_max_bytes, config.journal_every_ms, tail.last_id);
+        Self {
+            state: Mutex::new(State {
+                queue,
+                index: tail.index,
+                next_batch: tail.next_batch,
+                removing: vec![],
+                closing: false,
+                asleep: false,
+                stats: JournalStats::default(),
+            }),
+            work: Condvar::new(),
+            database: RwLock::new(Some(database)),
+            open,
+            progress: watch::Sender::new(begun),
+            ring: Duration::from_millis(config.journal_ring_ms),
+            settled: AtomicU64::new(0),
+        }
+    }
+
+    /// The state. Its own code does not panic half way, so a poisoned lock holds a sound state.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a chunk, and gives its number on that line; none when it is not taken.
+    pub(super) fn append(
+        &self,
+        key: &RoomKey,
+        line: &Arc<JournalLine>,
+        chunk: Chunk,
+        gated: bool,
+    ) -> Option<u64> {
+        assert!(chunk.after <= chunk.upto, "{key}: a chunk ends before it begins");
+        let now = Instant::now();
+        let mut state = self.state();
+        if !state.queue.takes(chunk.bytes.len()) {
+            let first_refused = state.queue.refused == 1;
+            drop(state);
+            if first_refused {
+                tracing::error!(room = %key, "too much waits for the journal; a room was refused");
+            }
+            return None;
+        }
+        let (id, number, chunk) = (state.queue.accepted + 1, line.number(), Arc::new(chunk));
+        state.index.push(key, id, chunk.clone());
+        let item = Item { key: key.clone(), id, chunk, gated, line: line.clone(), number };
+        state.queue.push(item, now);
+        self.wake_if_due(state, now);
+        Some(number)
+    }
+
+    /// Wakes the thread when it has to be up earlier than it knows.
+    fn wake_if_due(&self, mut state: MutexGuard<'_, State>, now: Instant) {
+        let (chunks, _) = state.queue.size();
+        let due = chunks <= 1 || state.queue.due(now).is_some_and(|due| due <= now);
+        if due && std::mem::take(&mut state.asleep) {
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    /// All chunks that a room may need, in the order in which they were appended. Reads the disk.
+    pub(super) fn read(&self, key: &RoomKey) -> Result<Vec<Found>, StoreError> {
+        let in_memory = |entry: &Entry| matches!(entry.place, Place::Waiting(_));
+        let entries = self.state().index.list(key);
+        if entries.iter().all(in_memory) {
+            return fetch(None, key, entries);
+        }
+        // Taken before the state: whoever opens the file again holds it for long.
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| self.failure())?;
+        let (entries, begun) = {
+            let state = self.state();
+            // Under the lock: what is listed is not yet removed for this transaction.
+            (state.index.list(key), database.begin_read())
+        };
+        let begun = begun.map_err(|error| StoreError::Read(error.to_string()))?;
+        fetch(Some(&begun), key, entries)
+    }
+
+    fn failure(&self) -> StoreError {
+        let state = self.state();
+        if state.closing {
+            return StoreError::Closed;
+        }
+        let why = state.queue.backoff.failing.clone().unwrap_or_default();
+        StoreError::Read(format!("the journal is being opened again after: {why}"))
+    }
+
+    /// A snapshot of this room is on disk.
+    pub(super) fn cover(&self, key: &RoomKey, base: Base) {
+        self.state().index.cover(key, base);
+    }
+
+    /// A room is to be removed: what is there of it is not found any more. Gives its newest life, for
+    /// [`Self::forget`].
+    pub(super) fn hide(&self, key: &RoomKey) -> Option<u64> {
+        self.state().index.hide(key)
+    }
+
+    /// A room was removed from the disk, and with it all that its lives up to this one did.
+    pub(super) fn forget(&self, key: &RoomKey, life: u64) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.queue.forget(key.clone(), life, now);
+        if std::mem::take(&mut state.asleep) {
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    /// Rooms whose chunks have been in the file for too long, at most so many.
+    pub(super) fn overdue(&self, now: Instant, max: usize) -> Vec<RoomKey> {
+        let before = now.checked_sub(self.ring);
+        before.map_or_else(Vec::new, |before| self.state().index.holding(before, max))
+    }
+
+    /// How often to look for them.
+    pub(super) fn look_every(&self) -> Duration {
+        (self.ring / 4).max(Duration::from_millis(10))
+    }
+
+    /// The chunks of this room up to this id are beside its snapshot now, on disk.
+    pub(super) fn moved(&self, key: &RoomKey, upto_id: u64, count: u64) {
+        self.state().index.moved(key, upto_id);
+        self.settled.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What this room has in the file cannot be read, and stays there.
+    pub(super) fn give_up(&self, key: &RoomKey) {
+        self.state().index.give_up(key);
+    }
+
+    /// Waits until all that was queued before this call is durable, or the next attempt failed.
+    pub(super) async fn flush(&self) -> Result<(), StoreError> {
+        let mut progress = self.progress.subscribe();
+        let failures = progress.borrow().failures;
+        let target = self.hurry();
+        let over = |now: &Progress| now.durable >= target || now.failures > failures;
+        let reached = match progress.wait_for(over).await {
+            Ok(now) => now.durable >= target,
+            Err(_) => return Err(StoreError::Closed),
+        };
+        if reached { Ok(()) } else { Err(self.write_error()) }
+    }
+
+    /// Has all that waits written now; gives the number that stands for it.
+    pub(super) fn hurry(&self) -> u64 {
+        let mut state = self.state();
+        state.queue.urgent = !state.queue.is_empty();
+        state.asleep = false;
+        let accepted = state.queue.accepted;
+        drop(state);
+        self.work.notify_one();
+        accepted
+    }
+
+    fn write_error(&self) -> StoreError {
+        StoreError::Write(self.state().queue.backoff.failing.clone().unwrap_or_default())
+    }
+
+    /// Takes no more chunks.
+    pub(super) fn shut(&self) {
+        self.state().queue.shut = true;
+        self.work.notify_all();
+    }
+
+    /// Tells the thread to write what waits, and to end.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.queue.shut = true;
+        state.closing = true;
+        drop(state);
+        self.work.notify_all();
+    }
+
+    /// Closes the file, after the thread has ended.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        if self.state().queue.is_empty() { Ok(()) } else { Err(self.write_error()) }
+    }
+
+    /// What is wrong, in one line.
+    pub(super) fn healthy(&self) -> Result<(), String> {
+        let state = self.state();
+        match &state.queue.backoff.failing {
+            Some(why) => Err(format!("the journal cannot be written: {why}")),
+            None if state.queue.refused > 0 => Err("too much waits for the journal".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// How far it is, and notice of each change.
+    #[cfg(test)]
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(super) fn stats(&self) -> JournalStats {
+        let state = self.state();
+        let (chunks_waiting, bytes_waiting) = state.queue.size();
+        JournalStats {
+            chunks_waiting,
+            bytes_waiting,
+            refused: state.queue.refused_ever,
+            rooms: state.index.rooms(),
+            batches: state.index.batches(),
+            settled: self.settled.load(Ordering::Relaxed),
+            ..state.stats
+        }
+    }
+}
+
+/// The chunks themselves.
+fn fetch(
+    begun: Option<&ReadTransaction>,
+    key: &RoomKey,
+    entries: Vec<Entry>,
+) -> Result<Vec<Found>, StoreError> {
+    let unreadable = |why| StoreError::Unreadable { room: key.to_string(), why };
+    let mut batches = match begun {
+        Some(begun) => Some(file::Batches::of(begun).map_err(StoreError::Read)?),
+        None => None,
+    };
+    let mut found = Vec::with_capacity(entries.len());
+    for Entry { id, place, .. } in entries {
+        found.push(match (place, &mut batches) {
+            (Place::Waiting(chunk), _) => Found { place: None, id, chunk: (*chunk).clone() },
+            (Place::Disk { batch, nth, spot }, Some(batches)) => {
+                let chunk = batches.chunk(batch, &spot).map_err(unreadable)?;
+                Found { place: Some((batch, nth)), id, chunk }
+            }
+            (Place::Disk { .. }, None) => {
+                return Err(unreadable("its journal moved while it was read".to_owned()));
+            }
+        });
+    }
+    Ok(found)
+}

@@ -1,15 +1,21 @@
 //! The store on real files, and on a disk that fails or loses its power.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod crash;
+mod disk;
+mod journal;
+mod old;
+mod past;
 
-use redb::StorageBackend;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use referee_protocol::{GameName, MatchId};
 
 use super::format::{FORMAT, META, META_FORMAT, ROOMS};
 use super::*;
+use disk::Machine;
 
 /// A folder that is gone after the test.
 struct Temp(PathBuf);
@@ -185,7 +191,7 @@ fn a_newer_file_is_left_as_it_is() {
     };
     set_format(FORMAT + 1);
     let error = temp.refused(&["update", "rooms.redb"]);
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }));
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }));
     set_format(FORMAT);
     assert_eq!(snapshot(&temp.open(), "a").as_deref(), Some("kept"));
 }
@@ -272,89 +278,9 @@ async fn rooms_nobody_visited_expire() {
     assert!(snapshot(&store, "young").is_some() && snapshot(&store, "revived").is_some());
 }
 
-/// A disk in memory that can fail, and that forgets on a power cut what was not synced.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    live: Arc<Mutex<Vec<u8>>>,
-    synced: Arc<Mutex<Vec<u8>>>,
-    fails: Arc<AtomicBool>,
-}
-
-impl Disk {
-    /// Holds an empty store.
-    fn new() -> Self {
-        let disk = Self::default();
-        let database = Database::builder().create_with_backend(disk.clone()).unwrap();
-        file::initialise(&database).unwrap();
-        drop(database);
-        disk
-    }
-
-    /// The disk as it is when the power comes back.
-    fn after_power_cut(&self) -> Self {
-        let synced = self.synced.lock().unwrap().clone();
-        Self {
-            live: Arc::new(Mutex::new(synced.clone())),
-            synced: Arc::new(Mutex::new(synced)),
-            fails: Arc::default(),
-        }
-    }
-
-    fn open(&self) -> Arc<Store> {
-        let disk = self.clone();
-        let open: Open = Box::new(move || {
-            let opened = Database::builder().create_with_backend(disk.clone());
-            opened.map_err(|error| StoreError::Read(error.to_string()))
-        });
-        let database = open().unwrap();
-        let meta = file::read_meta(&database, Path::new("disk")).unwrap();
-        Store::start(database, open, meta, &StoreConfig::default(), None).unwrap()
-    }
-
-    fn works(&self) -> io::Result<()> {
-        match self.fails.load(Ordering::SeqCst) {
-            true => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left")),
-            false => Ok(()),
-        }
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.live.lock().unwrap().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let at = usize::try_from(offset).unwrap();
-        let live = self.live.lock().unwrap();
-        let bytes = live.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.works()?;
-        self.live.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.works()?;
-        self.synced.lock().unwrap().clone_from(&self.live.lock().unwrap());
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.works()?;
-        let at = usize::try_from(offset).unwrap();
-        self.live.lock().unwrap()[at..at + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn what_was_flushed_survives_a_power_cut_and_so_do_numbers() {
-    let disk = Disk::new();
+    let disk = Machine::new();
     let store = disk.open();
     let mut last = 0;
     for round in 0..8 {
@@ -374,13 +300,13 @@ async fn what_was_flushed_survives_a_power_cut_and_so_do_numbers() {
 
 #[tokio::test]
 async fn a_full_disk_is_told_survived_and_made_good() {
-    let disk = Disk::new();
+    let disk = Machine::new();
     let store = disk.open();
     store.save(key("a"), room("before"));
     store.save(key("quiet"), room("untouched"));
     store.flush().await.unwrap();
 
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.full(true);
     store.save(key("a"), room("during"));
     let Err(error) = store.flush().await else { panic!("flushed on a full disk") };
     assert!(error.to_string().contains("no space left"), "{error}");
@@ -389,7 +315,7 @@ async fn a_full_disk_is_told_survived_and_made_good() {
     assert_eq!(snapshot(&store, "a").as_deref(), Some("during"), "kept in memory");
     store.save(key("a"), room("newer"));
 
-    disk.fails.store(false, Ordering::SeqCst);
+    disk.full(false);
     // The attempt that is under way, or its opening of the file, may have begun on the full disk.
     let mut tries = 0;
     while let Err(error) = store.flush().await {
@@ -405,23 +331,23 @@ async fn a_full_disk_is_told_survived_and_made_good() {
 
 #[tokio::test]
 async fn closing_on_a_full_disk_ends_and_says_what_is_lost() {
-    let disk = Disk::new();
+    let disk = Machine::new();
     let store = disk.open();
     store.flush().await.unwrap();
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.full(true);
     store.save(key("a"), room("lost"));
     assert!(matches!(store.close(), Err(StoreError::Write(_))));
 }
 
 #[test]
 fn numbers_end_when_they_cannot_be_reserved() {
-    let disk = Disk::new();
+    let disk = Machine::new();
     let store = disk.open();
     let first = store.next_number().unwrap();
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.full(true);
     let last = std::iter::from_fn(|| store.next_number().ok()).last().unwrap();
     assert!(last < first + 3 * queue::NUMBERS_BLOCK);
-    disk.fails.store(false, Ordering::SeqCst);
+    disk.full(false);
     store.save(key("a"), room("x"));
     let after = loop {
         if let Ok(number) = store.next_number() {

@@ -1,0 +1,178 @@
+//! The journal's file: what makes it the one of this store, and reading its tail at the start.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{TableDefinition, TableError};
+
+use super::batch::{self, Builder, Spot};
+use super::index::Index;
+use crate::store::file::StoreId;
+use crate::store::open::{self, CONTRADICTION, quietly};
+use crate::store::{Chunk, StoreError};
+
+/// The format of the file; a build refuses a file with a higher one.
+pub(in crate::store) const FORMAT: u32 = 1;
+/// Memory for its pages: it is read only when a room is loaded.
+pub(in crate::store) const CACHE_BYTES: usize = 16 << 20;
+/// A file that is larger at the start is made smaller when a quarter of it would do. Then at most
+/// a quarter of it has to be moved, and a small one is not worth the time.
+const COMPACT_FROM_BYTES: u64 = 64 << 20;
+
+/// What is known of the journal as a whole.
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// [`FORMAT`], as four bytes, little-endian.
+pub(in crate::store) const META_FORMAT: &str = "format";
+/// The id of the store that it belongs to, 16 bytes.
+const META_STORE: &str = "store";
+/// A growing number -> what all rooms appended in a moment.
+pub(super) const BATCHES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("batches");
+
+/// What a start finds in the file.
+pub(in crate::store) struct Tail {
+    pub(super) index: Index,
+    pub(super) next_batch: u64,
+    /// Ids given to what was found.
+    pub(super) last_id: u64,
+    /// Bytes of all batches.
+    bytes: u64,
+}
+
+/// Gives an empty database its tables, its format, the id of its store, and an empty batch that says
+/// where numbers begin.
+pub(in crate::store) fn initialise(
+    database: &Database,
+    store: StoreId,
+    first_batch: u64,
+) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+        meta.insert(META_STORE, store.as_slice())?;
+        let mut batches = transaction.open_table(BATCHES)?;
+        batches.insert(first_batch, Builder::default().finish().as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Looks at the file, which must be whole and this store's, and leaves it as it is.
+pub(in crate::store) fn look(file: &Path, store: Option<StoreId>) -> Result<Tail, StoreError> {
+    open::look(file, CACHE_BYTES, damaged, |database| read_tail(database, file, store))
+}
+
+/// Opens the file, in which a look found this.
+pub(in crate::store) fn open(file: &Path, tail: &Tail) -> Result<Database, StoreError> {
+    let mut database = open::open(file, CACHE_BYTES)?;
+    compact(&mut database, file, tail.bytes);
+    Ok(database)
+}
+
+/// Opens the file again after a failure.
+pub(in crate::store) fn reopen(file: &Path, store: StoreId) -> Result<Database, StoreError> {
+    look(file, Some(store))?;
+    open::open(file, CACHE_BYTES)
+}
+
+/// That there is a journal, but no rooms.
+pub(in crate::store) fn widowed(file: &Path) -> StoreError {
+    damaged(file, "the store of rooms that it belongs to is gone".to_owned())
+}
+
+fn damaged(file: &Path, why: String) -> StoreError {
+    StoreError::DamagedJournal { file: file.to_owned(), why }
+}
+
+/// Makes a large file small that is mostly free. That it fails does no harm.
+fn compact(database: &mut Database, file: &Path, used: u64) {
+    let len = fs::metadata(file).map_or(0, |found| found.len());
+    if len < COMPACT_FROM_BYTES || used > len / 4 {
+        return;
+    }
+    let begun = Instant::now();
+    match database.compact() {
+        Ok(_) => {
+            let now = fs::metadata(file).map_or(0, |found| found.len());
+            let took_ms = begun.elapsed().as_millis();
+            tracing::info!("the journal's file has {now} bytes now and had {len} ({took_ms} ms)");
+        }
+        Err(error) => tracing::warn!("the journal's file could not be made smaller: {error}"),
+    }
+}
+
+/// Checks whose journal it is and reads the heads of its batches.
+pub(in crate::store) fn read_tail(
+    database: &Database,
+    file: &Path,
+    store: Option<StoreId>,
+) -> Result<Tail, StoreError> {
+    let damaged = |why: String| damaged(file, why);
+    let read = || -> Result<Option<(u32, Option<StoreId>)>, redb::Error> {
+        let transaction = database.begin_read()?;
+        let meta = match transaction.open_table(META) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            other => other?,
+        };
+        let format = meta.get(META_FORMAT)?.and_then(|v| v.value().first_chunk().copied());
+        let of_store = meta.get(META_STORE)?.and_then(|v| v.value().try_into().ok());
+        Ok(format.map(|format| (u32::from_le_bytes(format), of_store)))
+    };
+    let known = match quietly(read) {
+        Some(Ok(known)) => known,
+        Some(Err(error)) => return Err(damaged(error.to_string())),
+        None => return Err(damaged(CONTRADICTION.to_owned())),
+    };
+    match known {
+        None => Err(damaged("it is a database of something else".to_owned())),
+        Some((format, _)) if format > FORMAT => {
+            Err(StoreError::Newer { file: file.to_owned(), found: format, known: FORMAT })
+        }
+        Some((_, of_store)) if of_store.is_none() || of_store != store => {
+            Err(damaged("it belongs to another store of rooms".to_owned()))
+        }
+        Some(_) => match quietly(|| read_batches(database)) {
+            Some(tail) => tail.map_err(damaged),
+            None => Err(damaged(CONTRADICTION.to_owned())),
+        },
+    }
+}
+
+fn read_batches(database: &Database) -> Result<Tail, String> {
+    let mut tail = Tail { index: Index::default(), next_batch: 1, last_id: 0, bytes: 0 };
+    let begun = database.begin_read().map_err(|error| error.to_string())?;
+    let Batches(batches) = Batches::of(&begun)?;
+    for row in batches.iter().map_err(|error| error.to_string())? {
+        let (number, value) = row.map_err(|error| error.to_string())?;
+        let (number, bytes) = (number.value(), value.value());
+        let records = batch::records(bytes).map_err(|why| format!("batch {number}: {why}"))?;
+        tail.index.found(number, records, &mut tail.last_id);
+        tail.next_batch = number.checked_add(1).ok_or("its numbers are used up")?;
+        tail.bytes += bytes.len() as u64;
+    }
+    Ok(tail)
+}
+
+/// The batches, for reading chunks out of them.
+pub(super) struct Batches(ReadOnlyTable<u64, &'static [u8]>);
+
+impl Batches {
+    pub(super) fn of(begun: &ReadTransaction) -> Result<Self, String> {
+        begun.open_table(BATCHES).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// A chunk of a batch.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn chunk(&self, batch: u64, spot: &Spot) -> Result<Chunk, String> {
+        let read = || -> Result<Chunk, String> {
+            let value = self.0.get(batch).map_err(|error| error.to_string())?;
+            let value = value.ok_or("its journal has lost a batch")?;
+            batch::chunk(value.value(), spot)
+        };
+        quietly(read).unwrap_or_else(|| Err(CONTRADICTION.to_owned()))
+    }
+}

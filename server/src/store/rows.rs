@@ -1,0 +1,219 @@
+//! One transaction on the file of the rooms: their rows, what is beside them, and when they expire.
+
+use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
+
+use super::chain::Base;
+use super::format::{self, DAYS, HISTORY, META, META_NUMBERS, ROOMS, TAILS};
+use super::queue::{Batch, Change, Save};
+use super::{Chunk, JournalKeep};
+use crate::key::RoomKey;
+
+/// Expired rooms removed in one transaction, so that a save never waits long behind them.
+const SWEEP_MAX: usize = 256;
+
+/// What a transaction does.
+pub(super) struct Transaction<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) settling: &'a [Settling],
+    pub(super) keep: JournalKeep,
+    pub(super) now_ms: u64,
+    /// What was saved before this day has expired.
+    pub(super) expired_before: u32,
+}
+
+/// A room's chunks, on their way out of the journal.
+pub(super) struct Settling {
+    pub(super) key: RoomKey,
+    /// With the batch in which each is, and its place there.
+    pub(super) chunks: Vec<((u64, u32), Chunk)>,
+    /// The id of the last.
+    pub(super) upto_id: u64,
+}
+
+struct Tables<'t> {
+    rooms: Table<'t, &'static str, &'static [u8]>,
+    days: Table<'t, (u32, &'static str), ()>,
+    tails: Table<'t, (&'static str, u64, u32), &'static [u8]>,
+    history: Table<'t, (&'static str, u64), &'static [u8]>,
+}
+
+/// Does all of it durably; true when no expired rooms are left.
+pub(super) fn transact(database: &Database, what: &Transaction<'_>) -> Result<bool, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    // Otherwise the start after a crash walks the whole file.
+    transaction.set_quick_repair(true);
+    let mut swept_all = true;
+    {
+        let mut tables = Tables::open(&transaction)?;
+        for (key, change) in &what.batch.changes {
+            tables.write(&key.to_string(), change, what)?;
+        }
+        for settling in what.settling {
+            tables.settle(&settling.key.to_string(), &settling.chunks, what.now_ms)?;
+        }
+        if what.batch.sweep {
+            swept_all = tables.sweep(what.expired_before)?;
+        }
+    }
+    if let Some(end) = what.batch.numbers_end {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(META_NUMBERS, end.to_le_bytes().as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(swept_all)
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            rooms: transaction.open_table(ROOMS)?,
+            days: transaction.open_table(DAYS)?,
+            tails: transaction.open_table(TAILS)?,
+            history: transaction.open_table(HISTORY)?,
+        })
+    }
+
+    fn write(
+        &mut self,
+        name: &str,
+        change: &Change,
+        what: &Transaction<'_>,
+    ) -> Result<(), redb::Error> {
+        let Change::Save(save) = change else { return self.remove(name) };
+        let room = &save.room;
+        let bytes = format::encode(room);
+        let old = self.rooms.insert(name, bytes.as_slice())?;
+        let old = old.and_then(|old| format::day_of(old.value()));
+        let day = Some(format::day(room.saved_unix_ms));
+        self.list(name, old, day)?;
+        let base = Base { life: room.incarnation, tick: Some(room.tick) };
+        self.drop_tails(name, |life, upto| save.anew || base.covers(life, upto))?;
+        self.keep_past(name, save, what)
+    }
+
+    /// Removes a room and all that is beside it.
+    fn remove(&mut self, name: &str) -> Result<(), redb::Error> {
+        let old = self.rooms.remove(name)?.and_then(|old| format::day_of(old.value()));
+        self.list(name, old, None)?;
+        self.drop_tails(name, |_, _| true)?;
+        self.history.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
+        Ok(())
+    }
+
+    /// Lists a room under another day.
+    fn list(&mut self, name: &str, old: Option<u32>, day: Option<u32>) -> Result<(), redb::Error> {
+        if old == day {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            self.days.remove((old, name))?;
+        }
+        if let Some(day) = day {
+            self.days.insert((day, name), ())?;
+        }
+        Ok(())
+    }
+
+    fn drop_tails(
+        &mut self,
+        name: &str,
+        goes: impl Fn(u64, u64) -> bool,
+    ) -> Result<(), redb::Error> {
+        let stays =
+            |bytes: &[u8]| format::reach_of(bytes).is_none_or(|(life, upto)| !goes(life, upto));
+        let range = (name, 0, 0)..=(name, u64::MAX, u32::MAX);
+        // Most rooms have none, and then nothing is to be written.
+        if self.tails.range(range.clone())?.next().is_some() {
+            self.tails.retain_in(range, |_, bytes| stays(bytes))?;
+        }
+        Ok(())
+    }
+
+    fn keep_past(
+        &mut self,
+        name: &str,
+        save: &Save,
+        what: &Transaction<'_>,
+    ) -> Result<(), redb::Error> {
+        let oldest_ms = match what.keep {
+            _ if save.anew => u64::MAX,
+            JournalKeep::None => u64::MAX,
+            JournalKeep::Minutes(minutes) => {
+                what.now_ms.saturating_sub(u64::from(minutes) * 60_000)
+            }
+            JournalKeep::Match => 0,
+        };
+        let all = (name, 0)..=(name, u64::MAX);
+        let expired = |bytes: &[u8]| format::chunk_saved(bytes).is_some_and(|ms| ms < oldest_ms);
+        let first = self.history.range(all.clone())?.next().transpose()?;
+        if first.is_some_and(|(_, first)| expired(first.value())) {
+            self.history.retain_in(all, |_, bytes| !expired(bytes))?;
+        }
+        if what.keep == JournalKeep::None {
+            return Ok(());
+        }
+        for chunk in &save.past {
+            // Time went back: what came after was of a life that did not come back.
+            if let Some(later) = chunk.after.checked_add(1) {
+                self.history.retain_in((name, later)..=(name, u64::MAX), |_, _| false)?;
+            }
+            let bytes = format::encode_chunk(chunk, what.now_ms);
+            self.history.insert((name, chunk.upto), bytes.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Puts chunks of a room beside its snapshot, as far as that has not got them.
+    fn settle(
+        &mut self,
+        name: &str,
+        chunks: &[((u64, u32), Chunk)],
+        now_ms: u64,
+    ) -> Result<(), redb::Error> {
+        let base = self.rooms.get(name)?.and_then(|row| format::base_of(row.value()));
+        let mut any = false;
+        for ((batch, nth), chunk) in chunks {
+            if base.is_some_and(|base| base.covers(chunk.life, chunk.upto)) {
+                continue;
+            }
+            if chunk.whole {
+                self.drop_tails(name, |_, _| true)?;
+            }
+            let bytes = format::encode_chunk(chunk, now_ms);
+            self.tails.insert((name, *batch, *nth), bytes.as_slice())?;
+            any = true;
+        }
+        if any {
+            self.days.insert((format::day(now_ms), name), ())?;
+        }
+        Ok(())
+    }
+
+    /// Removes some of the rooms that expired before that day; true when none are left.
+    fn sweep(&mut self, before: u32) -> Result<bool, redb::Error> {
+        let mut expired = Vec::new();
+        for row in self.days.range(..(before, ""))?.take(SWEEP_MAX) {
+            let (day, name) = row.map(|(key, _)| (key.value().0, key.value().1.to_owned()))?;
+            expired.push((day, name));
+        }
+        for (day, name) in &expired {
+            if self.newest_day(name)?.is_none_or(|newest| newest <= *day) {
+                self.remove(name)?;
+            }
+            self.days.remove((*day, name.as_str()))?;
+        }
+        Ok(expired.len() < SWEEP_MAX)
+    }
+
+    /// The last day on which something was written of a room.
+    fn newest_day(&self, name: &str) -> Result<Option<u32>, redb::Error> {
+        let saved = self.rooms.get(name)?.and_then(|row| format::day_of(row.value()));
+        let mut tails = self.tails.range((name, 0, 0)..=(name, u64::MAX, u32::MAX))?;
+        let settled = match tails.next_back() {
+            Some(row) => format::chunk_saved(row?.1.value()).map(format::day),
+            None => None,
+        };
+        Ok(saved.max(settled))
+    }
+}

@@ -1,0 +1,263 @@
+//! A machine with two disks in memory, one for each file, that can fail at any operation, be full, and
+//! lose its power: then what was not synced may be there, or not, or in part.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use redb::{Database, StorageBackend};
+
+use super::super::journal::{self, Journal};
+use super::super::{Open, Parts, Store, StoreConfig, StoreError, file};
+
+/// What a disk writes at once, or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// Numbers that look random and come again with the same seed.
+#[derive(Clone, Debug)]
+pub(super) struct Rng(pub(super) u64);
+
+impl Rng {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+#[derive(Debug)]
+enum Op {
+    Write(u64, Vec<u8>),
+    Len(u64),
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
+    live: Vec<u8>,
+    synced: Vec<u8>,
+    /// What was done since the last sync.
+    unsynced: Vec<Op>,
+}
+
+/// What both disks hang on.
+#[derive(Debug)]
+struct Power {
+    /// Operations until the power is out.
+    left: AtomicU64,
+    full: AtomicBool,
+    done: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    bytes: Arc<Mutex<Bytes>>,
+    power: Arc<Power>,
+    syncs: Arc<AtomicU64>,
+}
+
+pub(super) struct Machine {
+    rooms: Disk,
+    journal: Disk,
+    power: Arc<Power>,
+}
+
+impl Machine {
+    /// Holds an empty store.
+    pub(super) fn new() -> Self {
+        let machine = Self::with(vec![], vec![]);
+        let database = Database::builder().create_with_backend(machine.rooms.clone()).unwrap();
+        file::initialise(&database).unwrap();
+        let store = file::read_meta(&database, Path::new("rooms")).unwrap().store.unwrap();
+        let database = Database::builder().create_with_backend(machine.journal.clone()).unwrap();
+        journal::file::initialise(&database, store, 1).unwrap();
+        machine
+    }
+
+    fn with(rooms: Vec<u8>, journal: Vec<u8>) -> Self {
+        let power = Arc::new(Power {
+            left: AtomicU64::new(u64::MAX),
+            full: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+        });
+        let disk = |bytes: Vec<u8>| Disk {
+            bytes: Arc::new(Mutex::new(Bytes {
+                live: bytes.clone(),
+                synced: bytes,
+                unsynced: vec![],
+            })),
+            power: power.clone(),
+            syncs: Arc::default(),
+        };
+        Self { rooms: disk(rooms), journal: disk(journal), power: power.clone() }
+    }
+
+    /// The power goes out after so many operations.
+    pub(super) fn cut_after(&self, operations: u64) {
+        self.power.left.store(operations, Ordering::SeqCst);
+    }
+
+    /// Operations done so far.
+    pub(super) fn operations(&self) -> u64 {
+        self.power.done.load(Ordering::SeqCst)
+    }
+
+    /// From now on nothing can be written; or again.
+    pub(super) fn full(&self, full: bool) {
+        self.power.full.store(full, Ordering::SeqCst);
+    }
+
+    /// How often the journal was synced.
+    pub(super) fn journal_syncs(&self) -> u64 {
+        self.journal.syncs.load(Ordering::SeqCst)
+    }
+
+    /// The size of the journal's file.
+    pub(super) fn journal_len(&self) -> usize {
+        self.journal.bytes.lock().unwrap().live.len()
+    }
+
+    /// The machine when the power comes back, of which only what was synced is left.
+    pub(super) fn after_power_cut(&self) -> Self {
+        let synced = |disk: &Disk| disk.bytes.lock().unwrap().synced.clone();
+        Self::with(synced(&self.rooms), synced(&self.journal))
+    }
+
+    /// The same, with some of what was not synced.
+    pub(super) fn after_torn_power_cut(&self, rng: &mut Rng) -> Self {
+        Self::with(self.rooms.torn(rng), self.journal.torn(rng))
+    }
+
+    pub(super) fn open(&self) -> Arc<Store> {
+        self.try_open(&StoreConfig::default()).unwrap()
+    }
+
+    pub(super) fn try_open(&self, config: &StoreConfig) -> Result<Arc<Store>, StoreError> {
+        let (open_rooms, open_journal) = (self.rooms.opener(), self.journal.opener());
+        let rooms = open_rooms()?;
+        let meta = file::read_meta(&rooms, Path::new("rooms"))?;
+        let journal = open_journal()?;
+        let tail = journal::file::read_tail(&journal, Path::new("journal"), meta.store)?;
+        let journal = Journal::new(journal, open_journal, tail, config);
+        Store::start(Parts { rooms, open_rooms, meta, journal, folder: None }, config)
+    }
+}
+
+impl Disk {
+    fn opener(&self) -> Open {
+        let disk = self.clone();
+        Box::new(move || {
+            let opened = Database::builder().create_with_backend(disk.clone());
+            opened.map_err(|error| StoreError::Read(error.to_string()))
+        })
+    }
+
+    /// One more operation. At the end of the power it is done in part, or not.
+    fn power(&self) -> io::Result<()> {
+        let take = |left: u64| left.checked_sub(1);
+        match self.power.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+            Ok(_) => {
+                self.power.done.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+            Err(_) => Err(io::Error::other("the power is out")),
+        }
+    }
+
+    fn space(&self) -> io::Result<()> {
+        match self.power.full.load(Ordering::SeqCst) {
+            true => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left")),
+            false => Ok(()),
+        }
+    }
+
+    /// What was synced, and of the rest each operation wholly, not at all, or in some sectors.
+    fn torn(&self, rng: &mut Rng) -> Vec<u8> {
+        let bytes = self.bytes.lock().unwrap();
+        let mut torn = bytes.synced.clone();
+        for op in &bytes.unsynced {
+            match (op, rng.below(4)) {
+                (_, 0) => {}
+                (Op::Write(at, data), 1) => {
+                    for (nth, sector) in data.chunks(SECTOR_BYTES).enumerate() {
+                        if rng.below(2) == 0 {
+                            write(&mut torn, *at + (nth * SECTOR_BYTES) as u64, sector);
+                        }
+                    }
+                }
+                (op, _) => op.apply(&mut torn),
+            }
+        }
+        torn
+    }
+}
+
+impl Op {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, data) => write(bytes, *at, data),
+            Self::Len(len) => bytes.resize(usize::try_from(*len).unwrap(), 0),
+        }
+    }
+}
+
+/// Beyond the end it makes the file longer, as after a change of length that was lost.
+fn write(bytes: &mut Vec<u8>, at: u64, data: &[u8]) {
+    let at = usize::try_from(at).unwrap();
+    if bytes.len() < at + data.len() {
+        bytes.resize(at + data.len(), 0);
+    }
+    bytes[at..at + data.len()].copy_from_slice(data);
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().unwrap().live.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let at = usize::try_from(offset).unwrap();
+        let bytes = self.bytes.lock().unwrap();
+        let found = bytes.live.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.space()?;
+        self.power()?;
+        let mut bytes = self.bytes.lock().unwrap();
+        let op = Op::Len(len);
+        op.apply(&mut bytes.live);
+        bytes.unsynced.push(op);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.space()?;
+        self.power()?;
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        let Bytes { synced, unsynced, .. } = &mut *self.bytes.lock().unwrap();
+        unsynced.drain(..).for_each(|op| op.apply(synced));
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.space()?;
+        let powered = self.power();
+        let op = Op::Write(offset, data.to_vec());
+        let mut bytes = self.bytes.lock().unwrap();
+        if powered.is_ok() {
+            assert!(bytes.live.len() >= usize::try_from(offset).unwrap() + data.len());
+            op.apply(&mut bytes.live);
+        }
+        // What the power went out under may still have been on its way.
+        bytes.unsynced.push(op);
+        powered
+    }
+}

@@ -1,0 +1,87 @@
+//! Stores that earlier versions wrote, kept as data: they are read, and nothing in them changes.
+
+use std::io::Read;
+
+use super::journal::{chunk, saved, whole};
+use super::*;
+
+/// Written by the version that had no journal: eight rooms, a kept value, numbers up to 1,024
+/// reserved.
+const FORMAT_1: &[u8] = include_bytes!("format-1.redb.gz");
+
+fn format_1() -> Temp {
+    let temp = Temp::new();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(FORMAT_1).read_to_end(&mut bytes).unwrap();
+    fs::create_dir(&temp.0).unwrap();
+    fs::write(temp.file(), bytes).unwrap();
+    temp
+}
+
+fn old_room(number: usize) -> (String, Vec<u8>) {
+    let snapshot = format!("snapshot {number} ").repeat(1 + 300 * number);
+    (format!("old-{number}"), snapshot.into_bytes())
+}
+
+#[track_caller]
+fn check(store: &Store) {
+    for number in 0..8 {
+        let (name, snapshot) = old_room(number);
+        let found = store.load(&key(&name)).unwrap().unwrap();
+        assert_eq!(found.snapshot, Some(snapshot));
+        assert_eq!(found.created_unix_ms, 1_000 + number as u64);
+        assert_eq!(found.incarnation, 10 + number as u64);
+        assert_eq!((found.tick, found.journal), (0, vec![]));
+    }
+    assert_eq!(store.kept("tls").unwrap().as_deref(), Some(&b"kept"[..]));
+}
+
+#[test]
+fn a_store_without_a_journal_is_read_and_gets_one() {
+    let temp = format_1();
+    let mut last = 1_024;
+    for _ in 0..2 {
+        let store = temp.open();
+        check(&store);
+        let number = store.next_number().unwrap();
+        assert!(number > last, "{number}");
+        last = number;
+        store.close().unwrap();
+    }
+    assert!(temp.0.join("journal.redb").exists());
+}
+
+#[tokio::test]
+async fn a_room_that_was_saved_without_a_tick_goes_on_with_a_journal() {
+    let temp = format_1();
+    let store = temp.open();
+    let (name, snapshot) = old_room(3);
+    let line = JournalLine::new(|| {});
+    // Whoever loads it knows its tick, and begins there.
+    for (after, upto) in [(500, 510), (510, 515)] {
+        store.append(&key(&name), &line, chunk(2_000, after, upto), false).unwrap();
+    }
+    store.close().unwrap();
+    let store = temp.open();
+    let found = store.load(&key(&name)).unwrap().unwrap();
+    assert_eq!((found.tick, found.snapshot), (500, Some(snapshot)));
+    assert_eq!(found.journal, [chunk(2_000, 500, 510), chunk(2_000, 510, 515)]);
+    store.save(key(&name), saved(2_000, 510));
+    store.flush().await.unwrap();
+    let found = store.load(&key(&name)).unwrap().unwrap();
+    assert_eq!((found.tick, found.journal), (510, vec![chunk(2_000, 510, 515)]));
+}
+
+#[test]
+fn an_old_store_with_a_journal_of_another_is_not_changed() {
+    let (temp, other) = (format_1(), Temp::new());
+    let store = other.open();
+    store.append(&key("a"), &JournalLine::new(|| {}), whole(1, 0, 1), false).unwrap();
+    store.close().unwrap();
+    let journal = temp.0.join("journal.redb");
+    fs::copy(other.0.join("journal.redb"), &journal).unwrap();
+    let error = temp.refused(&["journal.redb", "another store", "left as it is"]);
+    assert!(matches!(error, StoreError::DamagedJournal { .. }));
+    fs::remove_file(&journal).unwrap();
+    check(&temp.open());
+}
