@@ -139,11 +139,12 @@ impl<'t> Tables<'t> {
         name: &str,
         goes: impl Fn(u64, u64) -> bool,
     ) -> Result<(), redb::Error> {
-        let stays =
-            |bytes: &[u8]| format::reach_of(bytes).is_none_or(|(life, upto)| !goes(life, upto));
         let range = (name, 0, 0)..=(name, u64::MAX, u32::MAX);
         // Most rooms have none, and then nothing is to be written.
         if self.tails.range(range.clone())?.next().is_some() {
+            let stays = |bytes: &[u8]| {
+                !format::reach_of(bytes).is_some_and(|(life, upto)| goes(life, upto))
+            };
             self.tails.retain_in(range, |_, bytes| stays(bytes))?;
         }
         Ok(())
@@ -197,7 +198,7 @@ impl<'t> Tables<'t> {
                 continue;
             }
             if chunk.whole {
-                self.drop_tails(name, |_, _| true)?;
+                self.tails.retain_in((name, 0, 0)..(name, *batch, *nth), |_, _| false)?;
             }
             let bytes = format::encode_chunk(chunk, now_ms);
             self.tails.insert((name, *batch, *nth), bytes.as_slice())?;

@@ -191,6 +191,26 @@ async fn a_removed_room_does_not_come_back_out_of_what_a_snapshot_had_covered() 
 }
 
 #[tokio::test]
+async fn what_a_whole_chunk_made_void_does_not_come_back_when_that_has_moved() {
+    let temp = Temp::new();
+    let store = temp.open();
+    append(&store, "other", whole(1, 0, 5));
+    append(&store, "a", whole(1, 0, 9));
+    store.flush().await.unwrap();
+    append(&store, "a", whole(2, 0, 4));
+    store.settle(&key("a"));
+    store.close().unwrap();
+    // The first batch is still there, because of the other.
+    for _ in 0..2 {
+        let store = temp.open();
+        assert_eq!(ticks(&store, "a"), Some((None, vec![4])));
+        store.settle(&key("a"));
+        store.flush().await.unwrap();
+        assert_eq!(ticks(&store, "a"), Some((None, vec![4])));
+    }
+}
+
+#[tokio::test]
 async fn what_stays_in_the_journal_for_long_moves_beside_the_snapshot() {
     let temp = Temp::new();
     let store = temp.open();
