@@ -43,7 +43,7 @@ pub(super) fn chain(base: Option<Base>, written: impl IntoIterator<Item = Chunk>
         }
         if chunk.whole && begins_anew(base, &chunk) {
             chain = Chain { whole: true, chunks: vec![chunk], left_out: 0 };
-        } else if let Some(kept) = follows(base, &chain, chunk.after) {
+        } else if let Some(kept) = follows(base, &chain, &chunk) {
             // What it takes the place of was written by a life that did not come back.
             chain.chunks.truncate(kept);
             chain.chunks.push(chunk);
@@ -62,14 +62,17 @@ fn begins_anew(base: Option<Base>, chunk: &Chunk) -> bool {
     !base.is_some_and(inside)
 }
 
-/// After how many of the chain's chunks one can stand that begins after this tick.
-fn follows(base: Option<Base>, chain: &Chain, after: u64) -> Option<usize> {
+/// After how many of the chain's chunks this one can stand.
+fn follows(base: Option<Base>, chain: &Chain, chunk: &Chunk) -> Option<usize> {
+    let after = chunk.after;
     if let Some(last) = chain.chunks.iter().rposition(|chunk| chunk.upto == after) {
         return Some(last + 1);
     }
     let at_start = match base {
         _ if chain.whole => false,
-        Some(Base { tick: Some(tick), .. }) => after <= tick,
+        // The snapshot was made in the middle of it.
+        Some(Base { life, tick: Some(tick) }) if life == chunk.life => after <= tick,
+        Some(Base { tick: Some(tick), .. }) => after == tick,
         // The first that was written after such a snapshot was loaded begins at its tick.
         Some(Base { tick: None, .. }) => chain.chunks.is_empty(),
         None => false,
@@ -126,6 +129,7 @@ mod tests {
         let written = [chunk(1, 0, 4), chunk(1, 4, 8), chunk(2, 4, 6), chunk(2, 6, 7)];
         check(base(1, 0), &written, &[chunk(1, 0, 4), chunk(2, 4, 6), chunk(2, 6, 7)], 0);
         check(base(1, 4), &written, &[chunk(2, 4, 6), chunk(2, 6, 7)], 0);
+        check(base(1, 5), &[chunk(2, 4, 6)], &[], 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reading rooms: the snapshot, what is beside it, and what the journal has, put together.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -137,10 +137,17 @@ fn assemble(
     recent: Vec<Found>,
 ) -> Option<StoredRoom> {
     let base = row.as_ref().map(|(room, tick)| Base { life: room.incarnation, tick: *tick });
-    let moved: BTreeSet<_> = tails.iter().map(|(place, _)| *place).collect();
-    let only_there = |found: &Found| found.place.is_none_or(|place| !moved.contains(&place));
-    let recent = recent.into_iter().filter(only_there).map(|found| found.chunk);
-    let chain = chain(base, tails.into_iter().map(|(_, chunk)| chunk).chain(recent));
+    let mut places: BTreeMap<_, _> = tails.into_iter().collect();
+    let mut waiting = Vec::new();
+    for Found { place, chunk, .. } in recent {
+        match place {
+            Some(place) => drop(places.insert(place, chunk)),
+            None => waiting.push(chunk),
+        }
+    }
+    // In the order of their places: what a whole chunk made void may be in the journal still, when
+    // that chunk has moved already.
+    let chain = chain(base, places.into_values().chain(waiting));
     if chain.left_out > 0 {
         let (left_out, kept) = (chain.left_out, chain.chunks.len());
         tracing::warn!(room = %key, left_out, kept, "a part of a room's journal is missing; what follows on it is left out");

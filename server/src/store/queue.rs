@@ -152,6 +152,15 @@ impl Queue {
         }
     }
 
+    /// Whether a later batch removes this room, be it to write it anew.
+    pub(super) fn removes_later(&self, key: &RoomKey) -> bool {
+        match self.waiting.get(key) {
+            Some(Change::Delete(_)) => true,
+            Some(Change::Save(save)) => save.anew,
+            None => false,
+        }
+    }
+
     /// Whether anything waits to be written.
     pub(super) fn waits(&self) -> bool {
         self.len() > 0 || !self.settle.is_empty()

@@ -37,23 +37,42 @@ struct Tables<'t> {
     history: Table<'t, (&'static str, u64), &'static [u8]>,
 }
 
-/// Does all of it durably; true when no expired rooms are left.
-pub(super) fn transact(database: &Database, what: &Transaction<'_>) -> Result<bool, redb::Error> {
+/// What a transaction did.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// No expired rooms are left.
+    pub(super) swept_all: bool,
+    /// The rooms that were removed, with the newest life that anything was of. The journal's file may
+    /// still have chunks of them, also where snapshots had covered those.
+    pub(super) removed: Vec<(RoomKey, u64)>,
+}
+
+/// Does all of it durably.
+pub(super) fn transact(
+    database: &Database,
+    what: &Transaction<'_>,
+) -> Result<Outcome, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     // Otherwise the start after a crash walks the whole file.
     transaction.set_quick_repair(true);
-    let mut swept_all = true;
+    let mut outcome = Outcome { swept_all: true, removed: vec![] };
     {
         let mut tables = Tables::open(&transaction)?;
         for (key, change) in &what.batch.changes {
-            tables.write(&key.to_string(), change, what)?;
+            match change {
+                Change::Save(save) => tables.save(&key.to_string(), save, what)?,
+                Change::Delete(life) => {
+                    let newest = tables.remove(&key.to_string())?.max(*life);
+                    outcome.removed.extend(newest.map(|life| (key.clone(), life)));
+                }
+            }
         }
         for settling in what.settling {
             tables.settle(&settling.key.to_string(), &settling.chunks, what.now_ms)?;
         }
         if what.batch.sweep {
-            swept_all = tables.sweep(what.expired_before)?;
+            outcome.swept_all = tables.sweep(what.expired_before)?;
         }
     }
     if let Some(end) = what.batch.numbers_end {
@@ -61,7 +80,7 @@ pub(super) fn transact(database: &Database, what: &Transaction<'_>) -> Result<bo
         meta.insert(META_NUMBERS, end.to_le_bytes().as_slice())?;
     }
     transaction.commit()?;
-    Ok(swept_all)
+    Ok(outcome)
 }
 
 impl<'t> Tables<'t> {
@@ -74,13 +93,7 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn write(
-        &mut self,
-        name: &str,
-        change: &Change,
-        what: &Transaction<'_>,
-    ) -> Result<(), redb::Error> {
-        let Change::Save(save) = change else { return self.remove(name) };
+    fn save(&mut self, name: &str, save: &Save, what: &Transaction<'_>) -> Result<(), redb::Error> {
         let room = &save.room;
         let bytes = format::encode(room);
         let old = self.rooms.insert(name, bytes.as_slice())?;
@@ -92,13 +105,19 @@ impl<'t> Tables<'t> {
         self.keep_past(name, save, what)
     }
 
-    /// Removes a room and all that is beside it.
-    fn remove(&mut self, name: &str) -> Result<(), redb::Error> {
-        let old = self.rooms.remove(name)?.and_then(|old| format::day_of(old.value()));
-        self.list(name, old, None)?;
+    /// Removes a room and all that is beside it; gives the newest life that any of it was of.
+    fn remove(&mut self, name: &str) -> Result<Option<u64>, redb::Error> {
+        let old = self.rooms.remove(name)?;
+        let saved = old.as_ref().and_then(|old| format::base_of(old.value()));
+        let day = old.and_then(|old| format::day_of(old.value()));
+        self.list(name, day, None)?;
+        let mut newest = saved.map(|base| base.life);
+        for row in self.tails.range((name, 0, 0)..=(name, u64::MAX, u32::MAX))? {
+            newest = newest.max(format::reach_of(row?.1.value()).map(|(life, _)| life));
+        }
         self.drop_tails(name, |_, _| true)?;
         self.history.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
-        Ok(())
+        Ok(newest)
     }
 
     /// Lists a room under another day.
@@ -120,11 +139,12 @@ impl<'t> Tables<'t> {
         name: &str,
         goes: impl Fn(u64, u64) -> bool,
     ) -> Result<(), redb::Error> {
-        let stays =
-            |bytes: &[u8]| format::reach_of(bytes).is_none_or(|(life, upto)| !goes(life, upto));
         let range = (name, 0, 0)..=(name, u64::MAX, u32::MAX);
         // Most rooms have none, and then nothing is to be written.
         if self.tails.range(range.clone())?.next().is_some() {
+            let stays = |bytes: &[u8]| {
+                !format::reach_of(bytes).is_some_and(|(life, upto)| goes(life, upto))
+            };
             self.tails.retain_in(range, |_, bytes| stays(bytes))?;
         }
         Ok(())
@@ -178,7 +198,7 @@ impl<'t> Tables<'t> {
                 continue;
             }
             if chunk.whole {
-                self.drop_tails(name, |_, _| true)?;
+                self.tails.retain_in((name, 0, 0)..(name, *batch, *nth), |_, _| false)?;
             }
             let bytes = format::encode_chunk(chunk, now_ms);
             self.tails.insert((name, *batch, *nth), bytes.as_slice())?;

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use super::chain::Base;
 use super::journal::{Found, Journal};
 use super::queue::{Batch, Change, Queue};
-use super::rows::{Settling, Transaction, transact};
+use super::rows::{Outcome, Settling, Transaction, transact};
 use super::{JournalKeep, StoreError, format};
+use crate::key::RoomKey;
 
 /// Rooms whose chunks move over in one transaction, and about how many bytes of them, so that a save
 /// never waits long behind them.
@@ -71,7 +72,7 @@ impl Shared {
             let outcome = self.write(&batch);
             let closing = self.queue().closing;
             match &outcome {
-                Ok(swept_all) => self.done(&batch, *swept_all),
+                Ok(did) => self.done(&batch, did),
                 Err(why) => self.failed(&batch, why),
             }
             self.progress.send_modify(|progress| {
@@ -121,18 +122,17 @@ impl Shared {
     }
 
     /// The batch is on disk: the journal is told before anybody else.
-    fn done(&self, batch: &Batch, swept_all: bool) {
+    fn done(&self, batch: &Batch, did: &Outcome) {
         for (key, change) in &batch.changes {
-            match change {
-                Change::Save(save) => {
-                    let base = Base { life: save.room.incarnation, tick: Some(save.room.tick) };
-                    self.journal.cover(key, base);
-                }
-                Change::Delete(Some(life)) => self.journal.forget(key, *life),
-                Change::Delete(None) => {}
+            if let Change::Save(save) = change {
+                let base = Base { life: save.room.incarnation, tick: Some(save.room.tick) };
+                self.journal.cover(key, base);
             }
         }
-        if self.queue().done(batch, swept_all, Instant::now()) {
+        for (key, life) in &did.removed {
+            self.journal.forget(key, *life);
+        }
+        if self.queue().done(batch, did.swept_all, Instant::now()) {
             tracing::info!("stored rooms can be written again");
         }
     }
@@ -143,8 +143,8 @@ impl Shared {
         }
     }
 
-    /// Writes a batch; true when no expired rooms are left.
-    fn write(&self, batch: &Batch) -> Result<bool, String> {
+    /// Writes a batch.
+    fn write(&self, batch: &Batch) -> Result<Outcome, String> {
         if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.reopen()
                 .map_err(|error| format!("the database cannot be opened again: {error}"))?;
@@ -179,15 +179,20 @@ impl Shared {
     fn settling(&self, batch: &Batch) -> Vec<Settling> {
         let (mut settling, mut bytes) = (Vec::new(), 0);
         for key in &batch.settle {
-            let found = match self.journal.read(key) {
+            let found = match self.written(key) {
                 Ok(found) => found,
                 Err(StoreError::Unreadable { why, .. }) => {
-                    tracing::error!(room = %key, why, "a room's journal cannot be read; it is left as it is");
+                    tracing::error!(room = %key, why, "a journal cannot be read; it stays as it is");
                     self.journal.give_up(key);
                     continue;
                 }
                 Err(_) => continue,
             };
+            if self.queue().removes_later(key) {
+                // It was made again meanwhile, and that is what was read. The removal would take it
+                // along if it were beside the old snapshot already.
+                continue;
+            }
             let moves = |found: Found| Some((found.place?, found.id, found.chunk));
             let (mut chunks, mut upto_id) = (Vec::new(), 0);
             for (place, id, chunk) in found.into_iter().map_while(moves) {
@@ -195,7 +200,7 @@ impl Shared {
                 upto_id = id;
                 chunks.push((place, chunk));
             }
-            if upto_id > 0 {
+            if !chunks.is_empty() {
                 settling.push(Settling { key: key.clone(), chunks, upto_id });
             }
             if bytes > SETTLE_MAX_BYTES {
@@ -203,6 +208,16 @@ impl Shared {
             }
         }
         settling
+    }
+
+    /// What the journal has of a room, on disk if that can be had.
+    fn written(&self, key: &RoomKey) -> Result<Vec<Found>, StoreError> {
+        let found = self.journal.read(key)?;
+        if found.iter().all(|found| found.place.is_some()) {
+            return Ok(found);
+        }
+        self.journal.write_now();
+        self.journal.read(key)
     }
 
     /// Closes the database and opens it again.

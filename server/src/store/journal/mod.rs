@@ -52,12 +52,16 @@ struct State {
     /// The thread waits to be woken.
     asleep: bool,
     stats: JournalStats,
+    /// What was queued up to here is on disk.
+    durable: u64,
 }
 
 /// The journal, shared with its thread.
 pub(super) struct Journal {
     state: Mutex<State>,
     work: Condvar,
+    /// Tells the rooms' thread that a write is over.
+    over: Condvar,
     /// None while it cannot be opened again after a failure.
     database: RwLock<Option<Database>>,
     open: Open,
@@ -81,8 +85,10 @@ impl Journal {
                 closing: false,
                 asleep: false,
                 stats: JournalStats::default(),
+                durable: tail.last_id,
             }),
             work: Condvar::new(),
+            over: Condvar::new(),
             database: RwLock::new(Some(database)),
             open,
             progress: watch::Sender::new(begun),
@@ -227,6 +233,17 @@ impl Journal {
         drop(state);
         self.work.notify_one();
         accepted
+    }
+
+    /// Has all that waits written and waits for it, or for an attempt that failed. For the rooms'
+    /// thread, which the journal's never waits for.
+    pub(super) fn write_now(&self) {
+        let target = self.hurry();
+        let mut state = self.state();
+        let failed = state.stats.failed_writes;
+        while state.durable < target && state.stats.failed_writes == failed {
+            state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn write_error(&self) -> StoreError {

@@ -116,7 +116,8 @@ impl Queue {
         self.waiting.push_back(item);
     }
 
-    /// Queues that a room was removed. There are at most as many of them as rooms in the journal.
+    /// Queues that a room was removed. There are at most as many of them as rooms that were removed
+    /// since the last write that worked.
     pub(super) fn forget(&mut self, key: RoomKey, life: u64, now: Instant) {
         let newest = self.forgets.entry(key).or_insert(life);
         *newest = life.max(*newest);

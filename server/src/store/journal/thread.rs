@@ -130,6 +130,7 @@ impl Journal {
         for (key, life) in &work.forgets {
             state.index.forgotten(key, *life);
         }
+        state.durable = work.up_to;
         let recovered = state.queue.done(&work);
         let stats = &mut state.stats;
         stats.commits += 1;
@@ -141,6 +142,7 @@ impl Journal {
             tracing::info!("the journal can be written again");
         }
         tell(&work, number);
+        self.over.notify_all();
         self.progress.send_modify(|progress| progress.durable = work.up_to);
     }
 
@@ -155,6 +157,7 @@ impl Journal {
         if first {
             tracing::error!("the journal cannot be written, what happens waits in memory: {why}");
         }
+        self.over.notify_all();
         self.progress.send_modify(|progress| progress.failures += 1);
     }
 }

@@ -81,12 +81,7 @@ impl Run {
                     removed: room.removed,
                     ..Model::default()
                 };
-                if gated {
-                    store.save(Self::key(number), saved(room.life, 0));
-                    room.saved = Some((room.life, 0));
-                } else {
-                    append(store, number, room, whole(room.life, 0, ticks), gated);
-                }
+                append(store, number, room, whole(room.life, 0, ticks), gated);
             }
             0..=11 => {
                 let next = chunk(room.life, room.tick, room.tick + ticks);

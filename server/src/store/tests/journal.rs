@@ -171,6 +171,46 @@ async fn a_removed_room_never_comes_back_and_its_next_life_stays() {
 }
 
 #[tokio::test]
+async fn a_removed_room_does_not_come_back_out_of_what_a_snapshot_had_covered() {
+    let temp = Temp::new();
+    let store = temp.open();
+    for name in ["saved", "settled", "other"] {
+        append(&store, name, whole(1, 0, 5));
+    }
+    store.save(key("saved"), saved(1, 5));
+    store.settle(&key("settled"));
+    store.flush().await.unwrap();
+    assert_eq!(store.stats().journal.rooms, 1, "the other, which holds the batch");
+    store.delete(key("saved"));
+    store.delete(key("settled"));
+    store.close().unwrap();
+    let store = temp.open();
+    assert_eq!(ticks(&store, "saved"), None);
+    assert_eq!(ticks(&store, "settled"), None);
+    assert_eq!(ticks(&store, "other"), Some((None, vec![5])));
+}
+
+#[tokio::test]
+async fn what_a_whole_chunk_made_void_does_not_come_back_when_that_has_moved() {
+    let temp = Temp::new();
+    let store = temp.open();
+    append(&store, "other", whole(1, 0, 5));
+    append(&store, "a", whole(1, 0, 9));
+    store.flush().await.unwrap();
+    append(&store, "a", whole(2, 0, 4));
+    store.settle(&key("a"));
+    store.close().unwrap();
+    // The first batch is still there, because of the other.
+    for _ in 0..2 {
+        let store = temp.open();
+        assert_eq!(ticks(&store, "a"), Some((None, vec![4])));
+        store.settle(&key("a"));
+        store.flush().await.unwrap();
+        assert_eq!(ticks(&store, "a"), Some((None, vec![4])));
+    }
+}
+
+#[tokio::test]
 async fn what_stays_in_the_journal_for_long_moves_beside_the_snapshot() {
     let temp = Temp::new();
     let store = temp.open();
