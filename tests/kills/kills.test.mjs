@@ -1,11 +1,11 @@
-// A server that is killed at random moments under load starts again on the same folder, and every
-// room is one that it was: no newer than what was answered, no older than the last planned stop.
+// A server that is killed at random moments under load starts again on the same folder, and nothing
+// that was answered is lost: the counter is a gated game.
 //
 // REFEREE_KILLS is how often; REFEREE_SEED makes a run the same again, as far as a kill can be.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -56,14 +56,17 @@ async function count(url, room) {
 test(`${kills} kills, seed ${seed}`, async () => {
   const random = generator(seed);
   const data = mkdtempSync(join(tmpdir(), 'referee-kills-'));
-  const floor = Object.fromEntries(ROOMS.map((room) => [room, 0]));
-  const answered = { ...floor };
+  const answered = Object.fromEntries(ROOMS.map((room) => [room, 0]));
+  const faults = [];
+  // A kill may strike after a room has counted and before it has answered.
+  let unanswered = 0;
   for (let round = 0; round < kills; round++) {
     const server = await start(data);
     for (const room of ROOMS) {
       const now = await count(server.url, room);
-      assert.ok(now > floor[room], `round ${round}: ${room} is ${now}, it was saved as ${floor[room]}`);
-      assert.ok(now <= answered[room] + 1, `round ${round}: ${room} is ${now}, newer than answered`);
+      const least = answered[room] + 1;
+      assert.ok(now >= least, `round ${round}: ${room} is ${now}, ${answered[room]} was answered`);
+      assert.ok(now <= least + unanswered, `round ${round}: ${room} is ${now}, more than was asked`);
       answered[room] = now;
     }
     let alive = true;
@@ -75,9 +78,7 @@ test(`${kills} kills, seed ${seed}`, async () => {
         answered[room] = now;
       }
     });
-    // A kill may strike after a room has counted and before it has answered.
-    const killed = new Promise((resolve) => setTimeout(resolve, random() * ALIVE_MAX_MS));
-    await killed;
+    await new Promise((resolve) => setTimeout(resolve, random() * ALIVE_MAX_MS));
     const planned = random() < 0.3;
     if (planned) alive = false;
     if (planned) await Promise.all(load);
@@ -85,34 +86,11 @@ test(`${kills} kills, seed ${seed}`, async () => {
     await Promise.all(load);
     alive = false;
     const end = await server.ended;
-    if (planned) {
-      assert.equal(end.code, 0, server.said());
-      for (const room of ROOMS) floor[room] = answered[room];
-    } else {
-      for (const room of ROOMS) answered[room] += 1;
-    }
+    if (planned) assert.equal(end.code, 0, server.said());
+    unanswered = planned ? 0 : 1;
+    faults.push(...server.said().split('\n').filter((line) => /ERROR/.test(line)));
   }
-  rmSync(data, { recursive: true });
-});
-
-test('a room that is being played is saved while it runs', async () => {
-  const data = mkdtempSync(join(tmpdir(), 'referee-kills-'));
-  const written = () => statSync(join(data, 'rooms.redb')).mtimeMs;
-  const server = await start(data);
-  for (let n = 1; n <= 50; n++) assert.equal(await count(server.url, 'a'), n);
-  // Play on until the file has been written twice more: then what was played before is in it.
-  let reached = 50;
-  for (let writes = 0, last = written(); writes < 2; ) {
-    reached = await count(server.url, 'a');
-    if (written() !== last) [writes, last] = [writes + 1, written()];
-  }
-  server.signal('SIGKILL');
-  await server.ended;
-  const again = await start(data);
-  const now = await count(again.url, 'a');
-  assert.ok(now > 50 && now <= reached + 1, `${now} after ${reached}`);
-  again.signal('SIGTERM');
-  await again.ended;
+  assert.deepEqual(faults, [], 'every room came to the state it was in');
   rmSync(data, { recursive: true });
 });
 

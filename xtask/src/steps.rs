@@ -9,7 +9,7 @@ use std::process::Command;
 const DEEP_CASES: &str = "20000";
 
 /// How often a server is killed in a usual run, and in a deep one.
-const KILLS: u32 = 10;
+const KILLS: u32 = 20;
 const DEEP_KILLS: u32 = 200;
 
 /// Seeds for each simulation in a deep run.

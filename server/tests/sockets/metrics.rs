@@ -108,7 +108,11 @@ async fn the_numbers_move_as_the_server_does() {
     let later = read(&site).await;
     assert_eq!(later["referee_drops_total{reason=\"gone\"}"], 1.0);
     assert_eq!(later["referee_entries_total{kind=\"drop\"}"], 1.0);
-    // What the first player did is on disk before long.
+    // After so many ticks what the first player did is in a snapshot on disk.
+    for number in 2..=40 {
+        press(&ann);
+        counts(&ann, number).await;
+    }
     let written = async { while read(&site).await["referee_store_bytes_total"] == 0.0 {} };
     soon(written).await;
     let stored = read(&site).await;
