@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use referee_room::{Game, Template};
-use referee_server::cli::Cli;
+use referee_server::cli::{Cli, Task};
 use referee_server::games::{self, Games, game_name};
 
 /// What `main` returns.
@@ -36,17 +36,24 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// Hosts games until SIGTERM or Ctrl-C, as the command line says (`--help` shows what it can say).
+/// Hosts games until SIGTERM or Ctrl-C, or does something with a stored match, as the command line says (`--help` shows what it can say).
 /// `setup` names the games; what it returns is dropped.
 ///
 /// # Errors
 /// When a game or a setting is wrong, the data folder or the port cannot be used, or not everything
 /// could be saved at the end.
 pub fn run<R>(setup: impl FnOnce(&mut Server) -> R) -> Result {
-    let serve = Cli::of_process().into_serve();
-    serve.start_log().map_err(Error)?;
+    let task = Cli::of_process().into_task();
     let mut server = Server::default();
     setup(&mut server);
+    let serve = match task {
+        Task::Serve(serve) => serve,
+        Task::Tool(tool) => {
+            println!("{}", tool.run(&server.into_games()?).map_err(Error::new)?);
+            return Ok(());
+        }
+    };
+    serve.start_log().map_err(Error)?;
     referee_server::run::run(server.into_games()?, serve.config()).map_err(Error::new)
 }
 

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::games::Games;
+use crate::tools::{self, ToolError};
 
 /// Hosts multiplayer games: open the address it prints, share the link of a match, play.
 #[derive(Clone, PartialEq, Eq, Debug, Parser)]
@@ -27,6 +29,64 @@ pub struct Cli {
 enum Command {
     /// Host the games (what happens without a command)
     Serve(Serve),
+    /// Play a stored match again and compare the state hashes written on the way; no server may run
+    /// on the folder
+    Replay {
+        /// The match: GAME/MATCH
+        room: String,
+        #[command(flatten)]
+        stored: Stored,
+    },
+    /// Print the state of a stored match as JSON, hidden parts included; no server may run on the folder
+    Inspect {
+        /// The match: GAME/MATCH
+        room: String,
+        /// As it was at the end of this tick, if that is kept [default: the last one]
+        #[arg(long, value_name = "TICK")]
+        tick: Option<u64>,
+        #[command(flatten)]
+        stored: Stored,
+    },
+}
+
+/// Where stored matches are.
+#[derive(Clone, PartialEq, Eq, Debug, Args)]
+pub struct Stored {
+    /// The folder that keeps the rooms
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+}
+
+/// What a process is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Task {
+    /// Host the games.
+    Serve(Serve),
+    /// Print what a tool says of a stored match.
+    Tool(Tool),
+}
+
+/// What is to be done with a stored match.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tool {
+    room: String,
+    /// Show the state, at the end of a tick or of the match; else play it again.
+    inspect: Option<Option<u64>>,
+    data: PathBuf,
+}
+
+impl Tool {
+    /// Does it. Gives what is to be printed.
+    ///
+    /// # Errors
+    /// When the match is not there, or is not as it should be.
+    pub fn run(&self, games: &Games) -> Result<String, ToolError> {
+        let config = Config { data: self.data.clone(), ..Config::default() };
+        match self.inspect {
+            Some(tick) => tools::inspect(games, &config, &self.room, tick),
+            None => tools::replay(games, &config, &self.room),
+        }
+    }
 }
 
 /// What `serve` is told.
@@ -78,12 +138,16 @@ impl Cli {
         Self::parse()
     }
 
-    /// What to serve with.
+    /// What to do.
     #[must_use]
-    pub fn into_serve(self) -> Serve {
+    pub fn into_task(self) -> Task {
+        let tool =
+            |room, inspect, stored: Stored| Task::Tool(Tool { room, inspect, data: stored.data });
         match self.command {
-            Some(Command::Serve(serve)) => serve,
-            None => self.serve,
+            Some(Command::Serve(serve)) => Task::Serve(serve),
+            Some(Command::Replay { room, stored }) => tool(room, None, stored),
+            Some(Command::Inspect { room, tick, stored }) => tool(room, Some(tick), stored),
+            None => Task::Serve(self.serve),
         }
     }
 }
@@ -137,7 +201,10 @@ mod tests {
 
     fn parse(arguments: &str) -> Result<Serve, clap::Error> {
         let arguments = std::iter::once("game").chain(arguments.split_whitespace());
-        Cli::try_parse_from(arguments).map(Cli::into_serve)
+        Cli::try_parse_from(arguments).map(|cli| match cli.into_task() {
+            Task::Serve(serve) => serve,
+            Task::Tool(tool) => panic!("{tool:?}"),
+        })
     }
 
     #[test]

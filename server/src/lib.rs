@@ -16,6 +16,7 @@
 //! | `host` | the threads that read sockets and run rooms |
 //! | [`metrics`] | what the server counts about itself |
 //! | [`run`], `shutdown` | starting all of this, and ending it |
+//! | [`tools`] | looking at a stored match, and playing it again |
 //! | `greeting` | what is printed once it can be visited |
 
 mod address;
@@ -37,4 +38,5 @@ mod shutdown;
 pub mod store;
 pub mod tls;
 mod token;
+pub mod tools;
 mod transport;

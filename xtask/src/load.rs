@@ -4,9 +4,10 @@
 use crate::log::Log;
 use crate::project::Project;
 use crate::{Result, command, play};
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,11 @@ const INVALID: i32 = 3;
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server that is killed when it goes out of scope.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     data: PathBuf,
+    said: PathBuf,
 }
 
 pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
@@ -68,7 +70,11 @@ fn bots(project: &Project, server: &Server, transport: &str, time: &str, hold: &
 }
 
 /// Looks at what a load test says until it ends.
-fn watch(mut bots: Child, log: &mut Log, mut said: impl FnMut(&str) -> Result) -> Result {
+pub(crate) fn watch(
+    mut bots: Child,
+    log: &mut Log,
+    mut said: impl FnMut(&str) -> Result,
+) -> Result {
     let lines = bots.stderr.take().map(|stderr| BufReader::new(stderr).lines());
     for line in lines.into_iter().flatten() {
         let line = line?;
@@ -87,14 +93,18 @@ fn watch(mut bots: Child, log: &mut Log, mut said: impl FnMut(&str) -> Result) -
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 impl Server {
-    fn start(project: &Project, port: u16, data: PathBuf) -> Result<Self> {
-        let child = spawn(project, port, &data)?;
-        let mut server = Self { child, port, data };
+    /// What it says goes to a file beside its data.
+    pub(crate) fn start(project: &Project, port: u16, data: PathBuf) -> Result<Self> {
+        std::fs::create_dir_all(&project.target.join("xtask"))?;
+        let said = data.with_extension("log");
+        std::fs::File::create(&said)?;
+        let child = spawn(project, port, &data, &said)?;
+        let mut server = Self { child, port, data, said };
         server.wait()?;
         Ok(server)
     }
@@ -113,18 +123,24 @@ impl Server {
         Ok(())
     }
 
-    fn kill_and_start(&mut self, project: &Project) -> Result {
+    /// What all its processes have said.
+    pub(crate) fn said(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.said)?)
+    }
+
+    pub(crate) fn kill_and_start(&mut self, project: &Project) -> Result {
         self.child.kill()?;
         self.child.wait()?;
-        self.child = spawn(project, self.port, &self.data)?;
+        self.child = spawn(project, self.port, &self.data, &self.said)?;
         self.wait()
     }
 }
 
-fn spawn(project: &Project, port: u16, data: &PathBuf) -> Result<Child> {
+fn spawn(project: &Project, port: u16, data: &Path, said: &Path) -> Result<Child> {
+    let said = OpenOptions::new().append(true).open(said)?;
     let mut server = command::program(play::server_binary(project), &project.root);
     server.args(["--test-mode", "--log", "warn", "--port", &port.to_string(), "--data"]);
-    Ok(server.arg(data).stdout(Stdio::null()).spawn()?)
+    Ok(server.arg(data).stdout(Stdio::null()).stderr(said).spawn()?)
 }
 
 impl Drop for Server {

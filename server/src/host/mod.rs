@@ -42,6 +42,7 @@ use crate::store::Store;
 use crate::token::Tokens;
 use crate::transport::socket::LINGER_MS;
 
+pub(crate) use live::Remains;
 pub(crate) use thread::Command;
 
 /// Visitors and requests on their way to one thread.

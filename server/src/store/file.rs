@@ -28,6 +28,11 @@ pub(super) struct Folder {
     _lock: File,
 }
 
+/// Where a data folder has its snapshots.
+pub(super) fn path_in(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
 /// What the meta table says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meta {

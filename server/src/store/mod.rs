@@ -70,6 +70,12 @@ struct Parts {
 }
 
 impl Store {
+    /// Whether there is a store in `dir`.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        file::path_in(dir).is_file()
+    }
+
     /// Opens the databases in `dir`, or makes them when there are none.
     ///
     /// # Errors

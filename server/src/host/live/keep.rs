@@ -34,6 +34,21 @@ pub(crate) struct Remains {
 }
 
 impl Remains {
+    /// What a chunk tells: when the room was created and what it begins with, where the chunk is
+    /// whole, and what happened.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(crate) fn chunk(chunk: Chunk) -> Result<(Option<(u64, Base)>, Passage), EntryError> {
+        let mut bytes = &chunk.bytes[..];
+        let begins = match chunk.whole {
+            true => Some((read_varint(&mut bytes)?, Base::decode(&mut bytes)?)),
+            false => None,
+        };
+        let (after, upto) = (Tick(chunk.after), Tick(chunk.upto));
+        Ok((begins, Passage { after, upto, bytes: bytes.to_vec() }))
+    }
+
     /// What is left of a room that was just created.
     pub(crate) fn created(base: Base, created_unix_ms: u64) -> Self {
         let since = Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() };
@@ -49,18 +64,16 @@ impl Remains {
         let snapshot = stored.snapshot.map(|snapshot| Base::Snapshot(Arc::new(snapshot)));
         let mut begins = snapshot.map(|base| (stored.tick, stored.created_unix_ms, base));
         for chunk in stored.journal {
-            let mut bytes = &chunk.bytes[..];
-            if chunk.whole {
-                let created_unix_ms = read_varint(&mut bytes)?;
-                let base = Base::decode(&mut bytes)?;
-                // A snapshot that was saved since is nearer.
-                if begins.as_ref().is_none_or(|(tick, ..)| *tick < chunk.after) {
-                    begins = Some((chunk.after, created_unix_ms, base));
-                    passages.clear();
-                }
+            let (base, passage) = Self::chunk(chunk)?;
+            // A snapshot that was saved since is nearer.
+            let nearer = |(tick, ..): &(u64, _, _)| *tick < passage.after.0;
+            if let Some((created_unix_ms, base)) = base
+                && begins.as_ref().is_none_or(nearer)
+            {
+                begins = Some((passage.after.0, created_unix_ms, base));
+                passages.clear();
             }
-            let (after, upto) = (Tick(chunk.after), Tick(chunk.upto));
-            passages.push(Passage { after, upto, bytes: bytes.to_vec() });
+            passages.push(passage);
         }
         let (tick, created_unix_ms, base) = begins.ok_or(EntryError::Newer(u8::MAX))?;
         let since = Passage { after: Tick(tick), upto: Tick(tick), bytes: Vec::new() };
@@ -77,7 +90,7 @@ pub(super) struct Keep {
     since: Passage,
     /// What came before the base and is not in the store's history yet.
     past: Option<Chunk>,
-    keeps_past: bool,
+    past_is: JournalKeep,
     follows: bool,
     /// The number of the newest append.
     appended: u64,
@@ -105,7 +118,7 @@ impl Keep {
             base,
             since,
             past: None,
-            keeps_past: keep != JournalKeep::None && durability != Durability::Ephemeral,
+            past_is: if durability == Durability::Ephemeral { JournalKeep::None } else { keep },
             follows,
             appended: 0,
             behind: false,
@@ -135,7 +148,7 @@ impl Keep {
 
     /// The room has rebuilt itself from this snapshot at the end of its last tick.
     fn rebase(&mut self, life: u64, snapshot: Vec<u8>) {
-        if self.keeps_past {
+        if self.past_is != JournalKeep::None {
             self.put_into_past(life);
         }
         self.base = Base::Snapshot(Arc::new(snapshot));
@@ -147,7 +160,8 @@ impl Keep {
     fn put_into_past(&mut self, life: u64) {
         let mut bytes = Vec::new();
         let (after, upto) = (self.since.after.0, self.since.upto.0);
-        let whole = matches!(self.base, Base::Create(_));
+        // Where the beginning is dropped some day, whatever is left has to begin by itself.
+        let whole = matches!(self.base, Base::Create(_)) || self.past_is != JournalKeep::Match;
         let past = self.past.get_or_insert_with(|| {
             if whole {
                 write_varint(&mut bytes, self.created_unix_ms);

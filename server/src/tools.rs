@@ -1,0 +1,316 @@
+//! What an operator does with a stored match while no server runs on its folder: look at it, and play
+//! it again.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use referee_protocol::{MatchId, Tick};
+use referee_room::Template;
+use referee_room::entry::EntryError;
+use referee_room::revive::{Base, Passage, Revival, ReviveError};
+
+use crate::config::Config;
+use crate::games::{Games, game_name};
+use crate::host::Remains;
+use crate::key::RoomKey;
+use crate::store::{Chunk, Store, StoreError, StoredRoom};
+
+/// Why a stored match cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// That is no room.
+    #[error("{0:?} is no room: name it as its address does, GAME/MATCH")]
+    Name(String),
+    /// No game of that name is here.
+    #[error("no game {0} is hosted by this binary: use the one that hosts it")]
+    Game(String),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no store.
+    #[error("{dir} holds no stored matches: name the server's data folder with --data DIR", dir = .0.display())]
+    NoStore(PathBuf),
+    /// Nothing is stored of it.
+    #[error(
+        "nothing is stored of {0}: it was never played, has ended, or lies in another --data folder"
+    )]
+    Nothing(RoomKey),
+    /// The tick is not kept.
+    #[error(
+        "of {room} nothing is kept before tick {first}: start the server with --keep-journal match to \
+         keep whole matches"
+    )]
+    Before {
+        /// The room.
+        room: RoomKey,
+        /// The first tick there is.
+        first: u64,
+    },
+    /// What is stored cannot be read.
+    #[error("what is stored of {0} is damaged: {1}")]
+    Damaged(RoomKey, EntryError),
+    /// The match cannot be played again.
+    #[error("{0} cannot be played again: {1}")]
+    Revive(RoomKey, ReviveError),
+    /// It came to another state.
+    #[error(
+        "{room} came to another state than it was in, first after tick {tick}: the game is not \
+         deterministic, or this is another build than the one that played it"
+    )]
+    Differs {
+        /// The room.
+        room: RoomKey,
+        /// The tick.
+        tick: u64,
+    },
+}
+
+/// What is stored of a match.
+struct Stored {
+    key: RoomKey,
+    template: Arc<Template>,
+    /// Where it can begin, in order of ticks.
+    begins: Vec<(u64, Base)>,
+    passages: Vec<Passage>,
+}
+
+impl Stored {
+    fn open(games: &Games, config: &Config, room: &str) -> Result<Self, ToolError> {
+        let (key, template) = find(games, room)?;
+        if !Store::is_in(&config.data) {
+            return Err(ToolError::NoStore(config.data.clone()));
+        }
+        let store = Store::open(&config.data, &config.store)?;
+        let history = store.history(&key)?;
+        let stored = store.load(&key)?;
+        if stored.is_none() && history.is_empty() {
+            return Err(ToolError::Nothing(key));
+        }
+        let mut all = Self { key, template, begins: Vec::new(), passages: Vec::new() };
+        let damaged = |error| ToolError::Damaged(all.key.clone(), error);
+        let parts = read(history, stored).map_err(damaged)?;
+        (all.begins, all.passages) = parts;
+        store.close()?;
+        Ok(all)
+    }
+
+    /// Plays it again from where it can begin for `from`, up to `until`.
+    fn revival(&self, from: u64, until: Option<u64>) -> Result<Revival, ToolError> {
+        let base = self.begins.iter().rev().find(|(tick, _)| *tick <= from);
+        let Some((first, base)) = base else {
+            let first = self.begins.first().map_or(0, |(tick, _)| *tick);
+            return Err(ToolError::Before { room: self.key.clone(), first });
+        };
+        let passages = self.passages.iter().filter(|passage| passage.upto.0 > *first).cloned();
+        let secret = [0; 32]; // nobody is told the names that it makes
+        let revival = Revival::new(&self.template, base.clone(), passages.collect(), secret);
+        Ok(revival.until(Tick(until.unwrap_or(u64::MAX))))
+    }
+}
+
+fn find(games: &Games, room: &str) -> Result<(RoomKey, Arc<Template>), ToolError> {
+    let unknown = || ToolError::Name(room.to_owned());
+    let (game, name) = room.trim_start_matches('/').split_once('/').ok_or_else(unknown)?;
+    let game = game_name(game).map_err(|_| unknown())?;
+    let match_id = MatchId::new(name).map_err(|_| unknown())?;
+    let hosted = games.get(&game).ok_or_else(|| ToolError::Game(game.to_string()))?;
+    Ok((RoomKey { game, match_id }, hosted.template.clone()))
+}
+
+type Parts = (Vec<(u64, Base)>, Vec<Passage>);
+
+fn read(history: Vec<Chunk>, stored: Option<StoredRoom>) -> Result<Parts, EntryError> {
+    let (mut begins, mut passages) = (Vec::new(), Vec::new());
+    for chunk in history {
+        let (base, passage) = Remains::chunk(chunk)?;
+        begins.extend(base.map(|(_, base)| (passage.after.0, base)));
+        passages.push(passage);
+    }
+    if let Some(stored) = stored {
+        let (remains, rest) = Remains::stored(stored)?;
+        begins.push((remains.since.after.0, remains.base));
+        passages.extend(rest);
+    }
+    Ok((begins, passages))
+}
+
+/// The state of a stored match, at its end or at the end of a tick, as JSON.
+///
+/// # Errors
+/// When it is not there, not kept that far back, or cannot be read.
+pub fn inspect(
+    games: &Games,
+    config: &Config,
+    room: &str,
+    tick: Option<u64>,
+) -> Result<String, ToolError> {
+    let stored = Stored::open(games, config, room)?;
+    let revival = stored.revival(tick.unwrap_or(u64::MAX), tick)?;
+    let mut revived = revival.finish().map_err(|e| ToolError::Revive(stored.key.clone(), e))?;
+    let state = revived.room.to_json();
+    Ok(serde_json::to_string_pretty(&state).unwrap_or_else(|_| state.to_string()))
+}
+
+/// Plays a stored match again from as far back as it is kept, and compares the state hashes that were
+/// written on the way. Gives a few lines that tell how it went.
+///
+/// # Errors
+/// When it is not there, cannot be read, or comes to another state.
+pub fn replay(games: &Games, config: &Config, room: &str) -> Result<String, ToolError> {
+    let stored = Stored::open(games, config, room)?;
+    let first = stored.begins.first().map_or(0, |(tick, _)| *tick);
+    let begun = std::time::Instant::now();
+    let revived = stored.revival(first, None)?.finish();
+    let mut revived = revived.map_err(|error| ToolError::Revive(stored.key.clone(), error))?;
+    let (info, hash) = (revived.room.info(), revived.room.state_hash());
+    let report = revived.report;
+    if let Some(tick) = report.differs {
+        return Err(ToolError::Differs { room: stored.key, tick: tick.0 });
+    }
+    let ms = begun.elapsed().as_secs_f64() * 1000.0;
+    let mut out = String::new();
+    let (key, ticks, hashes) = (stored.key, report.ticks, report.hashes);
+    let _ = writeln!(
+        out,
+        "{key}: ticks {first} to {} again, {ticks} that ran, in {ms:.1} ms",
+        info.tick.0
+    );
+    let _ = writeln!(out, "state hashes compared: {hashes}, all equal");
+    let _ = write!(out, "state hash at the end: {hash:016x}");
+    for tick in report.panicked {
+        let _ = write!(out, "\ntick {} panics, and was run without what players did", tick.0);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::games::Hosted;
+    use referee_protocol::GameName;
+    use referee_room::entry::{Create, RequestEntry};
+    use referee_room::prelude::*;
+    use referee_room::room::{NextTick, Room};
+    use referee_room::{Entry, Output};
+
+    #[derive(Resource, Replicate, Default)]
+    struct Count(u32);
+
+    fn count(game: &mut Game) {
+        game.turn_based().replicate::<Count>().snapshot_ticks(4);
+        game.on_request(|mut count: ResMut<Count>| {
+            count.0 += 1;
+            count.0
+        });
+    }
+
+    /// Another game under the same name, as a build that is not deterministic would be.
+    fn other(game: &mut Game) {
+        game.turn_based().replicate::<Count>().snapshot_ticks(4);
+        game.on_request(|mut count: ResMut<Count>| {
+            count.0 += 2;
+            count.0
+        });
+    }
+
+    fn games(game: fn(&mut Game)) -> Games {
+        let template = Template::new("count", game).unwrap();
+        let hosted = Hosted { template, title: None, description: None, page: None };
+        Games::from([(GameName::new("count").unwrap(), hosted)])
+    }
+
+    /// A match of ten requests in ticks 10, 20 .. 100: all of it in the history and the journal.
+    fn played(name: &str) -> Config {
+        let data =
+            std::env::temp_dir().join(format!("referee-tools-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&data);
+        let config = Config { data, ..Config::default() };
+        let store = Store::open(&config.data, &config.store).unwrap();
+        let (key, template) = find(&games(count), "count/m").unwrap();
+        let create = Create { params: vec![], seed: [5; 32], build: String::new() };
+        let mut room = Room::create(&template, &create).unwrap();
+        room.record();
+        let line = crate::store::JournalLine::new(|| {});
+        for number in 1..=10 {
+            let (method, path, body) = ("POST".into(), String::new(), vec![]);
+            room.handle(Entry::Request(RequestEntry { id: number, method, path, body }));
+            while let NextTick::Now(at) = room.next_due(Tick(number * 10)) {
+                room.tick(at);
+            }
+            let mut bytes = vec![];
+            if number == 1 {
+                bytes.push(7); // when it was created
+                Base::Create(create.clone()).encode(&mut bytes);
+            }
+            let span = room.take_journal(&mut bytes).unwrap();
+            let (after, upto) = (span.after.0, span.upto.0);
+            let chunk = Chunk { life: 1, after, upto, whole: number == 1, bytes };
+            store.append(&key, &line, chunk, false).unwrap();
+            while let Some(output) = room.poll_output() {
+                let Output::Save(snapshot) = output else { continue };
+                if number != 4 {
+                    continue; // one that lies within the journal is enough
+                }
+                let (tick, snapshot) = (upto, Some(snapshot));
+                let room = StoredRoom {
+                    created_unix_ms: 7,
+                    saved_unix_ms: crate::host::unix_ms(),
+                    incarnation: 1,
+                    tick,
+                    snapshot,
+                    ..StoredRoom::default()
+                };
+                assert!(store.save(key.clone(), room));
+            }
+        }
+        store.close().unwrap();
+        config
+    }
+
+    fn counted(state: &str) -> (Value, Value) {
+        let state: Value = serde_json::from_str(state).unwrap();
+        (state["tick"].clone(), state["resources"]["Count"].clone())
+    }
+
+    #[test]
+    fn a_stored_match_is_shown_as_it_was_and_played_again() {
+        let config = played("shown");
+        let games = games(count);
+        let end = inspect(&games, &config, "/count/m", None).unwrap();
+        assert_eq!(counted(&end), (json!(101), json!(10)));
+        let before = inspect(&games, &config, "count/m", Some(75)).unwrap();
+        assert_eq!(counted(&before), (json!(71), json!(7)));
+        let error = inspect(&games, &config, "count/m", Some(30)).unwrap_err().to_string();
+        assert!(error.contains("tick 41") && error.contains("--keep-journal"), "{error}");
+        let said = replay(&games, &config, "count/m").unwrap();
+        assert!(said.contains("ticks 41 to 101") && said.contains("compared: 3"), "{said}");
+        std::fs::remove_dir_all(&config.data).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_told_in_a_line() {
+        let config = played("told");
+        let fails = |room, game: fn(&mut Game)| {
+            replay(&games(game), &config, room).unwrap_err().to_string()
+        };
+        for (room, part) in [
+            ("count", "GAME/MATCH"),
+            ("chess/m", "no game chess"),
+            ("count/x", "nothing is stored"),
+        ] {
+            let line = fails(room, count);
+            assert!(line.contains(part) && !line.contains('\n'), "{line}");
+        }
+        assert!(
+            fails("count/m", other).contains("first after tick 61"),
+            "{}",
+            fails("count/m", other)
+        );
+        let nowhere = Config { data: config.data.join("no"), ..Config::default() };
+        let line = inspect(&games(count), &nowhere, "count/m", None).unwrap_err().to_string();
+        assert!(line.contains("--data"), "{line}");
+        assert!(!nowhere.data.exists(), "looking makes no store");
+        std::fs::remove_dir_all(&config.data).unwrap();
+    }
+}
