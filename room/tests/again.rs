@@ -10,7 +10,7 @@ use referee_room::prelude::*;
 use referee_room::testkit::TestRoom;
 
 fn played(game: impl Fn(&mut Game) + Send + Sync + 'static) -> TestRoom {
-    let mut room = TestRoom::with(game, 11, &serde_json::Value::Null).unwrap();
+    let mut room = TestRoom::with(game, 11, &Value::Null).unwrap();
     let players = [room.join("Ann"), room.join("Bob")];
     for round in 0..30u32 {
         for (n, player) in players.into_iter().enumerate() {
@@ -49,7 +49,7 @@ fn what_a_system_keeps_for_itself_is_found() {
     let said = blamed(|game: &mut Game| {
         busy(game);
         game.systems(
-            |mut own: referee_room::bevy_ecs::prelude::Local<u32>,
+            |mut own: bevy_ecs::prelude::Local<u32>,
              mut ships: Query<&mut common::Position>| {
                 *own += 1;
                 for mut at in &mut ships {

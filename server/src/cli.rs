@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 use crate::games::Games;
+use crate::store::{JournalKeep, StoreConfig};
 use crate::tools::{self, ToolError};
 
 /// Hosts multiplayer games: open the address it prints, share the link of a match, play.
@@ -120,6 +121,10 @@ pub struct Serve {
     /// The folder that keeps the rooms
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
+    /// How much of a room's past is kept for replays: none, the last so many minutes, or all of the
+    /// match
+    #[arg(long, value_name = "none|MINUTES|match", default_value = "none", value_parser = keep)]
+    keep_journal: JournalKeep,
     /// New rooms one address may make per second, over some seconds; more for load tests
     #[arg(long, value_name = "ROOMS", default_value_t = Config::default().new_rooms_per_second)]
     new_rooms_per_second: u32,
@@ -166,6 +171,7 @@ impl Serve {
             tls_key: self.tls_key.clone(),
             quic: !self.no_quic,
             data: self.data.clone(),
+            store: StoreConfig { journal_keep: self.keep_journal, ..StoreConfig::default() },
             new_rooms_per_second: self.new_rooms_per_second,
             test_mode: self.test_mode,
             ..Config::default()
@@ -191,6 +197,16 @@ impl Serve {
         // The only failure is that there is a log already.
         let _ = log.compact().try_init();
         Ok(())
+    }
+}
+
+/// What `--keep-journal` says.
+fn keep(text: &str) -> Result<JournalKeep, String> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(JournalKeep::None),
+        ("match", _) => Ok(JournalKeep::Match),
+        (_, Ok(minutes @ 1..)) => Ok(JournalKeep::Minutes(minutes)),
+        _ => Err("it must be none, a number of minutes from 1 on, or match".to_owned()),
     }
 }
 
@@ -225,12 +241,23 @@ mod tests {
         let rate = |arguments| parse(arguments).unwrap().config().new_rooms_per_second;
         assert_eq!(rate("--new-rooms-per-second 900"), 900);
         assert_eq!(rate(""), Config::default().new_rooms_per_second);
+        let keep = |arguments| parse(arguments).unwrap().config().store.journal_keep;
+        assert_eq!(keep(""), JournalKeep::None);
+        assert_eq!(keep("--keep-journal none"), JournalKeep::None);
+        assert_eq!(keep("--keep-journal 15"), JournalKeep::Minutes(15));
+        assert_eq!(keep("--keep-journal match"), JournalKeep::Match);
         assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        for (arguments, part) in [("--port x", "--port"), ("--bind here", "--bind"), ("go", "go")] {
+        for (arguments, part) in [
+            ("--port x", "--port"),
+            ("--bind here", "--bind"),
+            ("--keep-journal 0", "minutes from 1 on"),
+            ("--keep-journal all", "--keep-journal"),
+            ("go", "go"),
+        ] {
             let error = parse(arguments).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }

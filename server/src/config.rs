@@ -186,7 +186,9 @@ impl Config {
         at_least("send_queue_max_bytes", queue, message, "the largest message")?;
         let days = self.store.stored_rooms_days as usize;
         at_least("stored_rooms_days", days, 1, "one day")?;
-        at_least("store.queue_max_bytes", self.store.queue_max_bytes, 1 << 20, "1 MiB")
+        at_least("store.queue_max_bytes", self.store.queue_max_bytes, 1 << 20, "1 MiB")?;
+        let journal = self.store.journal_queue_max_bytes;
+        at_least("store.journal_queue_max_bytes", journal, 1 << 20, "1 MiB")
     }
 
     fn check_times(&self) -> Result<(), ConfigError> {
@@ -196,11 +198,19 @@ impl Config {
             ("body_within_ms", self.body_within_ms),
             ("answer_within_ms", self.answer_within_ms),
             ("stop_within_ms", self.stop_within_ms),
+            ("store.journal_every_ms", self.store.journal_every_ms),
         ];
         for (name, ms) in times {
             if ms == 0 {
                 return Err(ConfigError(format!("{name} is 0; it must be at least 1")));
             }
+        }
+        let StoreConfig { journal_ring_ms: ring, journal_every_ms: every, .. } = self.store;
+        if ring < every {
+            return Err(ConfigError(format!(
+                "store.journal_ring_ms is {ring}; it must be at least {every} \
+                 (store.journal_every_ms)"
+            )));
         }
         Ok(())
     }
@@ -285,5 +295,7 @@ mod tests {
         refused(&config, &["connections_max is 10", "4000", "connections_per_address_max"]);
         refused(&Config { inbox_max_bytes: 5, ..Config::default() }, &["inbox_max_bytes is 5"]);
         refused(&Config { stop_within_ms: 0, ..Config::default() }, &["stop_within_ms is 0"]);
+        let store = StoreConfig { journal_ring_ms: 5, ..StoreConfig::default() };
+        refused(&Config { store, ..Config::default() }, &["journal_ring_ms is 5", "at least 20"]);
     }
 }

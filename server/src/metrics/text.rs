@@ -12,7 +12,7 @@ use referee_protocol::Code;
 use referee_room::Entry;
 
 use super::{Durations, Metrics, Transport};
-use crate::store::StoreStats;
+use crate::store::{JournalStats, StoreStats};
 
 /// What the text is.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -86,7 +86,8 @@ impl Collector for Reading {
         rooms(&mut out, metrics)?;
         clients(&mut out, metrics)?;
         ticks(&mut out, metrics)?;
-        store(&mut out, &self.store)
+        store(&mut out, &self.store)?;
+        journal(&mut out, &self.store.journal)
     }
 }
 
@@ -148,4 +149,24 @@ fn store(out: &mut Writer<'_>, store: &StoreStats) -> fmt::Result {
     out.seconds("store_seconds", "Time spent in transactions", seconds)?;
     out.gauge("store_queue_rooms", "Rooms that wait to be written", store.rooms_waiting as u64)?;
     out.gauge("store_queue_bytes", "Bytes that wait to be written", store.bytes_waiting as u64)
+}
+
+fn journal(out: &mut Writer<'_>, journal: &JournalStats) -> fmt::Result {
+    out.counter("journal_commits", "Transactions of the journal", journal.commits)?;
+    out.counter("journal_failures", "Transactions that failed", journal.failed_writes)?;
+    out.counter("journal_bytes", "Bytes of chunks written", journal.bytes_written)?;
+    out.counter("journal_chunks", "Chunks written", journal.chunks_written)?;
+    let seconds = journal.commit_time.as_secs_f64();
+    out.seconds("journal_seconds", "Time spent in transactions", seconds)?;
+    let help = "Chunks refused because too much waited";
+    out.counter("journal_refused", help, journal.refused)?;
+    let help = "Chunks moved beside their rooms' snapshots";
+    out.counter("journal_settled", help, journal.settled)?;
+    let waiting = journal.chunks_waiting as u64;
+    out.gauge("journal_queue_chunks", "Chunks that wait to be written", waiting)?;
+    let waiting = journal.bytes_waiting as u64;
+    out.gauge("journal_queue_bytes", "Bytes that wait to be written", waiting)?;
+    let help = "Rooms with more in the journal than in their snapshot";
+    out.gauge("journal_rooms", help, journal.rooms as u64)?;
+    out.gauge("journal_batches", "Batches in the journal's file", journal.batches as u64)
 }

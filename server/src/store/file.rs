@@ -14,6 +14,7 @@ use super::format::{
     TAILS,
 };
 use super::open::{self, CONTRADICTION, private_file, quietly};
+use super::sure::Doubt;
 
 const FILE: &str = "rooms.redb";
 const JOURNAL: &str = "journal.redb";
@@ -140,9 +141,13 @@ pub(super) fn look(file: &Path, cache_bytes: usize) -> Result<Meta, StoreError> 
 }
 
 /// Opens the file again after a failure.
-pub(super) fn reopen(file: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+pub(super) fn reopen(
+    file: &Path,
+    cache_bytes: usize,
+    doubt: &Doubt,
+) -> Result<Database, StoreError> {
     look(file, cache_bytes)?;
-    open::open(file, cache_bytes)
+    open::open(file, cache_bytes, doubt)
 }
 
 /// Reads the meta table and checks the format.

@@ -25,6 +25,7 @@ mod load;
 mod open;
 mod queue;
 mod rows;
+mod sure;
 mod writer;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ use crate::key::RoomKey;
 use file::{Folder, Meta};
 use journal::Journal;
 use queue::{Change, Queue};
+use sure::Doubt;
 use writer::{Open, Progress, Shared};
 
 /// The databases, opened.
@@ -98,7 +100,8 @@ impl Store {
         if !is_new && meta.store.is_some() && !has_journal {
             tracing::warn!("the stored rooms have no journal; they go on from their snapshots");
         }
-        let rooms = open::open(&rooms_file, cache_bytes)?;
+        let (of_rooms, of_journal) = (Doubt::default(), Doubt::default());
+        let rooms = open::open(&rooms_file, cache_bytes, &of_rooms)?;
         let failed = |error: redb::Error| StoreError::Write(error.to_string());
         let store = meta.store.map_or_else(|| file::upgrade(&rooms), Ok).map_err(failed)?;
         let tail = match tail {
@@ -110,9 +113,10 @@ impl Store {
                 journal::file::look(&journal_file, Some(store))?
             }
         };
-        let journal = journal::file::open(&journal_file, &tail)?;
-        let open_journal: Open = Box::new(move || journal::file::reopen(&journal_file, store));
-        let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes));
+        let journal = journal::file::open(&journal_file, &tail, &of_journal)?;
+        let open_journal: Open =
+            Box::new(move || journal::file::reopen(&journal_file, store, &of_journal));
+        let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes, &of_rooms));
         let journal = Journal::new(journal, open_journal, tail, config);
         Self::start(Parts { rooms, open_rooms, meta, journal, folder: Some(folder) }, config)
     }

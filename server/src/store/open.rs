@@ -8,10 +8,12 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Once;
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError};
 
 use super::StoreError;
 use super::draft::Draft;
+use super::sure::{Doubt, Watched};
 
 /// What every redb file begins with.
 const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
@@ -54,10 +56,15 @@ pub(super) fn make(
 }
 
 /// Opens a file that [`look`] found to be whole.
-pub(super) fn open(file: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+pub(super) fn open(file: &Path, cache_bytes: usize, doubt: &Doubt) -> Result<Database, StoreError> {
     let dir = || file.parent().unwrap_or(file).to_owned();
     let refuse = |why: String| StoreError::Folder { dir: dir(), why };
-    match quietly(|| Database::builder().set_cache_size(cache_bytes).open(file)) {
+    let open = || -> Result<Database, DatabaseError> {
+        let opened = OpenOptions::new().read(true).write(true).open(file)?;
+        let backend = Watched::new(FileBackend::new(opened)?, doubt)?;
+        Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)
+    };
+    match quietly(open) {
         Some(Ok(database)) => Ok(database),
         Some(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(StoreError::Locked { dir: dir() }),
         Some(Err(error)) => Err(refuse(error.to_string())),

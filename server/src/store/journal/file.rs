@@ -11,6 +11,7 @@ use super::batch::{self, Builder, Spot};
 use super::index::Index;
 use crate::store::file::StoreId;
 use crate::store::open::{self, CONTRADICTION, quietly};
+use crate::store::sure::Doubt;
 use crate::store::{Chunk, StoreError};
 
 /// The format of the file; a build refuses a file with a higher one.
@@ -65,16 +66,24 @@ pub(in crate::store) fn look(file: &Path, store: Option<StoreId>) -> Result<Tail
 }
 
 /// Opens the file, in which a look found this.
-pub(in crate::store) fn open(file: &Path, tail: &Tail) -> Result<Database, StoreError> {
-    let mut database = open::open(file, CACHE_BYTES)?;
+pub(in crate::store) fn open(
+    file: &Path,
+    tail: &Tail,
+    doubt: &Doubt,
+) -> Result<Database, StoreError> {
+    let mut database = open::open(file, CACHE_BYTES, doubt)?;
     compact(&mut database, file, tail.bytes);
     Ok(database)
 }
 
 /// Opens the file again after a failure.
-pub(in crate::store) fn reopen(file: &Path, store: StoreId) -> Result<Database, StoreError> {
+pub(in crate::store) fn reopen(
+    file: &Path,
+    store: StoreId,
+    doubt: &Doubt,
+) -> Result<Database, StoreError> {
     look(file, Some(store))?;
-    open::open(file, CACHE_BYTES)
+    open::open(file, CACHE_BYTES, doubt)
 }
 
 /// That there is a journal, but no rooms.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use redb::{Database, StorageBackend};
 
 use super::super::journal::{self, Journal};
+use super::super::sure::{Doubt, Watched};
 use super::super::{Open, Parts, Store, StoreConfig, StoreError, file};
 
 /// What a disk writes at once, or not at all.
@@ -50,8 +51,9 @@ struct Bytes {
 struct Power {
     /// Operations until the power is out.
     left: AtomicU64,
+    /// Operations until one fails.
+    good: AtomicU64,
     full: AtomicBool,
-    done: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -82,8 +84,8 @@ impl Machine {
     fn with(rooms: Vec<u8>, journal: Vec<u8>) -> Self {
         let power = Arc::new(Power {
             left: AtomicU64::new(u64::MAX),
+            good: AtomicU64::new(u64::MAX),
             full: AtomicBool::new(false),
-            done: AtomicU64::new(0),
         });
         let disk = |bytes: Vec<u8>| Disk {
             bytes: Arc::new(Mutex::new(Bytes {
@@ -102,9 +104,14 @@ impl Machine {
         self.power.left.store(operations, Ordering::SeqCst);
     }
 
-    /// Operations done so far.
-    pub(super) fn operations(&self) -> u64 {
-        self.power.done.load(Ordering::SeqCst)
+    /// One operation fails after so many, and what comes later works again.
+    pub(super) fn fail_after(&self, operations: u64) {
+        self.power.good.store(operations, Ordering::SeqCst);
+    }
+
+    /// Whether there is power.
+    pub(super) fn is_on(&self) -> bool {
+        self.power.left.load(Ordering::SeqCst) > 0
     }
 
     /// From now on nothing can be written; or again.
@@ -150,22 +157,25 @@ impl Machine {
 
 impl Disk {
     fn opener(&self) -> Open {
-        let disk = self.clone();
+        let (disk, doubt) = (self.clone(), Doubt::default());
         Box::new(move || {
-            let opened = Database::builder().create_with_backend(disk.clone());
+            let opened = Watched::new(disk.clone(), &doubt).map_err(redb::Error::Io);
+            let opened = opened.and_then(|backend| {
+                Database::builder().create_with_backend(backend).map_err(redb::Error::from)
+            });
             opened.map_err(|error| StoreError::Read(error.to_string()))
         })
     }
 
-    /// One more operation. At the end of the power it is done in part, or not.
+    /// One more operation. Without power, and when it is the one that fails, it is done in part, or
+    /// not.
     fn power(&self) -> io::Result<()> {
         let take = |left: u64| left.checked_sub(1);
-        match self.power.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
-            Ok(_) => {
-                self.power.done.fetch_add(1, Ordering::SeqCst);
-                Ok(())
-            }
-            Err(_) => Err(io::Error::other("the power is out")),
+        let left = self.power.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+        left.map_err(|_| io::Error::other("the power is out"))?;
+        match self.power.good.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(io::Error::other("a bad block")),
+            _ => Ok(()),
         }
     }
 
@@ -240,11 +250,16 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.space()?;
-        self.power()?;
+        let powered = self.power();
         self.syncs.fetch_add(1, Ordering::SeqCst);
         let Bytes { synced, unsynced, .. } = &mut *self.bytes.lock().unwrap();
-        unsynced.drain(..).for_each(|op| op.apply(synced));
-        Ok(())
+        match powered {
+            Ok(()) => unsynced.drain(..).for_each(|op| op.apply(synced)),
+            // As Linux does it: what was not written is forgotten, and read as if it had been.
+            Err(_) if self.power.left.load(Ordering::SeqCst) > 0 => unsynced.clear(),
+            Err(_) => {}
+        }
+        powered
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
