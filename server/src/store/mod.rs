@@ -252,7 +252,7 @@ impl Store {
             queue.accepted
         };
         self.shared.work.notify_one();
-        let over = |now: &Progress| now.durable >= target || now.failures > failures;
+        let over = |now: &Progress| now.durable >= target || now.failures > failures || now.ended;
         let reached = match progress.wait_for(over).await {
             Ok(now) => now.durable >= target,
             Err(_) => return Err(StoreError::Closed),
@@ -376,6 +376,7 @@ impl Store {
             shared.journal.end();
         }
         shared.over.notify_all();
+        shared.progress.send_modify(|progress| progress.ended = true);
         drop(shared.database.write().unwrap_or_else(PoisonError::into_inner).take());
         let journal = shared.journal.close();
         drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());

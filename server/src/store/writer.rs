@@ -38,6 +38,8 @@ pub(super) struct Progress {
     pub(super) bytes: u64,
     /// Time spent in transactions.
     pub(super) time: Duration,
+    /// The thread is gone: nothing more becomes durable.
+    pub(super) ended: bool,
 }
 
 /// What the store and its writing thread share.

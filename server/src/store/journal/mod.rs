@@ -73,7 +73,7 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn new(database: Database, open: Open, tail: Tail, config: &StoreConfig) -> Self {
-        let begun = Progress { durable: tail.last_id, failures: 0 };
+        let begun = Progress { durable: tail.last_id, ..Progress::default() };
         let queue =
             Queue::new(config.journal_queue_max_bytes, config.journal_every_ms, tail.last_id);
         Self {
@@ -216,7 +216,7 @@ impl Journal {
         let mut progress = self.progress.subscribe();
         let failures = progress.borrow().failures;
         let target = self.hurry();
-        let over = |now: &Progress| now.durable >= target || now.failures > failures;
+        let over = |now: &Progress| now.durable >= target || now.failures > failures || now.ended;
         let reached = match progress.wait_for(over).await {
             Ok(now) => now.durable >= target,
             Err(_) => return Err(StoreError::Closed),
@@ -267,6 +267,7 @@ impl Journal {
 
     /// Closes the file, after the thread has ended.
     pub(super) fn close(&self) -> Result<(), StoreError> {
+        self.progress.send_modify(|progress| progress.ended = true);
         drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
         if self.state().queue.is_empty() { Ok(()) } else { Err(self.write_error()) }
     }

@@ -30,6 +30,8 @@ pub(in crate::store) struct Progress {
     pub(in crate::store) durable: u64,
     /// Transactions that failed.
     pub(super) failures: u64,
+    /// The thread is gone: nothing more becomes durable.
+    pub(super) ended: bool,
 }
 
 /// One transaction's worth of work, as bytes.

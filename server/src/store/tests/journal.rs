@@ -322,6 +322,7 @@ async fn closing_on_a_full_disk_ends_and_says_what_the_journal_loses() {
     machine.full(true);
     append(&store, "a", whole(1, 0, 1));
     assert!(matches!(store.close(), Err(StoreError::Write(_))));
+    assert!(matches!(store.flush().await, Err(StoreError::Write(_))), "at once");
 }
 
 fn journal_file(temp: &Temp) -> PathBuf {

@@ -337,6 +337,7 @@ async fn closing_on_a_full_disk_ends_and_says_what_is_lost() {
     disk.full(true);
     store.save(key("a"), room("lost"));
     assert!(matches!(store.close(), Err(StoreError::Write(_))));
+    assert!(matches!(store.flush().await, Err(StoreError::Write(_))), "at once");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The index on batches of a pretended file.
+
 use super::super::batch::{self, Builder};
 use super::*;
 
