@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { test } from 'node:test';
+import { afterEach, test } from 'node:test';
 
 const binary = process.env.REFEREE_SERVER;
 const kills = Number(process.env.REFEREE_KILLS ?? 5);
@@ -17,6 +17,10 @@ const seed = Number(process.env.REFEREE_SEED ?? Date.now() % 1_000_000);
 const ROOMS = ['a', 'b', 'c'];
 /** The longest the server is left alone, in milliseconds. */
 const ALIVE_MAX_MS = 400;
+
+/** Servers that are still up: a test that fails leaves none behind. */
+const running = new Set();
+afterEach(() => running.forEach((server) => server.kill('SIGKILL')));
 
 /** Random numbers from 0 to 1 out of a seed (mulberry32). */
 function generator(state) {
@@ -36,7 +40,11 @@ async function start(data) {
   server.stderr.on('data', (text) => (said += text));
   for await (const line of createInterface({ input: server.stdout })) {
     const url = line.match(/http:\S+/)?.[0];
-    if (url) return { url, ended, said: () => said, signal: (name) => server.kill(name) };
+    if (url) {
+      running.add(server);
+      ended.then(() => running.delete(server));
+      return { url, ended, said: () => said, signal: (name) => server.kill(name) };
+    }
   }
   throw new Error(`the server did not start:\n${said}`);
 }
