@@ -76,6 +76,11 @@ impl Inputs {
         self.pace.is_some()
     }
 
+    /// Whether this input's latest value has not gone out yet.
+    pub(crate) fn waits(&self, name: &str) -> bool {
+        self.slots.iter().any(|slot| slot.changed && slot.name == name)
+    }
+
     /// The number of the next sample.
     pub(crate) fn next_sample(&self) -> u64 {
         self.sample + 1

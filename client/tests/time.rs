@@ -55,6 +55,24 @@ fn a_sample_is_stamped_with_the_tick_it_reaches_and_no_tick_gets_two() {
 }
 
 #[test]
+fn what_is_set_to_what_it_was_neither_leaves_nor_waits() {
+    let mut rig = timed(40);
+    let set = |rig: &mut Rig, n| {
+        rig.session.set_input(rig.now, "Stick", &Value::Int(n)).unwrap();
+        (samples(rig).len(), rig.session.input_waits("Stick"))
+    };
+    assert_eq!(set(&mut rig, 1), (1, false), "it left");
+    assert_eq!(set(&mut rig, 1), (0, false), "the room has it");
+    assert_eq!(set(&mut rig, 2), (0, true), "tick 11 has its sample");
+    assert_eq!(set(&mut rig, 2), (0, true), "it still waits for tick 12");
+    rig.pass(49);
+    assert_eq!((samples(&mut rig), rig.session.input_waits("Stick")), (vec![(2, 12)], false));
+    rig.drop_connection();
+    assert_eq!(set(&mut rig, 3), (0, true), "there is no connection");
+    assert!(!rig.session.input_waits("Wheel"), "it was never set");
+}
+
+#[test]
 fn before_the_road_is_known_a_sample_is_for_the_next_tick() {
     let mut rig = Rig::open();
     rig.session.set_input(rig.now, "Stick", &Value::Int(1)).unwrap();

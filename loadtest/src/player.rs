@@ -114,6 +114,15 @@ struct State {
     over: bool,
 }
 
+/// What became of something that a bot said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It leaves for the room, now or in its tick.
+    New,
+    /// An input that is what it was: the room holds it already, and nothing leaves for it.
+    Held,
+}
+
 /// What woke the task.
 enum Wake {
     Bell,
@@ -201,17 +210,19 @@ impl Player {
         if open {
             state.said_input = say.as_ref().map(|say| matches!(say, Say::Input(..)));
         }
+        let said = say.map_or(Ok(Said::New), |say| self.mind.say(now / 1_000, &say));
         for at in std::iter::once(first).chain(late) {
-            if let Some(input) = state.said_input {
-                state.meter.wish(input, at, now, tally);
+            match state.said_input {
+                // It would count the time to whatever is said next.
+                Some(_) if said == Ok(Said::Held) => tally.held(at),
+                Some(input) => state.meter.wish(input, at, now, tally),
+                None => {}
             }
             if open && tally.measuring {
                 tally.lag.record(now - at);
             }
         }
-        if let Some(say) = say
-            && let Err(unfit) = self.mind.say(now / 1_000, &say)
-        {
+        if let Err(unfit) = said {
             tally.unfit = Some(unfit);
         }
     }
@@ -398,16 +409,21 @@ impl Mind {
         }
     }
 
-    fn say(&mut self, now: u64, say: &Say) -> Result<(), String> {
+    fn say(&mut self, now: u64, say: &Say) -> Result<Said, String> {
         match (self, say) {
-            (Self::Light(light), say) => light.say(say),
+            (Self::Light(light), say) => light.say(say)?,
             (Self::Full(session), Say::Input(name, value)) => {
-                session.set_input(now, name, value).map_err(|error| error.to_string())
+                let before = session.metrics().inputs;
+                session.set_input(now, name, value).map_err(|error| error.to_string())?;
+                if session.metrics().inputs == before && !session.input_waits(name) {
+                    return Ok(Said::Held);
+                }
             }
             (Self::Full(session), Say::Action(name, value)) => {
-                session.send_action(name, value).map_err(|error| error.to_string())
+                session.send_action(name, value).map_err(|error| error.to_string())?;
             }
         }
+        Ok(Said::New)
     }
 
     fn known_schema(&self) -> Option<Rc<KnownSchema>> {

@@ -130,6 +130,9 @@ pub struct Report {
     /// Inputs and actions that no state told of before the end. They stand in `latency_ms` with their
     /// age at the end.
     pub unanswered: u64,
+    /// Inputs of bots that decode which were what they had been: a session sends no frame for them, so
+    /// that none of them stands in `latency_ms`.
+    pub inputs_held: u64,
     /// How far the time between two states was from the ticks between them; realtime games only.
     pub jitter_ms: Spread,
     /// States that came.

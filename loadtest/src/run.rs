@@ -160,6 +160,7 @@ fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report
         connect_ms: tally.connect.spread(),
         latency_ms: tally.latency.spread(),
         unanswered: tally.unanswered,
+        inputs_held: tally.held,
         jitter_ms: tally.jitter.spread(),
         states: tally.states,
         states_skipped: tally.skipped,

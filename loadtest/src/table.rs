@@ -31,6 +31,8 @@ pub fn table(report: &Report) -> String {
     line(&mut out, "states", &states);
     let (checked, wrong) = (report.states_checked, report.wrong);
     line(&mut out, "states checked", &format!("{checked} compared, {wrong} wrong"));
+    let held = format!("{}, which said nothing new and are not measured", report.inputs_held);
+    line(&mut out, "inputs held", &held);
     line(&mut out, "unanswered", &report.unanswered.to_string());
     line(&mut out, "drops", &counts(report.drops, &report.drops_by_code));
     let refused = report.refusals_by_code.values().sum();

@@ -77,6 +77,8 @@ pub(crate) struct Tally {
     pub(crate) messages_in: u64,
     pub(crate) messages_out: u64,
     pub(crate) unanswered: u64,
+    /// Measured: inputs that were what they had been.
+    pub(crate) held: u64,
     pub(crate) drops: BTreeMap<&'static str, u64>,
     pub(crate) refusals: BTreeMap<&'static str, u64>,
     pub(crate) resumes: u64,
@@ -121,6 +123,11 @@ impl Tally {
         self.unanswered += u64::from(self.from.is_some_and(|from| from <= scheduled));
     }
 
+    /// What was said then had been said before, and needs no state to tell of it.
+    pub(crate) fn held(&mut self, scheduled: u64) {
+        self.held += u64::from(self.from.is_some_and(|from| from <= scheduled));
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) {
         self.latency.merge(&other.latency);
         self.jitter.merge(&other.jitter);
@@ -135,6 +142,7 @@ impl Tally {
             (&mut self.messages_in, other.messages_in),
             (&mut self.messages_out, other.messages_out),
             (&mut self.unanswered, other.unanswered),
+            (&mut self.held, other.held),
             (&mut self.resumes, other.resumes),
             (&mut self.seats_lost, other.seats_lost),
             (&mut self.checked, other.checked),

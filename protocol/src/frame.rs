@@ -89,13 +89,13 @@ pub fn split(frame: &[u8]) -> Result<(Lane, &[u8]), FrameError> {
     Ok((Lane::from_number(first).ok_or(FrameError::Lane(first))?, body))
 }
 
-/// Where a client's input sample fell.
+/// Where a client's input samples fell that have arrived since the last note.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct InputAck {
-    /// The low byte of the number of a sample that has arrived since the last note: the newest, but
-    /// one that was late before any that was not.
+    /// The low byte of the number of the newest of them.
     pub sample: u8,
-    /// How many ticks before it was needed that sample arrived; negative: too late by so many.
+    /// How many ticks before it was needed that one arrived; but where some were too late, by how many
+    /// ticks the latest of them was, negative.
     pub margin: i8,
 }
 

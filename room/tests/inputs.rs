@@ -132,11 +132,11 @@ fn of_several_that_are_due_the_newest_wins_and_a_late_one_is_told_all_the_same()
     rig.sample(1, 2, 10); // late: tick 3 is next
     rig.sample(2, 3, 20);
     assert_eq!(rig.tick(), 20);
-    assert_eq!((rig.told(), rig.tick()), (vec![(1, -1)], 20));
+    assert_eq!((rig.told(), rig.tick()), (vec![(2, -1)], 20), "and so is the newest");
     // A late one that comes behind its successor does not take the stick back.
     rig.sample(4, 5, 40);
     rig.sample(3, 4, 30);
-    assert_eq!(rig.tick(), 40);
+    assert_eq!((rig.tick(), rig.told()), (40, vec![(4, -1)]));
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Session {
     }
 
     /// Sets a sampled input to what it is now. The latest counts; it goes out at most once a tick,
-    /// and holds until it is set anew.
+    /// and holds until it is set anew. What is set to what it was is no news, and sends nothing.
     ///
     /// # Errors
     /// As [`Self::send_action`].
@@ -42,6 +42,13 @@ impl Session {
         self.inputs.set(name, value.clone());
         self.flush_inputs(now);
         Ok(())
+    }
+
+    /// Whether what an input was set to has not gone out yet, since its tick or the connection is
+    /// waited for.
+    #[must_use]
+    pub fn input_waits(&self, name: &str) -> bool {
+        self.inputs.waits(name)
     }
 
     fn check(&self, kind: Kind, name: &str, value: &Value) -> Result<(), ClientError> {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use referee_client::bot::Value;
 use referee_loadtest::{Bot, Check, LoadError, Plan, Say, Transport, judge, run_plan};
 
 use crate::site::{Site, eight, is_good};
@@ -89,6 +90,26 @@ fn the_readmes_bot_plays_the_arena() {
     assert_eq!(refused, None, "{report:#?}");
 }
 
+/// A bot that never lets go of its stick.
+struct Holder;
+
+impl Bot for Holder {
+    fn play(&mut self, _: &referee_client::Session) -> Option<Say> {
+        let stick =
+            [("x", 1.0.into()), ("y", 0.0.into()), ("aim", 0.0.into()), ("fire", false.into())];
+        Some(Say::Input("Stick", Value::record(stick)))
+    }
+}
+
+#[test]
+fn an_input_that_is_held_has_no_latency() {
+    let site = Site::new();
+    let bot = Plan::new("arena", |_| Holder).bot;
+    let report = run_plan(Plan { bot, ..eight(&site.url(), "arena") }).unwrap();
+    assert!(report.inputs_held > report.latency_ms.count, "{report:#?}");
+    assert_eq!((report.unanswered, report.drops), (0, 0), "{report:#?}");
+}
+
 fn bots_come_back(transport: Transport) {
     let mut site = Site::new();
     for game in ["counter", "tic-tac-toe"] {
@@ -152,7 +173,7 @@ impl Bot for Slow {
 
     fn play_blind(&mut self) -> Option<Say> {
         std::thread::sleep(Duration::from_millis(40));
-        Some(Say::Action("Press", referee_client::bot::Value::Null))
+        Some(Say::Action("Press", Value::Null))
     }
 }
 

@@ -193,7 +193,8 @@ impl Sender<'_> {
         let Some(line) = self.seats.get_mut(&seat) else { return (None, None) };
         let news = state.action != line.last_action;
         state.action = line.last_action;
-        (news.then_some(line.last_action as u16), line.sampled.take())
+        let note = |(newest, margin)| InputAck { sample: newest as u8, margin };
+        (news.then_some(line.last_action as u16), line.sampled.take().map(note))
     }
 
     /// Sends what waits in line for a link. Says whether there was anything.

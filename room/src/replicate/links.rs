@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use referee_protocol::frame::{Ack, InputAck, Payload};
+use referee_protocol::frame::{Ack, Payload};
 use referee_protocol::limits::{
     EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_LIMIT, FRAMES_IN_FLIGHT_MAX,
 };
@@ -79,8 +79,9 @@ pub(super) struct SeatLine {
     pub(super) event_bytes: usize,
     /// Events were dropped since the client was last here.
     pub(super) events_lost: bool,
-    /// Where a sample of its inputs fell, when that is news.
-    pub(super) sampled: Option<InputAck>,
+    /// Where samples of its inputs fell that are not told of yet: the newest one's number, and by how
+    /// much the latest of them was late, or else how early the last one came.
+    pub(super) sampled: Option<(u64, i8)>,
 }
 
 impl SeatLine {
@@ -277,10 +278,13 @@ impl Links {
     pub(super) fn sampled(&mut self, seat: Seat, sample: u64, margin: i64) {
         if let Some(line) = self.seats.get_mut(&seat) {
             let margin = margin.clamp(i64::from(i8::MIN), i64::from(i8::MAX)) as i8;
-            // Until it is told, a sample that came too late is not hidden by one that did not.
-            if line.sampled.is_none_or(|told| told.margin >= 0 || margin <= told.margin) {
-                line.sampled = Some(InputAck { sample: sample as u8, margin });
-            }
+            // Until it is told, that one came too late is not hidden by one that did not; and neither
+            // hides that the newest has come.
+            line.sampled = Some(match line.sampled {
+                Some((newest, late)) if late < 0 => (newest.max(sample), late.min(margin)),
+                Some((newest, _)) => (newest.max(sample), margin),
+                None => (sample, margin),
+            });
         }
     }
 
