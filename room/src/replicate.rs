@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
 use bevy_ecs::entity::Entity;
+use referee_protocol::block::Head;
 use referee_protocol::codec::Codec;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
@@ -69,6 +70,7 @@ pub(crate) struct Replication {
     /// The rate the codec is for.
     hz: Option<u16>,
     groups: Table<Group, GroupState>,
+    heads: Vec<Head>,
     pending_events: Vec<PendingEvent>,
     links: Links,
     /// States that were not made because a client was behind.
@@ -110,6 +112,7 @@ impl Replication {
             learns: false,
             hz: None,
             groups: Table::default(),
+            heads: Vec::new(),
             pending_events: Vec::new(),
             links: Links::default(),
             skips: 0,

@@ -40,6 +40,10 @@ class Bytes:
     def rest(self):
         return self.take(len(self.data) - self.at)
 
+    def peek(self):
+        """All that is left, without taking it."""
+        return self.data[self.at:]
+
     def u8(self):
         return self.take(1)[0]
 

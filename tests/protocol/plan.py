@@ -8,7 +8,7 @@ from codec import Bytes, Fault
 from decisions import LENGTH_NODES, MAGNITUDE_BITS
 
 EVEN = 32768
-_CODEC_VERSION = b"\x01"
+_CODEC_VERSION = b"\x02"
 _NO_MESSAGES = bytes.fromhex("a6696e7075747390a7616374696f6e7390a66576656e747390")
 _LONGER = (
     64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 63793, 62428, 60085,
@@ -19,8 +19,8 @@ _ABOUT = (5, 2, 3, 5, 6, 8, 9, 10)
 _SPAN_LIMIT = (1 << 63) - 1
 
 # The frame's nodes.
-TRAFFIC, RECOMPOSED, NEW, ACTIVE = 0, 1, 2, 3
-RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID = (5 + 58 * n for n in range(6))
+TRAFFIC, RECOMPOSED, NEW, WHOLE, ACTIVE = 0, 1, 2, 3, 4
+RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID, TICKS = (6 + 58 * n for n in range(7))
 # A component's own nodes.
 CHANGED, GIVEN, KEPT, TOLD = 0, 8, 10, 11
 
@@ -59,9 +59,9 @@ class Nodes:
         return first
 
     def frame(self):
-        self.take([19661, 655, 1311], 2)
+        self.take([19661, 655, 1311, EVEN], 2)
         self.take([58982, 58982], 3)
-        for about in (1, 2, 2, 3, 6, 16):
+        for about in (1, 2, 2, 3, 6, 16, 1):
             self.lengths(about, 1)
             self.even(MAGNITUDE_BITS)
 

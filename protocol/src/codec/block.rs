@@ -103,7 +103,7 @@ impl Codec {
         coder.finish();
     }
 
-    /// Reads a block into a view that has begun a send. Gives what was renamed.
+    /// Reads a block off the front of `bytes`, into a view that has begun a send. Gives what was renamed.
     ///
     /// # Errors
     /// When the bytes are no block of this schema and baseline. The view is then in no defined state.
@@ -111,14 +111,14 @@ impl Codec {
         &mut self,
         view: &mut View,
         from: Baselines,
-        bytes: &[u8],
+        bytes: &mut &[u8],
     ) -> Result<Vec<(WireId, WireId)>, BlockError> {
         self.models.begin();
         let mut coder = Decoder::new(bytes);
         let mut renamed = Vec::new();
         view.revert(from.base);
         self.code(&mut coder, view, from, &mut renamed)?;
-        ended(&coder)?;
+        end(&coder, bytes)?;
         Ok(renamed)
     }
 
@@ -450,13 +450,11 @@ pub(super) fn fits<C: Coder>(view: &View) -> Done {
     }
 }
 
-/// Checks that a block's bytes ended with it.
-pub(super) fn ended(coder: &Decoder<'_>) -> Done {
-    if coder.is_at_end() {
-        Ok(())
-    } else {
-        Err(BlockError("the block does not end with its bytes"))
-    }
+/// Moves past a block that was read.
+pub(super) fn end<'a>(coder: &Decoder<'a>, bytes: &mut &'a [u8]) -> Done {
+    let used = coder.used().ok_or(BlockError("the block ends early"))?;
+    *bytes = &bytes[used..];
+    Ok(())
 }
 
 fn speeds(slot: &Slot, by: u16, from: Baselines, now: Send) -> Speeds<'_> {

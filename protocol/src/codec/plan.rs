@@ -130,6 +130,7 @@ pub(super) struct FrameNodes {
     pub(super) stirred: (usize, usize),
     pub(super) gap: (usize, usize),
     pub(super) id: (usize, usize),
+    pub(super) ticks: (usize, usize),
 }
 
 /// Nodes for whether a component changed. Those behind them: whether a new entity has it, by whether it
@@ -189,7 +190,7 @@ impl Planner {
 
     fn frame(&mut self) -> FrameNodes {
         FrameNodes {
-            structure: self.take([19_661, 655, 1_311].map(|chance| Node::new(chance, 2))),
+            structure: self.take([19_661, 655, 1_311, 32_768].map(|chance| Node::new(chance, 2))),
             active: self.take([58_982, 58_982].map(|chance| Node::new(chance, 3))),
             renamed: self.magnitude(1),
             removed: self.magnitude(2),
@@ -197,6 +198,7 @@ impl Planner {
             stirred: self.magnitude(3),
             gap: self.magnitude(6),
             id: self.magnitude(16),
+            ticks: self.magnitude(1),
         }
     }
 
