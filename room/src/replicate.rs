@@ -92,7 +92,7 @@ struct Moved {
 }
 
 impl Replication {
-    pub(crate) fn new(template: &Arc<Template>, game: &Game) -> Self {
+    pub(crate) fn new(template: &Arc<Template>, game: &mut Game) -> Self {
         let rows = game.components.iter().filter(|row| !row.resource);
         let mut replication = Self {
             template: Arc::clone(template),
@@ -129,9 +129,15 @@ impl Replication {
     }
 
     /// The world was rebuilt: the values are the same, the handles are not.
-    pub(crate) fn rebuilt(&mut self, game: &Game) {
-        self.queries = game.components.iter().map(|_| None).collect();
+    pub(crate) fn rebuilt(&mut self, game: &mut Game) {
         self.since = game.world.read_change_tick();
+        self.queries.clear();
+        for row in &game.components {
+            // Made now, with the world, and not in the first tick that looks for changes.
+            let mut query = None;
+            (row.changed)(&mut game.world, &mut query, self.since, &mut |_| {});
+            self.queries.push(query);
+        }
     }
 
     /// The room's rate is known, and does not change from here on.

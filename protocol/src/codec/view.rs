@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::ids::WireId;
 
 /// A send of a group, counted from 1: one for each block.
@@ -15,7 +17,7 @@ struct Version {
     send: Send,
     tick: u64,
     shown: bool,
-    words: Vec<u32>,
+    words: SmallVec<[u32; 4]>,
 }
 
 /// One component of an entity.
@@ -23,7 +25,7 @@ struct Version {
 pub(super) struct Cell {
     component: u16,
     /// From oldest to newest: few.
-    versions: Vec<Version>,
+    versions: SmallVec<[Version; 3]>,
 }
 
 impl Cell {
@@ -398,7 +400,7 @@ impl View {
             Ok(place) => place,
             Err(_) if words.is_none() => return false,
             Err(place) => {
-                cells.insert(place, Cell { component, versions: Vec::new() });
+                cells.insert(place, Cell { component, versions: SmallVec::new() });
                 place
             }
         };
