@@ -167,14 +167,14 @@ fn moving() -> Schema {
     let (place, speed) = (|| float(0.0, 500.0, 0.0625), || float(-100.0, 100.0, 0.125));
     let round = FieldType::Float { min: 0.0, max: 64.0, step: 0.0625, wraps: true };
     let turns = float(-8.0, 8.0, 0.25);
-    let spot = fields([("x", place()), ("y", place())]);
+    let spot = fields([("x", place()), ("tag", int(300)), ("y", place())]);
     let with = |by, def: TypeDef| TypeDef { moves_by: Some(by), ..def };
     schema(
         Kind::Realtime,
         vec![
             with(2, def("Place", spot)),
             with(4, def("Round", round)),
-            def("Speed", fields([("x", speed()), ("y", speed())])),
+            def("Speed", fields([("gear", int(40)), ("x", speed()), ("y", speed())])),
             def("Free", fields([("x", place()), ("y", place()), ("z", place())])),
             def("Turns", turns),
             def("Turn", FieldType::Rotation { bits: 9 }),

@@ -163,7 +163,7 @@ class Body:
     def _record(self, entity, older, base, tick, has_moved):
         self.decoder.check_more()
         had, was = older.shown.get(entity, {}), base.shown[entity]
-        now, told = dict(was), False
+        now, told, beside = dict(was), False, 0
         recomposed = self.decoder.decide(plan.RECOMPOSED)
         for number in self.plan.order:
             component = self.plan.components[number]
@@ -181,16 +181,17 @@ class Body:
             node = plan.CHANGED + (old_older != old) + 2 * has_moved + 4 * told
             if self.decoder.decide(component.first + node):
                 told = True
-                reading = self._reading(older, base, tick)
+                reading = self._reading(older, base, tick, beside)
                 reading.speeds = _speeds(component.moves_by, had, was, now)
                 now[number] = component.form.difference(reading, old_older, old)
+                beside = reading.beside
         return now
 
-    def _reading(self, older, base, tick):
+    def _reading(self, older, base, tick, beside):
         def span(start, end):
             return min(max(end - start, 0), SPAN_MAX)
         before, ticks = span(older.tick, base.tick), span(base.tick, tick)
-        return Reading(self.decoder, before, ticks, self.plan.hz)
+        return Reading(self.decoder, before, ticks, self.plan.hz, beside)
 
 
 def _speeds(by, had, was, now):
