@@ -10,7 +10,7 @@ use referee::room::room::{Link, NextTick};
 use referee::room::{Entry, Room, Template};
 use referee_client::bot::{Bot, Say};
 use referee_client::{Config, LinkId as Line, Output, Session};
-use referee_protocol::frame::{Ack, ActionFrame, InputFrame, Lane, split};
+use referee_protocol::frame::{Ack, ActionFrame, InputFrame, Lane, lane, split};
 use referee_protocol::limits::VERSIONS;
 use referee_protocol::message::{self, ClientControl, ServerControl, Welcome};
 use referee_protocol::{GameName, Incarnation, LinkId, MatchId, Seat, SessionId, Tick};
@@ -238,7 +238,7 @@ impl Rehearsal {
                 RoomOutput::Send { link, frame } => {
                     let at = self.players.iter().position(|player| player.link == link);
                     let (Some(at), bytes) = (at, frame.to_vec()) else { continue };
-                    if bytes.first() == Some(&(Lane::State as u8)) {
+                    if bytes.first().is_some_and(|first| lane(*first) == Some(Lane::State)) {
                         self.traffic.frames += 1;
                         self.traffic.bytes += bytes.len() as u64;
                     }

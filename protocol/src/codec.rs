@@ -18,7 +18,6 @@ mod range;
 mod tables;
 mod view;
 
-pub use absolute::Ticks;
 pub use block::{Baselines, BlockError, Codec};
 pub use tables::{Training, fit};
 pub use view::{Send, View};

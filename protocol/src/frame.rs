@@ -1,7 +1,10 @@
-//! Frames: what travels as one WebSocket message, or length-prefixed on a stream. The first byte is
+//! Frames: what travels as one WebSocket message, or length-prefixed on a stream. The first byte says
 //! the lane. `PROTOCOL.md` draws every byte.
 
+use smallvec::SmallVec;
+
 use crate::bits::{BitError, BitReader, BitWriter, read_varint, varint, write_varint};
+use crate::block::{Head, Heads};
 use crate::codec::BlockError;
 use crate::ids::Tick;
 use crate::schema::{FieldType, TypeDef};
@@ -80,13 +83,21 @@ impl From<BlockError> for FrameError {
     }
 }
 
-/// Splits a frame into its lane and its body.
+/// The lane of a frame that begins with this byte. That of a state frame has its flags beside the lane.
+#[must_use]
+pub fn lane(first: u8) -> Option<Lane> {
+    let number = if first & LANE == Lane::State as u8 { first & LANE } else { first };
+    Lane::from_number(number)
+}
+
+/// Splits a frame into its lane and its body. That of a state frame begins with the frame's first byte.
 ///
 /// # Errors
 /// When the frame is empty or its lane has no such number.
 pub fn split(frame: &[u8]) -> Result<(Lane, &[u8]), FrameError> {
     let (&first, body) = frame.split_first().ok_or(FrameError::Empty)?;
-    Ok((Lane::from_number(first).ok_or(FrameError::Lane(first))?, body))
+    let lane = lane(first).ok_or(FrameError::Lane(first))?;
+    Ok((lane, if lane == Lane::State { frame } else { body }))
 }
 
 /// Where a client's input samples fell that have arrived since the last note.
@@ -113,72 +124,83 @@ pub struct Prelude {
     pub input: Option<InputAck>,
 }
 
+/// The bits of a frame's first byte that say its lane.
+const LANE: u8 = 7;
+/// The tick follows: it is not the next one.
+const TICK: u8 = 1 << 3;
+const ACTION: u8 = 1 << 4;
+const INPUT: u8 = 1 << 5;
+/// Two bits: which of [`Heads`].
+const HEADS: u32 = 6;
+/// In the byte that says how many groups are joined: the client forgets what it knew.
 const FULL: u8 = 1;
-const ACTION: u8 = 2;
-const INPUT: u8 = 4;
 
-/// A lane byte and a prelude, held inline: at most 8 bytes of prelude but for a full frame's tick.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PreludeBytes {
-    bytes: [u8; Self::MAX],
-    len: u8,
-}
-
-impl PreludeBytes {
-    const MAX: usize = 1 + 1 + 10 + 2 + 2;
-    /// No bytes: the head of a frame that has none of its own.
-    pub const EMPTY: Self = Self { bytes: [0; Self::MAX], len: 0 };
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    fn push(&mut self, byte: u8) {
-        self.bytes[usize::from(self.len)] = byte;
-        self.len += 1;
-    }
-}
+/// All of a state frame that is this client's own: the prelude, and which blocks follow.
+pub type FrameHead = SmallVec<[u8; 32]>;
 
 impl Prelude {
-    /// Encodes lane and prelude; `after` is the tick of the last state frame on this link.
+    /// Encodes a frame's first byte and its prelude, and what it tells of the client's groups: all of
+    /// them, in order. `after` is the tick of the last state frame on this link.
     ///
     /// # Panics
     /// When the tick lies before `after` in a frame that is not full.
     #[must_use]
-    pub fn encode(&self, after: Tick) -> PreludeBytes {
-        let mut out = PreludeBytes::EMPTY;
+    pub fn encode(&self, after: Tick, heads: &[Head]) -> FrameHead {
+        let mut out = FrameHead::new();
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(Lane::State as u8);
+        let after = if self.full { 0 } else { after.0 };
+        let advance = self.tick.0.checked_sub(after).expect("ticks grow on a link");
+        let told = Heads::of(heads, self.full);
+        let (number, joined) = match told {
+            Heads::None => (0, None),
+            Heads::Deltas => (1, None),
+            Heads::Marked => (2, None),
+            Heads::Listed(joined) => (3, Some(joined << 1 | flag(self.full, FULL))),
+        };
         out.push(
-            flag(self.full, FULL)
+            Lane::State as u8
+                | flag(advance != 1, TICK)
                 | flag(self.action.is_some(), ACTION)
-                | flag(self.input.is_some(), INPUT),
+                | flag(self.input.is_some(), INPUT)
+                | number << HEADS,
         );
-        let advance = if self.full { Some(self.tick.0) } else { self.tick.0.checked_sub(after.0) };
-        varint(advance.expect("ticks grow on a link"), |byte| out.push(byte));
-        for byte in self.action.into_iter().flat_map(u16::to_le_bytes) {
-            out.push(byte);
+        out.extend(joined);
+        if advance != 1 {
+            varint(advance, |byte| out.push(byte));
         }
-        for byte in self.input.into_iter().flat_map(|input| [input.sample, input.margin as u8]) {
-            out.push(byte);
-        }
+        out.extend(self.action.into_iter().flat_map(u16::to_le_bytes));
+        let input = self.input.into_iter();
+        out.extend(input.flat_map(|input| [input.sample, input.margin as u8]));
+        told.write(heads, &mut out);
         out
     }
 
-    /// Reads a prelude off the front of a state frame's body.
+    /// Reads a prelude off the front of a state frame.
     ///
     /// # Errors
     /// When the bytes end, or the tick overflows.
     pub fn decode(body: &mut &[u8], after: Tick) -> Result<Self, FrameError> {
+        Self::read(body, after).map(|(prelude, _)| prelude)
+    }
+
+    /// The same, with how the frame says which blocks follow.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn read(body: &mut &[u8], after: Tick) -> Result<(Self, Heads), FrameError> {
         let flags = byte(body)?;
-        if flags & !(FULL | ACTION | INPUT) != 0 {
-            return Err(FrameError::Block("unknown prelude flags"));
-        }
-        let full = flags & FULL != 0;
+        let (heads, full) = match flags >> HEADS {
+            0 => (Heads::None, false),
+            1 => (Heads::Deltas, false),
+            2 => (Heads::Marked, false),
+            _ => {
+                let joined = byte(body)?;
+                (Heads::Listed(joined >> 1), joined & FULL != 0)
+            }
+        };
         let from = if full { 0 } else { after.0 };
-        let tick = from.checked_add(read_varint(body)?).ok_or(BitError::Number)?;
+        let advance = if flags & TICK != 0 { read_varint(body)? } else { 1 };
+        let tick = from.checked_add(advance).ok_or(BitError::Number)?;
         let action = match flags & ACTION {
             0 => None,
             _ => Some(u16::from_le_bytes([byte(body)?, byte(body)?])),
@@ -187,7 +209,7 @@ impl Prelude {
             0 => None,
             _ => Some(InputAck { sample: byte(body)?, margin: byte(body)? as i8 }),
         };
-        Ok(Self { full, tick: Tick(tick), action, input })
+        Ok((Self { full, tick: Tick(tick), action, input }, heads))
     }
 }
 
@@ -419,6 +441,8 @@ impl EventsFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::BlockKind;
+    use crate::ids::Group;
     use proptest::prelude::*;
 
     #[test]
@@ -429,9 +453,16 @@ mod tests {
             action: Some(0x0102),
             input: Some(InputAck { sample: 9, margin: -1 }),
         };
-        assert_eq!(prelude.encode(Tick(299)).as_slice(), [1, 6, 1, 2, 1, 9, 255]);
+        assert_eq!(prelude.encode(Tick(299), &[]).as_slice(), [0x31, 2, 1, 9, 255]);
+        assert_eq!(prelude.encode(Tick(290), &[]).as_slice(), [0x39, 10, 2, 1, 9, 255]);
+        let head = Head { group: Group::Team(1), known: true, kind: BlockKind::Delta };
+        let plain = Prelude { tick: Tick(1), ..Prelude::default() };
+        assert_eq!(plain.encode(Tick(0), &[head]).as_slice(), [0x41]);
+        let heads = [Head { group: Group::Everyone, kind: BlockKind::Nothing, ..head }, head];
+        assert_eq!(plain.encode(Tick(0), &heads).as_slice(), [0x81, 2]);
+        let heads = [Head { known: false, kind: BlockKind::Absolute, ..head }];
         let full = Prelude { full: true, tick: Tick(300), ..Prelude::default() };
-        assert_eq!(full.encode(Tick(299)).as_slice(), [1, 1, 0xac, 2]);
+        assert_eq!(full.encode(Tick(299), &heads).as_slice(), [0xc9, 3, 0xac, 2, 6, 2]);
         assert_eq!(Ack { frames: 5, event: 300 }.encode(), [5, 5, 0xac, 2]);
         let payload = Payload { kind: 1, bits: vec![0xaa] };
         let action = ActionFrame { number: 7, payload: payload.clone() };
@@ -459,8 +490,8 @@ mod tests {
             prop_assert_eq!(EventsFrame::decode(&events.encode()[1..]), Ok(events));
             let prelude = Prelude { full: a % 2 == 0, tick: Tick(b), action: Some(kind), input: None };
             let after = Tick(b / 2);
-            let bytes = prelude.encode(after);
-            prop_assert_eq!(Prelude::decode(&mut &bytes.as_slice()[1..], after), Ok(prelude));
+            let bytes = prelude.encode(after, &[]);
+            prop_assert_eq!(Prelude::decode(&mut &bytes[..], after), Ok(prelude));
         }
 
         #[test]

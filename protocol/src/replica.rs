@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::block::{Block, BlockKind};
-use crate::codec::{Baselines, Codec, Ticks, View};
+use crate::block::{BlockKind, Head};
+use crate::codec::{Baselines, Codec, View};
 use crate::frame::{FrameError, Prelude};
 use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
@@ -25,6 +25,8 @@ pub struct Replica {
     handles: BTreeMap<WireId, u32>,
     /// Entities that were renamed, or left a group, in the frame that is read.
     left: BTreeSet<WireId>,
+    /// What the last frame told of which groups.
+    heads: Vec<Head>,
     next_handle: u32,
 }
 
@@ -66,17 +68,22 @@ impl Replica {
     /// # Errors
     /// When the frame is malformed or does not fit what is known.
     pub fn apply(&mut self, schema: &Schema, mut body: &[u8]) -> Result<Prelude, FrameError> {
-        let prelude = Prelude::decode(&mut body, self.tick)?;
+        let (prelude, told) = Prelude::read(&mut body, self.tick)?;
         if prelude.full {
             self.groups.clear();
             self.handles.clear();
         }
         self.tick = prelude.tick;
+        let mut heads = std::mem::take(&mut self.heads);
+        told.read(&mut body, self.groups.keys().copied(), &mut heads)?;
         let hz = self.hz;
         let mut codec = self.codec.take().unwrap_or_else(|| Box::new(Codec::new(schema, hz)));
-        let applied = self.blocks(&mut codec, body);
-        self.codec = Some(codec);
+        let applied = heads.iter().try_for_each(|head| self.block(&mut codec, *head, &mut body));
+        (self.codec, self.heads) = (Some(codec), heads);
         applied?;
+        if !body.is_empty() {
+            return Err(FrameError::Trailing(body.len()));
+        }
         self.forget_unseen();
         if self.handles.len() > ENTITIES_MAX {
             return Err(FrameError::Block("too many entities"));
@@ -84,68 +91,73 @@ impl Replica {
         Ok(prelude)
     }
 
-    fn blocks(&mut self, codec: &mut Codec, mut body: &[u8]) -> Result<(), FrameError> {
-        while !body.is_empty() {
-            let block = Block::read(&mut body)?;
-            self.block(codec, &block)?;
-        }
-        Ok(())
+    /// What the last frame told of which groups, in order.
+    #[must_use]
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
     }
 
-    fn block(&mut self, codec: &mut Codec, block: &Block<'_>) -> Result<(), FrameError> {
-        if block.kind == BlockKind::Farewell {
-            let known = self.groups.remove(&block.group);
+    /// Whether the last frame says that frames before it were not sent: of a group that was known it told
+    /// what it is, not what changed.
+    #[must_use]
+    pub fn has_skipped(&self) -> bool {
+        self.heads.iter().any(|head| head.known && head.kind == BlockKind::Absolute)
+    }
+
+    fn block(&mut self, codec: &mut Codec, head: Head, body: &mut &[u8]) -> Result<(), FrameError> {
+        let Head { group, kind, .. } = head;
+        if kind == BlockKind::Farewell {
+            let known = self.groups.remove(&group);
             self.left.extend(known.iter().flat_map(View::entities));
             return Ok(());
         }
-        let view = self.groups.entry(block.group).or_insert_with(|| View::new(DEPTH));
-        let now = self.tick.0.saturating_sub(block.age);
-        let ticks = Ticks { base: now.saturating_sub(block.gap), now };
-        let before: Vec<WireId> = match block.kind {
-            BlockKind::Whole => view.entities().collect(),
-            _ => Vec::new(),
-        };
-        let renamed = match block.kind {
+        let view = self.groups.entry(group).or_insert_with(|| View::new(DEPTH));
+        let (mut before, mut renamed) = (Vec::new(), Vec::new());
+        match kind {
+            BlockKind::Nothing | BlockKind::Farewell => return Ok(()),
             BlockKind::Delta => {
-                view.begin(now);
+                view.begin(self.tick.0);
                 let base = view.now() - 1;
-                let older = if base > 0 { base - 1 } else { base };
-                codec.decode(view, Baselines { older, base }, block.body)?
+                let from = Baselines { older: base.saturating_sub(1), base };
+                renamed = codec.decode(view, from, body)?;
             }
-            BlockKind::Since => {
-                codec.decode_since(view, ticks, block.body)?;
-                Vec::new()
+            BlockKind::Absolute => {
+                before.extend(view.entities());
+                if !codec.decode_absolute(view, self.tick.0, body)? {
+                    before.clear();
+                }
             }
-            BlockKind::Whole | BlockKind::Farewell => {
-                codec.decode_whole(view, ticks, block.body)?;
-                Vec::new()
-            }
-        };
+        }
         // Whoever bears an id that was another's is another entity, unless a wider group says that it
         // was there all along.
         let reborn: Vec<WireId> = view.take_reborn().into_iter().chain(before).collect();
-        let view = &self.groups[&block.group];
+        let view = &self.groups[&group];
         self.left.extend(reborn.iter().copied().chain(view.just_left()));
         for id in reborn {
-            if !self.groups.range(..block.group).any(|(_, wider)| wider.shows(id)) {
+            if !self.groups.range(..group).any(|(_, wider)| wider.shows(id)) {
                 self.handles.remove(&id);
             }
         }
+        self.name(group, &renamed);
+        Ok(())
+    }
+
+    /// Gives handles to what is new in a group, after its renamings.
+    fn name(&mut self, group: Group, renamed: &[(WireId, WireId)]) {
         for (old, new) in renamed {
             // The handle stays with the entity, so that a page sees no despawn.
-            if let Some(handle) = self.handles.remove(&old) {
-                self.handles.insert(new, handle);
-                self.left.insert(new);
+            if let Some(handle) = self.handles.remove(old) {
+                self.handles.insert(*new, handle);
+                self.left.insert(*new);
             }
         }
-        for id in view.just_entered().filter(|id| *id != WireId::ROOM) {
+        for id in self.groups[&group].just_entered().filter(|id| *id != WireId::ROOM) {
             let next = &mut self.next_handle;
             self.handles.entry(id).or_insert_with(|| {
                 *next = next.wrapping_add(1);
                 *next
             });
         }
-        Ok(())
     }
 
     /// What left goes last: a later block may show the entity in another group.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use referee_protocol::block::Block;
+use referee_protocol::block::Head;
 use referee_protocol::codec::{Baselines, Codec, Training, View};
 use referee_protocol::frame::{InputAck, Prelude};
 use referee_protocol::hash::{hash, view_hash};
@@ -49,16 +49,11 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn framed(prelude: Prelude, after: Tick, blocks: &[Vec<u8>]) -> Vec<u8> {
-    let mut frame = prelude.encode(after).as_slice().to_vec();
-    frame.extend(blocks.concat());
+fn framed(prelude: Prelude, after: Tick, blocks: &[(Head, Vec<u8>)]) -> Vec<u8> {
+    let heads: Vec<Head> = blocks.iter().map(|(head, _)| *head).collect();
+    let mut frame = prelude.encode(after, &heads).to_vec();
+    blocks.iter().for_each(|(_, block)| frame.extend(block));
     frame
-}
-
-fn framed_block(group: Group, kind: BlockKind, (age, gap): (u64, u64), body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    Block { group, kind, age, gap, body }.write(&mut out);
-    out
 }
 
 /// The bytes that the page marks with this name.
@@ -88,17 +83,21 @@ fn the_worked_example_of_the_page_is_true() {
     view.enter(WireId(136));
     view.set(WireId(136), 0, Some(&[0, 3, u32::from_le_bytes(*b"Ann\0"), 1]));
     let mut body = Vec::new();
-    codec.encode_whole(&mut view, &mut body);
-    let block = framed_block(Group::Everyone, BlockKind::Whole, (0, 2), &body);
+    codec.encode_whole(&mut view, 2, &mut body);
+    // The player's own group has nothing to show.
+    let own = Head { group: Group::Player(Seat(0)), known: false, kind: BlockKind::Nothing };
+    let all = Head { group: Group::Everyone, known: false, kind: BlockKind::Absolute };
     let prelude = Prelude { full: true, tick: Tick(2), ..Prelude::default() };
-    assert_eq!(hex(&framed(prelude, Tick(0), &[block])), of_page("full"));
+    let blocks = [(all, body.clone()), (own, vec![])];
+    assert_eq!(hex(&framed(prelude, Tick(0), &blocks)), of_page("full"));
     view.begin(12);
     view.set(WireId::ROOM, 1, Some(&[3]));
     body.clear();
     codec.encode(&mut view, Baselines { older: 0, base: 1 }, &[], &mut body);
-    let block = framed_block(Group::Everyone, BlockKind::Delta, (0, 0), &body);
     let prelude = Prelude { tick: Tick(12), action: Some(3), ..Prelude::default() };
-    assert_eq!(hex(&framed(prelude, Tick(2), &[block])), of_page("delta"));
+    let all = Head { known: true, kind: BlockKind::Delta, ..all };
+    let blocks = [(all, body), (Head { known: true, ..own }, vec![])];
+    assert_eq!(hex(&framed(prelude, Tick(2), &blocks)), of_page("delta"));
 }
 
 #[test]
@@ -168,14 +167,14 @@ fn moving() -> Schema {
     let (place, speed) = (|| float(0.0, 500.0, 0.0625), || float(-100.0, 100.0, 0.125));
     let round = FieldType::Float { min: 0.0, max: 64.0, step: 0.0625, wraps: true };
     let turns = float(-8.0, 8.0, 0.25);
-    let spot = fields([("x", place()), ("y", place())]);
+    let spot = fields([("x", place()), ("tag", int(300)), ("y", place())]);
     let with = |by, def: TypeDef| TypeDef { moves_by: Some(by), ..def };
     schema(
         Kind::Realtime,
         vec![
             with(2, def("Place", spot)),
             with(4, def("Round", round)),
-            def("Speed", fields([("x", speed()), ("y", speed())])),
+            def("Speed", fields([("gear", int(40)), ("x", speed()), ("y", speed())])),
             def("Free", fields([("x", place()), ("y", place()), ("z", place())])),
             def("Turns", turns),
             def("Turn", FieldType::Rotation { bits: 9 }),
@@ -273,7 +272,7 @@ impl Room {
         let prelude = Prelude { full, tick: Tick(self.tick), action, input };
         let frame = framed(prelude, Tick(self.heard), &blocks);
         self.heard = self.tick;
-        self.replica.apply(&self.schema, &frame[1..]).expect("a client takes what the room tells");
+        self.replica.apply(&self.schema, &frame).expect("a client takes what the room tells");
         let known = self.groups.values().filter(|told| told.known);
         let shown = known.flat_map(|told| told.view.shown());
         let shown: BTreeMap<_, _> = shown.map(|(id, c, words)| ((id, c), words)).collect();
@@ -302,7 +301,7 @@ impl Room {
         group: Group,
         (sees, full, news): (bool, bool, bool),
         renamed: &[(WireId, WireId)],
-    ) -> Option<Vec<u8>> {
+    ) -> Option<(Head, Vec<u8>)> {
         let (tick, heard) = (self.tick, self.heard);
         let told = self.groups.get_mut(&group).expect("a group of the room");
         let knew = told.known && !full;
@@ -311,13 +310,13 @@ impl Room {
         let (view, codec) = (&mut told.view, &mut self.codec);
         let base = view.now().saturating_sub(1);
         let kind = match (sees, knew) {
-            (false, true) => return Some(framed_block(group, BlockKind::Farewell, (0, 0), &[])),
+            (false, true) => BlockKind::Farewell,
             (false, false) => return None,
             (true, false) => {
-                codec.encode_whole(view, &mut body);
-                BlockKind::Whole
+                codec.encode_whole(view, tick, &mut body);
+                BlockKind::Absolute
             }
-            (true, true) if told.in_step && !news => return None,
+            (true, true) if told.in_step && !news => BlockKind::Nothing,
             (true, true) if told.in_step => {
                 let from = Baselines { older: base.saturating_sub(1), base };
                 codec.encode(view, from, renamed, &mut body);
@@ -329,15 +328,12 @@ impl Room {
                 let mut gone: Vec<WireId> = gone.map(|(_, id)| *id).collect();
                 gone.sort_unstable();
                 gone.dedup();
-                codec.encode_since(view, heard, &gone, &mut body);
-                BlockKind::Since
+                codec.encode_since(view, tick, (heard, &gone), &mut body);
+                BlockKind::Absolute
             }
         };
         told.in_step = true;
-        let last = view.last_tick();
-        let gap = last - view.tick(base).unwrap_or(last);
-        let ages = if kind == BlockKind::Delta { (0, 0) } else { (tick - last, gap) };
-        Some(framed_block(group, kind, ages, &body))
+        Some((Head { group, known: knew, kind }, body))
     }
 
     /// Changes what a group shows, at random. Gives what is renamed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use referee_protocol::frame::PreludeBytes;
+use referee_protocol::frame::FrameHead;
 use referee_protocol::{LinkId, Refusal, Seat, SessionId};
 use smallvec::SmallVec;
 
@@ -82,11 +82,14 @@ pub enum Joined {
 /// A frame: a head of its own and parts it shares with others, to be written in this order.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// The lane byte and, in a state frame, the prelude.
-    pub head: PreludeBytes,
-    /// The rest.
-    pub parts: SmallVec<[Part; 4]>,
+    /// What is this client's own: nothing where the frame is none of state.
+    pub head: FrameHead,
+    /// The rest: in a state frame its blocks.
+    pub parts: Parts,
 }
+
+/// What a frame shares with others, in order: in a grid a client sees about nine cells.
+pub type Parts = SmallVec<[Part; 12]>;
 
 /// Bytes that several frames share. The room writes into them again when nobody has them any more.
 pub type Part = Arc<Vec<u8>>;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
 use bevy_ecs::entity::Entity;
+use referee_protocol::block::Head;
 use referee_protocol::codec::Codec;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
@@ -69,6 +70,7 @@ pub(crate) struct Replication {
     /// The rate the codec is for.
     hz: Option<u16>,
     groups: Table<Group, GroupState>,
+    heads: Vec<Head>,
     pending_events: Vec<PendingEvent>,
     links: Links,
     /// States that were not made because a client was behind.
@@ -90,7 +92,7 @@ struct Moved {
 }
 
 impl Replication {
-    pub(crate) fn new(template: &Arc<Template>, game: &Game) -> Self {
+    pub(crate) fn new(template: &Arc<Template>, game: &mut Game) -> Self {
         let rows = game.components.iter().filter(|row| !row.resource);
         let mut replication = Self {
             template: Arc::clone(template),
@@ -110,6 +112,7 @@ impl Replication {
             learns: false,
             hz: None,
             groups: Table::default(),
+            heads: Vec::new(),
             pending_events: Vec::new(),
             links: Links::default(),
             skips: 0,
@@ -126,9 +129,15 @@ impl Replication {
     }
 
     /// The world was rebuilt: the values are the same, the handles are not.
-    pub(crate) fn rebuilt(&mut self, game: &Game) {
-        self.queries = game.components.iter().map(|_| None).collect();
+    pub(crate) fn rebuilt(&mut self, game: &mut Game) {
         self.since = game.world.read_change_tick();
+        self.queries.clear();
+        for row in &game.components {
+            // Made now, with the world, and not in the first tick that looks for changes.
+            let mut query = None;
+            (row.changed)(&mut game.world, &mut query, self.since, &mut |_| {});
+            self.queries.push(query);
+        }
     }
 
     /// The room's rate is known, and does not change from here on.

@@ -166,11 +166,11 @@ impl Room {
         Ok(room)
     }
 
-    fn with(template: &Arc<Template>, game: Game) -> Self {
+    fn with(template: &Arc<Template>, mut game: Game) -> Self {
         Self {
             template: Arc::clone(template),
-            replication: Replication::new(template, &game),
             journal: Journal::new(game.world.resource::<Core>().tick),
+            replication: Replication::new(template, &mut game),
             // A snapshot is made at a rebuild.
             rebuilt: game.world.resource::<Core>().ran,
             game,
@@ -331,8 +331,8 @@ impl Room {
         let mut foreign: Vec<String> = ids
             .filter(|id| !known(**id))
             .filter_map(|id| self.game.world.components().get_name(*id))
-            .map(|name| name.to_string())
             .filter(|name| !name.starts_with("bevy_ecs::") && !name.starts_with("referee_room::"))
+            .map(|name| name.to_string())
             .collect();
         self.archetypes = archetypes.len();
         foreign.sort();
@@ -374,7 +374,7 @@ impl Room {
         self.journal.mark(hash(snapshot::state(&snapshot)));
         self.game = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
-        self.replication.rebuilt(&self.game);
+        self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
         self.archetypes = 0;
         self.outputs.push_back(Output::Save(snapshot));

@@ -49,8 +49,7 @@ fn what_a_system_keeps_for_itself_is_found() {
     let said = blamed(|game: &mut Game| {
         busy(game);
         game.systems(
-            |mut own: bevy_ecs::prelude::Local<u32>,
-             mut ships: Query<&mut common::Position>| {
+            |mut own: bevy_ecs::prelude::Local<u32>, mut ships: Query<&mut common::Position>| {
                 *own += 1;
                 for mut at in &mut ships {
                     at.x = (*own % 90) as f32;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Say, Stick, bare, busy, join};
-use referee_protocol::frame::{Ack, Lane, split};
+use referee_protocol::frame::{Ack, Lane, Prelude, lane, split};
 use referee_protocol::message::Resume;
 use referee_protocol::{Incarnation, LinkId, Replica, Seat, SessionId};
 use referee_room::entry::Entry;
@@ -31,6 +31,12 @@ fn drain(room: &mut Room, template: &Template, replica: &mut Replica) -> usize {
         }
     }
     frames
+}
+
+/// Whether it is a state frame that makes its client forget what it knew.
+fn is_full(frame: &[u8]) -> bool {
+    let is_state = lane(frame[0]) == Some(Lane::State);
+    is_state && Prelude::decode(&mut &frame[..], Tick(0)).unwrap().full
 }
 
 /// A realtime room in which something changes in every tick.
@@ -113,7 +119,7 @@ fn an_answer_that_was_withheld_comes_though_nothing_changed() {
     let sent = std::iter::from_fn(|| room.poll_output()).find_map(|output| {
         let Output::Send { frame, .. } = output else { return None };
         let bytes = frame.to_vec();
-        referee_protocol::frame::Prelude::decode(&mut &bytes[1..], Tick(0)).ok()
+        Prelude::decode(&mut &bytes[..], Tick(0)).ok()
     });
     assert_eq!(sent.expect("a frame").action, Some(1));
 }
@@ -129,8 +135,8 @@ fn all_clients_in_step_get_the_same_bytes() {
     let bodies = |player, from: usize| -> Vec<Vec<u8>> {
         let frames: &[Vec<u8>] = &room.frames(player)[from..];
         let blocks = |frame: &Vec<u8>| {
-            let mut rest = &frame[1..]; // the prelude is each client's own
-            referee_protocol::frame::Prelude::decode(&mut rest, Tick(0)).unwrap();
+            let mut rest = &frame[..]; // the prelude is each client's own
+            Prelude::decode(&mut rest, Tick(0)).unwrap();
             rest.to_vec()
         };
         frames.iter().map(blocks).collect()
@@ -152,8 +158,8 @@ fn a_returning_client_gets_only_what_changed() {
     let before = room.frames(ann).len();
     room.resume(ann).unwrap();
     let frames = &room.frames(ann)[before..];
-    let state = frames.iter().find(|frame| frame[0] == Lane::State as u8).unwrap();
-    assert_eq!(state[1] & 1, 0, "it is no full frame");
+    let state = frames.iter().find(|frame| lane(frame[0]) == Some(Lane::State)).unwrap();
+    assert!(!is_full(state), "it is no full frame");
     assert!(state.len() < full, "{} bytes against {full}", state.len());
     assert_eq!(room.events(ann).len(), 1);
     assert_eq!(room.seen_on_entities(ann, "Player").len(), 8);
@@ -166,7 +172,7 @@ fn after_a_restart_everything_is_sent_anew() {
     room.restart();
     let before = room.frames(ann).len();
     room.resume(ann).expect("the seat outlives the restart");
-    assert_eq!(room.frames(ann)[before][1] & 1, 1, "a full frame");
+    assert!(is_full(&room.frames(ann)[before]));
     assert_eq!(room.seen_on_entities(ann, "Player").len(), 1);
 }
 
@@ -176,8 +182,8 @@ fn events_come_before_the_state_of_their_tick_and_in_order() {
     let ann = room.join("Ann");
     let before = room.frames(ann).len();
     room.act(ann, Say("one".into()));
-    let lanes: Vec<u8> = room.frames(ann)[before..].iter().map(|frame| frame[0]).collect();
-    assert_eq!(lanes, [Lane::Events as u8, Lane::State as u8]);
+    let lanes = room.frames(ann)[before..].iter().map(|frame| lane(frame[0]));
+    assert_eq!(lanes.collect::<Vec<_>>(), [Some(Lane::Events), Some(Lane::State)]);
 }
 
 #[test]
@@ -206,8 +212,7 @@ fn an_action_is_acknowledged_though_it_changed_nothing() {
         if let Output::Send { frame, .. } = output {
             let bytes = frame.to_vec();
             let after = replica.tick();
-            let prelude =
-                referee_protocol::frame::Prelude::decode(&mut &bytes[1..], after).unwrap();
+            let prelude = Prelude::decode(&mut &bytes[..], after).unwrap();
             acknowledged = prelude.action;
         }
     }
@@ -290,14 +295,14 @@ fn a_client_that_comes_back_gets_a_frame_though_nothing_changed() {
     let (template, mut room) = quiet();
     let known = room.info().tick;
     let frames = take_over(&template, &mut room, known);
-    assert_eq!(frames, [[1, 0, 1]], "it waits for it");
+    assert_eq!(frames, [[1]], "it waits for it");
 }
 
 #[test]
 fn a_client_that_knows_the_future_gets_everything() {
     let (template, mut room) = quiet();
     let frames = take_over(&template, &mut room, Tick(u64::MAX));
-    assert_eq!(frames[0][..2], [1, 1], "a full frame");
+    assert!(is_full(&frames[0]));
 }
 
 #[derive(Component, Replicate)]
@@ -385,8 +390,7 @@ fn a_client_that_missed_more_events_than_are_kept_is_told_and_gets_everything_an
     });
     let full = outputs.iter().any(|output| {
         let Output::Send { link: LinkId(2), frame } = output else { return false };
-        let bytes = frame.to_vec();
-        bytes[0] == Lane::State as u8 && bytes[1] & 1 == 1
+        is_full(&frame.to_vec())
     });
     assert!(told && full, "told {told}, full {full}");
 }

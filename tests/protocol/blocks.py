@@ -31,27 +31,45 @@ class View:
 
 
 class Body:
-    """Reads one block's body."""
+    """Reads one block off the front of a frame's bytes."""
 
-    def __init__(self, of, body, trace=None):
+    def __init__(self, of, source, trace=None):
         self.plan = of
-        self.decoder = Decoder(body, of.nodes, trace)
+        self.source = source
+        self.decoder = Decoder(source.peek(), of.nodes, trace)
 
     def delta(self, view, tick):
         """Gives the renamings."""
         send, renamed = self._delta(view.older, view.base, tick)
-        self.decoder.finish()
+        self._end()
         view.made(send)
         return renamed
 
-    def whole(self, view, base_tick, tick):
-        before = Send(base_tick)
+    def absolute(self, view, tick):
+        """Says whether it is whole."""
+        whole = self.decoder.decide(plan.WHOLE)
+        age, gap = self.decoder.magnitude(plan.TICKS), self.decoder.magnitude(plan.TICKS)
+        last = max(tick - age, 0)
+        before = Send(max(last - gap, 0))
+        if whole:
+            self._everything(before)
+        else:
+            self._changes(before, view)
+        send, _ = self._delta(before, before, last)
+        self._end()
+        view.made(before)
+        view.made(send)
+        return whole
+
+    def _end(self):
+        self.source.take(self.decoder.used())
+
+    def _everything(self, before):
         for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
             before.shown[entity] = self._arrival()
-        self._last(view, before, tick)
 
-    def since(self, view, base_tick, tick):
-        shown = dict(view.base.shown)
+    def _changes(self, before, view):
+        before.shown = shown = dict(view.base.shown)
         for entity in self._ids(self.decoder.magnitude(plan.REMOVED)):
             shown.pop(entity, None)
         for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
@@ -61,13 +79,6 @@ class Body:
                 shown[entity] = self._partial(shown[entity])
             else:
                 raise Fault(f"entity {entity} changes, which is not there")
-        self._last(view, Send(base_tick, shown), tick)
-
-    def _last(self, view, before, tick):
-        send, _ = self._delta(before, before, tick)
-        self.decoder.finish()
-        view.made(before)
-        view.made(send)
 
     def _ids(self, count):
         least = 0
@@ -152,7 +163,7 @@ class Body:
     def _record(self, entity, older, base, tick, has_moved):
         self.decoder.check_more()
         had, was = older.shown.get(entity, {}), base.shown[entity]
-        now, told = dict(was), False
+        now, told, beside = dict(was), False, 0
         recomposed = self.decoder.decide(plan.RECOMPOSED)
         for number in self.plan.order:
             component = self.plan.components[number]
@@ -170,16 +181,17 @@ class Body:
             node = plan.CHANGED + (old_older != old) + 2 * has_moved + 4 * told
             if self.decoder.decide(component.first + node):
                 told = True
-                reading = self._reading(older, base, tick)
+                reading = self._reading(older, base, tick, beside)
                 reading.speeds = _speeds(component.moves_by, had, was, now)
                 now[number] = component.form.difference(reading, old_older, old)
+                beside = reading.beside
         return now
 
-    def _reading(self, older, base, tick):
+    def _reading(self, older, base, tick, beside):
         def span(start, end):
             return min(max(end - start, 0), SPAN_MAX)
         before, ticks = span(older.tick, base.tick), span(base.tick, tick)
-        return Reading(self.decoder, before, ticks, self.plan.hz)
+        return Reading(self.decoder, before, ticks, self.plan.hz, beside)
 
 
 def _speeds(by, had, was, now):

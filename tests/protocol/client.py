@@ -13,11 +13,13 @@ import time
 import codec
 import msgpack
 from codec import Bytes, Fault, write_varint
-from state import State
+from state import State, is_full
 from websocket import Closed, WebSocket
 
 VERSION = 1
 CONTROL, STATE, EVENTS, INPUT, ACTION, ACK, SCHEMA = range(7)
+# The bits of a first byte that say the lane.
+LANE = 7
 CLOSE_CODES_FROM = 4000
 
 # Half of what PROTOCOL.md allows, so that the server never waits for an acknowledgement.
@@ -170,7 +172,7 @@ class Client:
             raise
         if message is not None:
             self.unanswered = None
-            self._frame(Bytes(message))
+            self._frame(message)
         self._do_due(time.monotonic())
 
     def _do_due(self, now):
@@ -195,8 +197,13 @@ class Client:
         due = now if is_urgent else now + ACK_EVERY_S
         self.ack_due = due if self.ack_due is None else min(self.ack_due, due)
 
-    def _frame(self, body):
-        lane = body.u8()
+    def _frame(self, frame):
+        self._body(frame[0], Bytes(frame))
+
+    def _body(self, first, body):
+        lane = STATE if first & LANE == STATE else first
+        if lane != STATE:
+            body.u8()
         if lane == CONTROL:
             self._said(msgpack.decode(body.rest()))
         elif self.welcome is None:
@@ -250,7 +257,7 @@ class Client:
     def _state(self, body):
         is_first = self.frames == 0
         if is_first and not self.may_resume:
-            if not body[0] & 1:
+            if not is_full(body):
                 raise Fault("the first state is not full")
             self.state = State(self.schema, self.schema_body, self.welcome["hz"])
         prelude = self.state.apply(body)

@@ -40,6 +40,10 @@ class Bytes:
     def rest(self):
         return self.take(len(self.data) - self.at)
 
+    def peek(self):
+        """All that is left, without taking it."""
+        return self.data[self.at:]
+
     def u8(self):
         return self.take(1)[0]
 
@@ -131,7 +135,7 @@ def pair_most(kind):
     return kind["span"] if kind["kind"] == "int" and kind["span"] > WORD_MAX else None
 
 
-def _parts(kind):
+def parts_of(kind):
     """The types of the parts of a type whose values all have the same parts; else None."""
     name = kind["kind"]
     if name == "array":
@@ -139,6 +143,23 @@ def _parts(kind):
     if name == "tuple":
         return kind["items"]
     return [field["type"] for field in kind["fields"]] if name == "struct" else None
+
+
+def size(kind):
+    """How many words a type's values take; None where that depends on the value."""
+    if kind["kind"] == "unit":
+        return 0
+    if single(kind) is not None:
+        return 1
+    if pair_most(kind) is not None:
+        return 2
+    if kind["kind"] == "rotation":
+        return 4
+    if kind["kind"] == "array":
+        one = size(kind["of"])
+        return None if one is None else one * kind["length"]
+    sizes = [None] if parts_of(kind) is None else [size(part) for part in parts_of(kind)]
+    return None if None in sizes else sum(sizes)
 
 
 def _up_to(reader, most):
@@ -150,7 +171,7 @@ def _up_to(reader, most):
 
 def read(kind, reader, out):
     """Reads a value in full and appends its words."""
-    name, most, pair, parts = kind["kind"], single(kind), pair_most(kind), _parts(kind)
+    name, most, pair, parts = kind["kind"], single(kind), pair_most(kind), parts_of(kind)
     if most is not None:
         out.append(_up_to(reader, most))
     elif pair is not None:
@@ -193,7 +214,7 @@ def _string_words(text):
 
 def write(kind, words, writer):
     """Writes the value at the front of the iterator `words` in full."""
-    name, most, pair, parts = kind["kind"], single(kind), pair_most(kind), _parts(kind)
+    name, most, pair, parts = kind["kind"], single(kind), pair_most(kind), parts_of(kind)
     if most is not None:
         writer.bits(next(words), width(most))
     elif pair is not None:
@@ -237,7 +258,7 @@ def value_of(kind, words):
     if name == "struct":
         return {field["name"]: value_of(field["type"], words) for field in kind["fields"]}
     if name in ("array", "tuple"):
-        return [value_of(part, words) for part in _parts(kind)]
+        return [value_of(part, words) for part in parts_of(kind)]
     first = next(words)
     if name == "bool":
         return first == 1
@@ -299,7 +320,7 @@ def words_of(kind, value):
     if name == "struct":
         value = [value[field["name"]] for field in kind["fields"]]
     if name in ("array", "tuple", "struct"):
-        return [w for part, item in zip(_parts(kind), value) for w in words_of(part, item)]
+        return [w for part, item in zip(parts_of(kind), value) for w in words_of(part, item)]
     if name == "enum":
         (name, data), = value.items() if isinstance(value, dict) else ((value, None),)
         place = [variant["name"] for variant in kind["variants"]].index(name)

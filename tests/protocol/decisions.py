@@ -3,22 +3,22 @@
 from codec import Fault
 
 _MASK = 0xFFFFFFFF
-_ZEROS_MAX = 4
-_RATES = (1, 2, 3, 4, 4, 5, 6, 7)
+_AHEAD = 4
+_RATES = (1, 2, 3, 4, 4, 5, 5, 5)
 _LEARNED = 5
 
 LENGTH_NODES, MAGNITUDE_BITS = 14, 44
 
 
 class Decoder:
-    """Reads the decisions of one block's body. The nodes begin with these chances."""
+    """Reads the decisions of the block at the front of these bytes. The nodes begin with these chances."""
 
     def __init__(self, body, nodes, trace=None):
         self.body = body
         self.at = 0
         self.range = _MASK
         self.code = 0
-        for _ in range(4):
+        for _ in range(_AHEAD):
             self.code = self.code << 8 | self._next()
         self.chances = list(nodes.chances)
         self.sure = list(nodes.sure)
@@ -36,13 +36,15 @@ class Decoder:
 
     def check_more(self):
         """A reader that may read for long asks whether the body has not ended."""
-        if self.at > len(self.body) + _ZEROS_MAX:
+        if self.at > len(self.body) + _AHEAD:
             raise Fault("the body ends early")
 
-    def finish(self):
-        self.check_more()
-        if self.at < len(self.body):
-            raise Fault("bytes of the body are left over")
+    def used(self):
+        """How many of the bytes were the block's: whatever follows them is not looked at."""
+        used = self.at - _AHEAD + (1 if self.range >= 1 << 25 else 2)
+        if used > len(self.body):
+            raise Fault("the body ends early")
+        return used
 
     def raw(self, bits):
         value, left = 0, bits

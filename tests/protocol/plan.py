@@ -8,19 +8,23 @@ from codec import Bytes, Fault
 from decisions import LENGTH_NODES, MAGNITUDE_BITS
 
 EVEN = 32768
-_CODEC_VERSION = b"\x01"
+_CODEC_VERSION = b"\x03"
 _NO_MESSAGES = bytes.fromhex("a6696e7075747390a7616374696f6e7390a66576656e747390")
 _LONGER = (
     64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 63793, 62428, 60085,
     56240, 50366, 42314, 32768, 23222, 15170, 9296, 5451, 3108, 1743, 1311, 1311, 1311, 1311, 1311,
     1311, 1311, 1311, 1311, 1311,
 )
-_ABOUT = (5, 2, 3, 5, 6, 8, 9, 10)
+# About how long a difference is: near and far, by how a number moved and by the number beside it.
+_ABOUT = (((4, 0, 0, 0, 1, 2, 3, 4, 6, 7), (5, 0, 1, 3, 5, 6, 8, 10)),
+          ((5, 2, 3, 5, 6, 9, 9, 10, 12, 14), (2, 2, 3, 4, 6, 7, 8, 11)))
+_EXPECTED = (32768, 27525, 22282, 18350, 13107, 9175, 6554, 5243, 3932, 3277, 1966, 1311)
+_FLYING = (0, 0, 0, 1, 1, 4, 9, 9, 9, 9)
 _SPAN_LIMIT = (1 << 63) - 1
 
 # The frame's nodes.
-TRAFFIC, RECOMPOSED, NEW, ACTIVE = 0, 1, 2, 3
-RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID = (5 + 58 * n for n in range(6))
+TRAFFIC, RECOMPOSED, NEW, WHOLE, ACTIVE = 0, 1, 2, 3, 4
+RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID, TICKS = (6 + 58 * n for n in range(7))
 # A component's own nodes.
 CHANGED, GIVEN, KEPT, TOLD = 0, 8, 10, 11
 
@@ -50,18 +54,34 @@ class Nodes:
     def number(self):
         """The nodes of a number."""
         first = len(self.chances)
-        for moved in range(8):
-            for beside in range(4):
-                self.take([_expected(moved, beside)])
-                self.take([EVEN], 1)
-                self.lengths(_ABOUT[moved], 0)
+        for by_moved, by_beside in _ABOUT:
+            for moved in by_moved:
+                for beside in by_beside:
+                    about = max(moved, beside)
+                    self.context(_EXPECTED[min(about, 11)], about)
         self.even(MAGNITUDE_BITS + 32)
         return first
 
+    def context(self, expected, about):
+        self.take([expected])
+        self.take([EVEN], 1)
+        self.lengths(about, 0)
+
+    def fly(self, first):
+        """The nodes of a number that moves by a velocity."""
+        flying = Nodes()
+        for _ in _ABOUT:
+            for off, about in enumerate(_FLYING):
+                for part in range(8):
+                    expected = 22282 if off > 2 else 55706 if part in (1, 2) else 42598
+                    flying.context(expected, about)
+        end = first + len(flying.chances)
+        self.chances[first:end], self.sure[first:end] = flying.chances, flying.sure
+
     def frame(self):
-        self.take([19661, 655, 1311], 2)
+        self.take([19661, 655, 1311, EVEN], 2)
         self.take([58982, 58982], 3)
-        for about in (1, 2, 2, 3, 6, 16):
+        for about in (1, 2, 2, 3, 6, 16, 1):
             self.lengths(about, 1)
             self.even(MAGNITUDE_BITS)
 
@@ -80,12 +100,6 @@ class Nodes:
                     at += 1
         except Fault:
             return
-
-
-def _expected(moved, beside):
-    if moved == 0:
-        return 39322 if beside < 2 else 26214
-    return 26214 if beside == 1 else 16384 // moved
 
 
 class Component:
@@ -117,7 +131,7 @@ class Plan:
                 component.moves_by = None
             if component.moves_by is not None:
                 by = schema["components"][component.moves_by]["type"]
-                _set_velocity(component.form, of["type"], by)
+                _set_velocity(component.form, of["type"], by, nodes)
         tables = schema.get("tables", b"")
         if tables and tables[:4] == layout(body):
             nodes.apply(tables[4:])
@@ -138,21 +152,30 @@ def layout(body):
     return (xxh3.digest(data) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def _set_velocity(form, moves, by):
-    lists = values.numbers(form), _floats(moves), _floats(by)
-    for word, (number, kind, speed) in enumerate(zip(*lists)):
-        scale, offset = (codec.round_away(value / kind["step"] * 65536)
+def _set_velocity(form, moves, by, nodes):
+    for (number, step), (speed, word) in zip(values.moving(form, moves), _floats(by, 0)[0]):
+        if word is None or not isinstance(number, values.Number):
+            continue
+        scale, offset = (codec.round_away(value / step * 65536)
                          for value in (speed["step"], speed["min"]))
         number.velocity = values.Velocity(word, _limited(scale), _limited(offset))
+        nodes.fly(number.first)
 
 
 def _limited(value):
     return min(max(value, -_SPAN_LIMIT - 1), _SPAN_LIMIT)
 
 
-def _floats(kind):
+def _floats(kind, at):
+    """The floats of a velocity that begins at this word, each with its own word, None where that depends
+    on the value; and the word behind it."""
     if kind["kind"] == "float":
-        return [kind]
-    parts = kind["items"] if kind["kind"] == "tuple" else [
-        field["type"] for field in kind.get("fields", ())]
-    return [number for part in parts for number in _floats(part)]
+        return [(kind, at)], None if at is None else at + 1
+    if kind["kind"] not in ("tuple", "struct"):
+        size = codec.size(kind)
+        return [], None if at is None or size is None else at + size
+    found = []
+    for part in codec.parts_of(kind):
+        more, at = _floats(part, at)
+        found += more
+    return found, at

@@ -6,8 +6,16 @@ from blocks import ENTITIES_MAX, ROOM, Body, View
 from codec import Bytes, Fault
 from plan import Plan
 
-_FULL, _ACTION, _INPUT = 1, 2, 4
-_KINDS = DELTA, SINCE, WHOLE, FAREWELL = "delta", "since", "whole", "farewell"
+_TICK, _ACTION, _INPUT, _HEADS = 8, 16, 32, 6
+_DELTAS, _MARKED, _LISTED = 1, 2, 3
+_FULL = 1
+_KINDS = NOTHING, DELTA, ABSOLUTE, FAREWELL = range(4)
+_GROUPS_MAX = 127
+
+
+def is_full(frame):
+    """Whether a state frame's client forgets what it knew."""
+    return frame[0] >> _HEADS == _LISTED and bool(frame[1] & _FULL)
 
 
 class State:
@@ -15,7 +23,7 @@ class State:
     Schema frame, read; `body` the same, as it came."""
 
     def __init__(self, schema, body, hz):
-        self.schema = schema
+        self.schema, self.body, self.hz = schema, body, hz
         self.plan = Plan(schema, body, hz or 0)
         self.tick = 0
         # Group number -> view.
@@ -28,16 +36,18 @@ class State:
         # A list that takes what is decided, where someone wants to see it.
         self.trace = None
 
-    def apply(self, body):
-        """Applies the body of a state frame; gives its prelude."""
-        source = Bytes(body)
-        prelude = self._prelude(source)
+    def apply(self, frame):
+        """Applies a state frame; gives its prelude."""
+        source = Bytes(frame)
+        prelude, heads, joined = self._prelude(source)
         if prelude["full"]:
             self.views, self.handles = {}, {}
         self.tick = prelude["tick"]
         self.kinds = []
-        while not source.is_empty():
-            self._block(source)
+        for group, kind in self._heads(source, heads, joined):
+            self._block(source, group, kind)
+        if not source.is_empty():
+            raise Fault("bytes are left over behind the last block")
         seen = {entity for view in self.views.values() for entity in view.base.shown}
         self.handles = {e: handle for e, handle in self.handles.items() if e in seen}
         if len(self.handles) > ENTITIES_MAX:
@@ -46,34 +56,52 @@ class State:
 
     def _prelude(self, source):
         flags = source.u8()
-        if flags & ~(_FULL | _ACTION | _INPUT):
-            raise Fault(f"prelude flags {flags:#04x} are unknown")
-        full = bool(flags & _FULL)
-        tick = source.varint() + (0 if full else self.tick)
+        heads = flags >> _HEADS
+        joined = source.u8() if heads == _LISTED else 0
+        full = bool(joined & _FULL)
+        tick = (source.varint() if flags & _TICK else 1) + (0 if full else self.tick)
         action = source.u16() if flags & _ACTION else None
         sample = (source.u8(), source.i8()) if flags & _INPUT else None
-        return {"full": full, "tick": tick, "action": action, "input": sample}
+        return {"full": full, "tick": tick, "action": action, "input": sample}, heads, joined >> 1
 
-    def _block(self, source):
-        header = source.varint()
-        kind, group = _KINDS[header & 3], header >> 2
-        most = (0, codec.WORD_MAX, codec.WORD_MAX, 0xFFFF)[group & 3]
-        if group >> 2 > most:
-            raise Fault(f"there is no group {group}")
-        self.kinds.append(kind)
+    def _heads(self, source, heads, joined):
+        """What the frame tells of which groups."""
+        for _ in range(joined):
+            group = source.varint()
+            most = (0, codec.WORD_MAX, codec.WORD_MAX, 0xFFFF)[group & 3]
+            if group >> 2 > most or group in self.views:
+                raise Fault(f"there is no group {group}, or it is known")
+            self.views[group] = View()
+        groups = self._groups()
+        if len(groups) > _GROUPS_MAX:
+            raise Fault("too many groups")
+        if heads not in (_MARKED, _LISTED):
+            return [(group, DELTA if heads == _DELTAS else NOTHING) for group in groups]
+        bits = 1 if heads == _MARKED else 2
+        size = -(-len(groups) * bits // 8)
+        kinds = int.from_bytes(source.take(size), "little")
+        if kinds >> len(groups) * bits:
+            raise Fault("the padding is not zero")
+        return [(group, _KINDS[kinds >> at * bits & (1 << bits) - 1])
+                for at, group in enumerate(groups)]
+
+    def _groups(self):
+        """The groups, from wide to narrow."""
+        return sorted(self.views, key=lambda number: (number & 3, number >> 2))
+
+    def _block(self, source, group, kind):
+        view, renamed = self.views[group], []
         if kind == FAREWELL:
-            self.views.pop(group, None)
+            del self.views[group]
+            self.kinds.append("farewell")
+        if kind in (NOTHING, FAREWELL):
             return
-        age, gap = (source.varint(), source.varint()) if kind in (SINCE, WHOLE) else (0, 0)
-        body = Body(self.plan, source.take(source.varint()), self.trace)
-        view = self.views.setdefault(group, View())
-        renamed, ticks = [], (max(self.tick - age - gap, 0), max(self.tick - age, 0))
+        body = Body(self.plan, source, self.trace)
         if kind == DELTA:
             renamed = body.delta(view, self.tick)
-        elif kind == SINCE:
-            body.since(view, *ticks)
+            self.kinds.append("delta")
         else:
-            body.whole(view, *ticks)
+            self.kinds.append("whole" if body.absolute(view, self.tick) else "since")
         self._name(renamed, view)
 
     def _name(self, renamed, view):
@@ -89,7 +117,7 @@ class State:
         """Every entity, and the room as entity 0: its components by number, as words."""
         found = {}
         # From wide to narrow: the narrowest group's words stand.
-        for group in sorted(self.views, key=lambda number: (number & 3, number >> 2)):
+        for group in self._groups():
             for entity, components in self.views[group].base.shown.items():
                 found.setdefault(entity, {}).update(components)
         return found

@@ -161,7 +161,7 @@ class Frames(unittest.TestCase):
             client._welcomed({"version": 1, "resumed": True, "incarnation": 1, "last_event": 0,
                               "last_action": last_action})
             client.may_resume = True
-            client._frame(Bytes(bytes.fromhex("010001")))
+            client._frame(bytes.fromhex("01"))
             return client.socket.sent
 
         client.applied = 5
@@ -177,16 +177,16 @@ class Frames(unittest.TestCase):
     def test_events_wait_for_their_state(self):
         client = self.client
         client.received_event = 2
-        client._frame(Bytes(bytes.fromhex("0203080002010201 00")))
+        client._frame(bytes.fromhex("0203080002010201 00"))
         self.assertEqual(client.events, [])
         client.may_resume = True
         client.state.tick = 7
-        client._frame(Bytes(bytes.fromhex("010001")))
+        client._frame(bytes.fromhex("01"))
         self.assertEqual(client.events, [(8, "N", 0x0201), (8, "U", None)])
-        client._frame(Bytes(bytes.fromhex("0204080100")))
+        client._frame(bytes.fromhex("0204080100"))
         self.assertEqual((len(client.events), client.received_event), (2, 4), "it was there before")
         with self.assertRaises(Fault):
-            client._frame(Bytes(bytes.fromhex("0206080100")))
+            client._frame(bytes.fromhex("0206080100"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import msgpack
 import plan
 import xxh3
 from blocks import View
-from codec import Fault, write_varint
+from codec import Fault
 from decisions import Decoder
 from state import State
 
@@ -31,6 +31,11 @@ def fresh(schema, hz):
     return State(msgpack.decode(schema), schema, hz)
 
 
+def fresh_of(state):
+    """One of the same game that knows nothing."""
+    return State(state.schema, state.body, state.hz)
+
+
 def matches():
     """For each match its name, a state that knows nothing yet, and its frames: the body, a hash of
     what it shows, and one of the handles."""
@@ -44,7 +49,7 @@ def matches():
         elif what == "schema":
             found[-1][1] = fresh(bytes.fromhex(rest[0]), hz)
         elif what == "frame":
-            found[-1][2].append((bytes.fromhex(rest[0])[1:], *(int(hash, 16) for hash in rest[1:])))
+            found[-1][2].append((bytes.fromhex(rest[0]), *(int(hash, 16) for hash in rest[1:])))
     return found
 
 
@@ -56,9 +61,8 @@ class Page(unittest.TestCase):
 
     def apply(self, name):
         frame = bytes.fromhex(example(f"hex {name}"))
-        self.assertEqual(frame[0], 1)
         self.state.trace = []
-        prelude = self.state.apply(frame[1:])
+        prelude = self.state.apply(frame)
         said = []
         for line in example(f"text decisions {name}").splitlines():
             said.append(re.match(r"(raw\(\d+\) = \d+|\d+ \d+ (?:yes|no))\s", line + "\n")[1])
@@ -79,7 +83,7 @@ class Page(unittest.TestCase):
         nodes = len(self.state.plan.nodes.chances)
         self.assertIn(f"There are {nodes:,} in all.", PAGE)
         rows = re.findall(r"^\| (\d+) to (\d+) \| (\w+), a magnitude", PAGE, re.MULTILINE)
-        self.assertEqual(len(rows), 6)
+        self.assertEqual(len(rows), 7)
         for first, last, name in rows:
             self.assertEqual(getattr(plan, name.upper()), int(first), name)
             self.assertEqual(int(last) - int(first), 57)
@@ -140,15 +144,13 @@ class Bodies(unittest.TestCase):
     NODES = plan.Nodes()
     NODES.even(64)
 
-    def test_a_body_ends_with_its_bytes(self):
-        Decoder(b"", self.NODES).finish()
-        Decoder(bytes(4), self.NODES).finish()
+    def test_a_body_ends_where_its_decisions_end(self):
+        self.assertEqual(Decoder(bytes(9), self.NODES).used(), 1)
         with self.assertRaises(Fault):
-            Decoder(bytes(5), self.NODES).finish()
-        decoder = Decoder(b"", self.NODES)
-        self.assertEqual(decoder.raw(8), 0)
-        with self.assertRaises(Fault):
-            decoder.finish()
+            Decoder(b"", self.NODES).used()
+        decoder = Decoder(bytes(9), self.NODES)
+        self.assertEqual((decoder.raw(7), decoder.range >= 1 << 25, decoder.used()), (0, False, 2))
+        self.assertEqual((decoder.raw(1), decoder.used()), (0, 2))
 
     def test_raw_numbers(self):
         # Of a range of 2^32 - 1, cut to 2^16 parts, and so on: the bytes are nearly the number.
@@ -175,11 +177,11 @@ class Bodies(unittest.TestCase):
 
     def test_nonsense_is_a_fault(self):
         state = matches()[0][1]
-        # Unknown flags, a group that is not there, a block that is cut short, one that is too long.
-        no_group = "0001" + write_varint(4 << 2).hex() + "00"
-        for body in ("", "0800", no_group, "000100", "00010005", "0001000900000000000000000000"):
+        # Nothing; a tick that is missing; a group that is not there, one that comes twice, one that is
+        # cut short; padding; bytes behind the last block.
+        for frame in ("", "09", "c1020402", "c104050505", "c10200", "c1020002", "c103000c", "0100"):
             with self.assertRaises(Fault):
-                state.apply(bytes.fromhex(body))
+                fresh_of(state).apply(bytes.fromhex(frame))
 
 
 class Hash(unittest.TestCase):

@@ -8,23 +8,25 @@ import rotation
 from codec import Fault, width
 
 SPAN_MAX = 1 << 18
-_CONTEXT, _CONTEXTS, _BITS = 16, 512, 556
+_CONTEXT, _CONTEXTS, _BITS = 16, 2560, 2604
+_FAR, _MOVED = 80, 8
 _SYMBOL_WIDTH = 3
 _MISSES = ((1, 0), (2, 1), (4, 2), (6, 3), (8, 4), (32, 5), (256, 6))
-_SIZES = ((1, 0), (2, 1), (4, 2), (8, 3), (16, 4), (32, 5), (128, 6))
+_SIZES = ((1, 0), (2, 1), (4, 2), (8, 3), (16, 4), (32, 5), (64, 6), (128, 7), (256, 8))
+_BESIDE = ((1, 2), (3, 3), (7, 4), (15, 5), (63, 6))
 
 
 class Reading:
     """One value on its way: what it is read from, and what is known besides."""
 
-    def __init__(self, decoder, before=0, ticks=0, hz=0, speeds=None):
+    def __init__(self, decoder, before=0, ticks=0, hz=0, beside=0):
         self.decoder = decoder
         self.before = before
         self.ticks = ticks
         self.hz = hz
         # The velocity's words in older, base and now; None where there are none.
-        self.speeds = speeds
-        self.beside = 0
+        self.speeds = None
+        self.beside = beside
         self.left = 65_536
 
     def spend(self):
@@ -54,7 +56,7 @@ def _trunc(a, b):
 
 
 def _class(value, classes):
-    return next((number for below, number in classes if abs(value) < below), 7)
+    return next((number for below, number in classes if abs(value) < below), classes[-1][1] + 1)
 
 
 class Unit:
@@ -144,7 +146,7 @@ class Number:
                 way = _trunc(moved * reading.ticks, max(reading.before, 1))
             at = self.place(old + way)
             size = moved if together is None else together
-        context = 4 * _class(size, _SIZES) + reading.beside
+        context = _MOVED * _class(size, _SIZES) + reading.beside
         return [self.coded(reading, at, context, moved < 0)]
 
     def _flies(self, reading):
@@ -162,17 +164,18 @@ class Number:
         to = _i64((old << 16) + flown(was, now, reading.ticks) + inside)
         at = (to + 32768) >> 16
         part = (to - (at << 16) + 32768) >> 14
-        return self.place(at), 4 * _class(abs(off) >> 14, _MISSES) + part
+        return self.place(at), _MOVED * _class(abs(off) >> 14, _MISSES) + part
 
     def coded(self, reading, expected, context, flip):
         """The number, given where it is expected."""
+        context += _FAR if reading.before + reading.ticks > 2 else 0
         decoder, node = reading.decoder, self.first + _CONTEXT * context
         if decoder.decide(node):
             reading.beside = 1
             return expected
         is_below = decoder.decide(node + 1) != flip
         off = decoder.magnitude(node + 2, self.first + _CONTEXTS)
-        reading.beside = 2 if off < 2 else 3
+        reading.beside = _class(off, _BESIDE)
         to = expected - off - 1 if is_below else expected + off + 1
         word = self.place(to)
         if word != to and not self.wraps:
@@ -222,7 +225,7 @@ class Rotation:
         moved = max(abs(a - b) for a, b in zip(was_older, was))
         words = [largest]
         for a, b, at in zip(was_older, was, expected):
-            context = 4 * _class(moved, _SIZES) + reading.beside
+            context = _MOVED * _class(moved, _SIZES) + reading.beside
             words.append(self.number.coded(reading, at, context, b < a))
         return words
 
@@ -427,8 +430,9 @@ def form(kind, nodes, is_realtime):
     return made(kind, nodes, is_realtime)
 
 
-def numbers(of):
-    """The numbers among a form's parts, through structs and tuples."""
-    if isinstance(of, Number):
-        return [of]
-    return [number for part in getattr(of, "parts", ()) for number in numbers(part)]
+def moving(of, kind):
+    """The forms of a type's floats, with their steps, through structs and tuples."""
+    if kind["kind"] == "float":
+        return [(of, kind["step"])]
+    kinds = codec.parts_of(kind) or ()
+    return [float for part, of in zip(kinds, getattr(of, "parts", ())) for float in moving(of, part)]

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use referee_client_tokio::referee_client::protocol::block::{Block, BlockKind};
+use referee_client_tokio::referee_client::protocol::block::{BlockKind, Head};
 use referee_client_tokio::referee_client::protocol::codec::{Codec, View};
 use referee_client_tokio::referee_client::protocol::frame::{Lane, Prelude};
 use referee_client_tokio::referee_client::protocol::message::{
@@ -59,14 +59,13 @@ pub(crate) fn welcome(
     }
     let schema = schema();
     let prelude = Prelude { full: true, tick: Tick(1), ..Prelude::default() };
-    let mut out = prelude.encode(Tick(0)).as_slice().to_vec();
-    let (mut view, mut body) = (View::new(2), Vec::new());
+    let (group, kind) = (Group::Everyone, BlockKind::Absolute);
+    let mut out = prelude.encode(Tick(0), &[Head { group, known: false, kind }]).to_vec();
+    let mut view = View::new(2);
     view.begin(1);
     view.enter(WireId::ROOM);
     view.set(WireId::ROOM, 0, Some(&[count]));
-    Codec::new(&schema, hz.unwrap_or(0)).encode_whole(&mut view, &mut body);
-    let (group, kind) = (Group::Everyone, BlockKind::Whole);
-    Block { group, kind, age: 0, gap: 1, body: &body }.write(&mut out);
+    Codec::new(&schema, hz.unwrap_or(0)).encode_whole(&mut view, 1, &mut out);
     frames.push(out);
     frames
 }

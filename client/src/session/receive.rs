@@ -1,6 +1,6 @@
 //! What the server sends, lane by lane.
 
-use super::{Connection, KnownSchema, Session, show};
+use super::{Connection, KnownSchema, Session};
 use crate::error::Reason;
 use crate::events::EventQueue;
 use crate::link::Stage;
@@ -159,7 +159,6 @@ impl Session {
         {
             return Err(FrameError::Block("the first state is not full"));
         }
-        let skipped = show::is_after_a_skip(body, self.replica.tick());
         let prelude = self.replica.apply(&known.schema, body)?;
         if let Some(low) = prelude.action
             && !self.actions.acknowledge(low)
@@ -171,7 +170,7 @@ impl Session {
             link.stage = Stage::Open(now);
             self.set_status(Status::Open, None);
         }
-        self.state_is_new(now, &prelude, skipped);
+        self.state_is_new(now, &prelude);
         self.push_event(Event::State { tick: prelude.tick });
         self.deliver_events(now);
         self.flush_actions();

@@ -7,14 +7,7 @@ use crate::clock::RoomClock;
 use crate::smooth::{Arrival, Entry, Smooth, Track, delay_ms, span_ticks};
 use referee_protocol::frame::{InputAck, Prelude};
 use referee_protocol::message::Welcome;
-use referee_protocol::{Kind, Schema, Tick, TypeDef, Value};
-
-/// Whether a state frame says that states before it were not sent: its blocks are absolute. `after`
-/// is the tick of the last state.
-pub(super) fn is_after_a_skip(mut body: &[u8], after: Tick) -> bool {
-    let prelude = Prelude::decode(&mut body, after);
-    prelude.is_ok() && body.first().is_some_and(|header| header & 1 == 1)
-}
+use referee_protocol::{Kind, Schema, TypeDef, Value};
 
 impl Session {
     /// Moves the shown moment to what is due at `now`, in milliseconds with their fraction on the
@@ -76,7 +69,7 @@ impl Session {
     }
 
     /// A state was applied.
-    pub(super) fn state_is_new(&mut self, now: u64, prelude: &Prelude, skipped: bool) {
+    pub(super) fn state_is_new(&mut self, now: u64, prelude: &Prelude) {
         let (Some(known), tick, now) = (&self.schema, prelude.tick, now as f64) else { return };
         self.metrics.states += 1;
         if let Some(hz) = self.hz.filter(|_| known.schema.kind == Kind::Realtime)
@@ -91,6 +84,7 @@ impl Session {
         }
         if let Some(smooth) = &mut self.smooth {
             let span = span_ticks(self.clock.as_ref());
+            let skipped = self.replica.has_skipped();
             let arrival = Arrival { tick, full: prelude.full, skipped, span };
             smooth.take(&known.schema, &self.replica, arrival);
         }

@@ -1,7 +1,7 @@
 //! What is shown moves evenly, steps where it was put, comes and goes in time.
 
 use super::*;
-use referee_protocol::block::{Block, BlockKind};
+use referee_protocol::block::{BlockKind, Head};
 use referee_protocol::codec::{Baselines, Codec, View};
 use referee_protocol::frame::Prelude;
 use referee_protocol::schema::TypeDef;
@@ -35,11 +35,19 @@ fn tenths(value: f64) -> u32 {
     (value * 10.0).round() as u32
 }
 
+/// How a state tells what it shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Delta,
+    Since,
+    Whole,
+}
+
 /// What a state says: entities by wire id with their components, those that leave, renamings.
 #[derive(Default)]
 struct News<'a> {
     full: bool,
-    kind: Option<BlockKind>,
+    kind: Option<Told>,
     renamed: &'a [(u32, u32)],
     removed: &'a [u32],
     places: &'a [(u32, f64)],
@@ -71,26 +79,28 @@ impl Rig {
         let full = news.full || self.smooth.is_empty();
         let after = if full { Tick(0) } else { self.replica.tick() };
         let prelude = Prelude { full, tick: Tick(tick), ..Prelude::default() };
-        let mut body = prelude.encode(after).as_slice()[1..].to_vec();
-        self.block(full, tick, news, &mut body);
+        let kind = if full { Told::Whole } else { news.kind.unwrap_or(Told::Delta) };
+        let told = if kind == Told::Delta { BlockKind::Delta } else { BlockKind::Absolute };
+        let head = Head { group: Group::Everyone, known: !full, kind: told };
+        let mut body = prelude.encode(after, &[head]).to_vec();
+        self.block(kind, tick, news, &mut body);
         self.replica.apply(&self.schema, &body).unwrap();
         if !self.clock.as_mut().is_some_and(|clock| clock.observe(Tick(tick), now)) {
             self.clock = Some(RoomClock::new(HZ, Tick(tick), now));
             self.smooth.clock_changed();
         }
-        let skipped = news.kind.is_some_and(|kind| kind != BlockKind::Delta);
+        let skipped = self.replica.has_skipped();
         let span = span_ticks(self.clock.as_ref());
         let arrival = Arrival { tick: Tick(tick), full, skipped, span };
         self.smooth.take(&self.schema, &self.replica, arrival);
     }
 
-    fn block(&mut self, full: bool, tick: u64, news: &News<'_>, body: &mut Vec<u8>) {
-        let kind = if full { BlockKind::Whole } else { news.kind.unwrap_or(BlockKind::Delta) };
-        if full {
+    fn block(&mut self, kind: Told, tick: u64, news: &News<'_>, body: &mut Vec<u8>) {
+        if kind == Told::Whole {
             self.view.clear();
         }
         // What a client missed that was not in step happened in the tick before.
-        let gap = u64::from(kind == BlockKind::Since);
+        let gap = u64::from(kind == Told::Since);
         let from = self.replica.tick().0;
         let renamed: Vec<_> =
             news.renamed.iter().map(|(old, new)| (WireId(*old), WireId(*new))).collect();
@@ -99,17 +109,15 @@ impl Rig {
         if gap > 0 {
             self.view.begin(tick);
         }
-        let (group, mut coded) = (Group::Everyone, Vec::new());
         let base = self.view.now() - 1;
         match kind {
-            BlockKind::Delta => {
+            Told::Delta => {
                 let from = Baselines { older: base.saturating_sub(1), base };
-                self.codec.encode(&mut self.view, from, &renamed, &mut coded);
+                self.codec.encode(&mut self.view, from, &renamed, body);
             }
-            BlockKind::Whole => self.codec.encode_whole(&mut self.view, &mut coded),
-            _ => self.codec.encode_since(&mut self.view, from, &[], &mut coded),
+            Told::Whole => self.codec.encode_whole(&mut self.view, tick, body),
+            Told::Since => self.codec.encode_since(&mut self.view, tick, (from, &[]), body),
         }
-        Block { group, kind, age: 0, gap, body: &coded }.write(body);
     }
 
     fn change(&mut self, renamed: &[(WireId, WireId)], news: &News<'_>) {
@@ -174,9 +182,9 @@ fn play(
         let now = n as f64 * frame;
         while let Some((at, tick)) = arrivals.next_if(|(at, _)| *at <= now) {
             // As a room does when it left states out.
-            let kind = (tick != rig.replica.tick().0 + 1).then_some(BlockKind::Since);
+            let kind = (tick != rig.replica.tick().0 + 1).then_some(Told::Since);
             let places = [(7, place(tick))];
-            let kind = kind.or(Some(BlockKind::Delta));
+            let kind = kind.or(Some(Told::Delta));
             rig.state(tick, at, &News { kind, places: &places, ..News::default() });
         }
         rig.show(now);
@@ -263,7 +271,7 @@ fn what_stood_still_does_not_creep_before_it_moves() {
     rig.places(0, 0.0, &[(7, 10.0)]);
     rig.show(0.0);
     // The room says nothing while nothing happens, then: moved, in tick 4.
-    let kind = Some(BlockKind::Delta);
+    let kind = Some(Told::Delta);
     rig.state(4, 200.0, &News { kind, places: &[(7, 11.0)], ..News::default() });
     rig.show(200.0);
     assert_eq!((rig.smooth.tick(), rig.place(1)), (2.0, Some(10.0)));

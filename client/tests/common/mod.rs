@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "what helps tests fails like a test")]
 
-use referee_client::protocol::block::{Block, BlockKind};
+use referee_client::protocol::block::{BlockKind, Head};
 use referee_client::protocol::codec::{Codec, View};
 use referee_client::protocol::frame::{
     self, Ack, ActionFrame, EventsFrame, InputFrame, Lane, Payload, Prelude,
@@ -87,8 +87,10 @@ pub(crate) fn after(tick: u64, before: u64, world: &World) -> Vec<u8> {
 
 /// A state frame; `after` is the tick of the one before.
 pub(crate) fn state(prelude: Prelude, after: Tick, world: &World) -> Vec<u8> {
-    let mut out = prelude.encode(after).as_slice().to_vec();
-    let (mut view, mut body) = (View::new(2), Vec::new());
+    let (group, kind) = (Group::Everyone, BlockKind::Absolute);
+    let heads = [Head { group, known: !prelude.full, kind }];
+    let mut out = prelude.encode(after, &heads).to_vec();
+    let mut view = View::new(2);
     // Entities that were there before, and what they became after that.
     view.begin(if prelude.full { 1 } else { 0 });
     for (id, _) in world {
@@ -101,9 +103,7 @@ pub(crate) fn state(prelude: Prelude, after: Tick, world: &World) -> Vec<u8> {
         }
     }
     view.begin(2);
-    Codec::new(&schema(), 0).encode_since(&mut view, 0, &[], &mut body);
-    let (group, kind) = (Group::Everyone, BlockKind::Since);
-    Block { group, kind, age: 0, gap: 1, body: &body }.write(&mut out);
+    Codec::new(&schema(), 0).encode_since(&mut view, 2, (0, &[]), &mut out);
     out
 }
 

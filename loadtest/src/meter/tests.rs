@@ -50,7 +50,7 @@ impl Rig {
         let input = sample.map(|sample| InputAck { sample, margin: 0 });
         let tick = Tick(self.tick.0 + ticks);
         let prelude = Prelude { full: false, tick, action, input };
-        let frame = prelude.encode(self.tick);
+        let frame = prelude.encode(self.tick, &[]);
         self.tick = tick;
         self.frame(now, frame.as_slice());
     }

@@ -2,12 +2,14 @@
 //! was at the send before the last, whole or what changed after a tick, and then what the last send
 //! changed. So their receiver has the same two baselines as everyone else, and shares the next block.
 //!
+//! First comes whether it is whole, how old the last send is, and how much older the one before.
+//!
 //! | part of what changed after a tick | coded as |
 //! |---|---|
 //! | gone | how many, then their ids |
 //! | changed | how many, then ids; whether it is new; for each component whether it is told, whether it is there, its whole value |
 
-use super::block::{Baselines, BlockError, Codec, ended, fits};
+use super::block::{Baselines, BlockError, Codec, end, fits};
 use super::plan::MASK_NODES;
 use super::range::{Coder, Decoder, Encoder};
 use super::view::{Send, Slot, View};
@@ -15,24 +17,27 @@ use crate::ids::WireId;
 
 type Done = Result<(), BlockError>;
 
-/// When an absolute block's two sends were.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ticks {
-    /// Of the send before the last.
-    pub base: u64,
-    /// Of the last.
-    pub now: u64,
+/// What an absolute block tells, beside its values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Told {
+    /// All there is: what was known before is forgotten.
+    whole: bool,
+    /// Ticks from the last send to the frame's tick.
+    age: u64,
+    /// Ticks from the send before that to the last.
+    gap: u64,
 }
 
 impl Codec {
-    /// Appends everything a view shows.
-    pub fn encode_whole(&mut self, view: &mut View, out: &mut Vec<u8>) {
+    /// Appends everything a view shows, for a frame of this tick.
+    pub fn encode_whole(&mut self, view: &mut View, tick: u64, out: &mut Vec<u8>) {
         self.models.begin();
         let base = view.now().saturating_sub(1);
         let mut coder = Encoder::new(out);
         let mut members = std::mem::take(&mut self.members);
         members.clear();
         members.extend(view.in_order().filter(|at| view.slot(*at).is_in(base)));
+        self.told(&mut coder, told(view, true, tick));
         let coded = self
             .everything(&mut coder, view, base, &members)
             .and_then(|()| self.last(&mut coder, view, base));
@@ -41,29 +46,13 @@ impl Codec {
         coder.finish();
     }
 
-    /// Reads everything a view shows. What it showed is forgotten.
-    ///
-    /// # Errors
-    /// As [`Codec::decode`].
-    pub fn decode_whole(&mut self, view: &mut View, ticks: Ticks, bytes: &[u8]) -> Done {
-        self.models.begin();
-        let mut coder = Decoder::new(bytes);
-        view.clear();
-        view.begin(ticks.base);
-        let base = view.now();
-        self.everything(&mut coder, view, base, &[])?;
-        view.begin(ticks.now);
-        self.last(&mut coder, view, base)?;
-        ended(&coder)
-    }
-
-    /// Appends what changed in a view after a tick. `removed` are the entities that left after it and
-    /// before the last send, sorted.
+    /// Appends what changed in a view after the tick `since`, for a frame of this tick. `removed` are
+    /// the entities that left after it and before the last send, sorted.
     pub fn encode_since(
         &mut self,
         view: &mut View,
         tick: u64,
-        removed: &[WireId],
+        (since, removed): (u64, &[WireId]),
         out: &mut Vec<u8>,
     ) {
         self.models.begin();
@@ -71,28 +60,54 @@ impl Codec {
         let mut coder = Encoder::new(out);
         let mut members = std::mem::take(&mut self.members);
         members.clear();
-        members.extend(view.in_order().filter(|at| view.slot(*at).is_new_since(base, tick)));
+        members.extend(view.in_order().filter(|at| view.slot(*at).is_new_since(base, since)));
+        self.told(&mut coder, told(view, false, tick));
         let coded = self
-            .changes(&mut coder, view, (base, tick), removed, &members)
+            .changes(&mut coder, view, (base, since), removed, &members)
             .and_then(|()| self.last(&mut coder, view, base));
         assert_eq!(coded, Ok(()), "our own view can be told");
         self.members = members;
         coder.finish();
     }
 
-    /// Reads what changed since a view was at its last send.
+    /// Reads an absolute block of a frame of this tick off the front of `bytes`. Says whether it told
+    /// everything: then what the view showed was forgotten.
     ///
     /// # Errors
     /// As [`Codec::decode`].
-    pub fn decode_since(&mut self, view: &mut View, ticks: Ticks, bytes: &[u8]) -> Done {
+    pub fn decode_absolute(
+        &mut self,
+        view: &mut View,
+        tick: u64,
+        bytes: &mut &[u8],
+    ) -> Result<bool, BlockError> {
         self.models.begin();
         let mut coder = Decoder::new(bytes);
-        view.begin(ticks.base);
+        let told = self.told(&mut coder, Told { whole: false, age: 0, gap: 0 });
+        if told.whole {
+            view.clear();
+        }
+        let last = tick.saturating_sub(told.age);
+        view.begin(last.saturating_sub(told.gap));
         let base = view.now();
-        self.changes(&mut coder, view, (base, 0), &[], &[])?;
-        view.begin(ticks.now);
+        match told.whole {
+            true => self.everything(&mut coder, view, base, &[])?,
+            false => self.changes(&mut coder, view, (base, 0), &[], &[])?,
+        }
+        view.begin(last);
         self.last(&mut coder, view, base)?;
-        ended(&coder)
+        end(&coder, bytes)?;
+        Ok(told.whole)
+    }
+
+    fn told<C: Coder>(&mut self, coder: &mut C, told: Told) -> Told {
+        let whole = self.models.bit(coder, self.plan.frame.structure + 3, told.whole);
+        // What is longer ago than that is as good as never, at both ends alike.
+        let mut ticks = |ticks: u64| {
+            let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+            self.models.magnitude(coder, self.plan.frame.ticks, ticks).into()
+        };
+        Told { whole, age: ticks(told.age), gap: ticks(told.gap) }
     }
 
     /// What the last send changed, told as if nothing had moved before.
@@ -170,7 +185,7 @@ impl Codec {
             let node = self.plan.components[usize::from(component)].mask + MASK_NODES + 2;
             let slot = view.slot(at);
             let (told, shown) =
-                (told(slot, component, base, tick), slot.at(component, base).is_some());
+                (is_told(slot, component, base, tick), slot.at(component, base).is_some());
             if !self.models.bit(coder, node + 1, told) {
                 continue;
             }
@@ -185,6 +200,13 @@ impl Codec {
 }
 
 /// Whether a component changed after a tick, up to a send.
-fn told(slot: &Slot, component: u16, base: Send, tick: u64) -> bool {
+fn is_told(slot: &Slot, component: u16, base: Send, tick: u64) -> bool {
     slot.cell(component).is_some_and(|cell| cell.changed_after(base, tick))
+}
+
+/// What a block of a view tells in a frame of this tick.
+fn told(view: &View, whole: bool, tick: u64) -> Told {
+    let last = view.last_tick();
+    let base = view.tick(view.now().saturating_sub(1)).unwrap_or(last);
+    Told { whole, age: tick.saturating_sub(last), gap: last.saturating_sub(base) }
 }

@@ -15,7 +15,7 @@ use super::coding::{Coding, Spans, Speeds};
 use super::model::Models;
 use super::plan::{MASK_NODES, Plan};
 use super::range::{Coder, Decoder, Encoder};
-use super::view::{Mark, Send, Slot, View};
+use super::view::{Mark, Seen, Send, Slot, View};
 use crate::ids::WireId;
 use crate::limits::{ENTITIES_MAX, VALUE_WORDS_MAX};
 use crate::schema::Schema;
@@ -51,6 +51,10 @@ pub struct Codec {
     /// What an absolute block tells of.
     pub(super) members: Vec<u32>,
     pub(super) words: Vec<u32>,
+    /// What the last number of a record was like.
+    beside: usize,
+    /// What became of each component of an entity.
+    seen: Vec<Seen>,
 }
 
 impl Codec {
@@ -58,6 +62,7 @@ impl Codec {
     #[must_use]
     pub fn new(schema: &Schema, hz: u16) -> Self {
         let plan = Plan::new(schema);
+        let seen = vec![Seen::default(); plan.components.len()];
         let models = Models::new(plan.nodes().to_vec());
         let (active, still, gone) = (Vec::new(), Vec::new(), Vec::new());
         let (new, touched, members, words) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -73,6 +78,8 @@ impl Codec {
             touched,
             members,
             words,
+            beside: 0,
+            seen,
         }
     }
 
@@ -103,7 +110,7 @@ impl Codec {
         coder.finish();
     }
 
-    /// Reads a block into a view that has begun a send. Gives what was renamed.
+    /// Reads a block off the front of `bytes`, into a view that has begun a send. Gives what was renamed.
     ///
     /// # Errors
     /// When the bytes are no block of this schema and baseline. The view is then in no defined state.
@@ -111,14 +118,14 @@ impl Codec {
         &mut self,
         view: &mut View,
         from: Baselines,
-        bytes: &[u8],
+        bytes: &mut &[u8],
     ) -> Result<Vec<(WireId, WireId)>, BlockError> {
         self.models.begin();
         let mut coder = Decoder::new(bytes);
         let mut renamed = Vec::new();
         view.revert(from.base);
         self.code(&mut coder, view, from, &mut renamed)?;
-        ended(&coder)?;
+        end(&coder, bytes)?;
         Ok(renamed)
     }
 
@@ -309,7 +316,7 @@ impl Codec {
         }
         let spans = Spans { before: 0, now: 0, hz: 0 };
         let mut coding =
-            Coding::new(coder, &mut self.models, &mut self.words, spans, VALUE_WORDS_MAX);
+            Coding::new(coder, &mut self.models, &mut self.words, spans, (VALUE_WORDS_MAX, 0));
         coding.whole(&self.plan.components[usize::from(component)].form);
         coding.ended()?;
         if !C::WRITES {
@@ -363,71 +370,66 @@ impl Codec {
             return Err(BlockError("the block ends early"));
         }
         let now = view.now();
-        let recomposed = C::WRITES && view.slot(at).recomposed(from.base, now);
-        let recomposed = self.models.bit(coder, self.plan.frame.structure + 1, recomposed);
-        let mut told = false;
+        let recomposed = view.slot(at).seen(from.older, from.base, now, &mut self.seen);
+        let structure = self.plan.frame.structure;
+        let recomposed = self.models.bit(coder, structure + 1, C::WRITES && recomposed);
+        let mut context = 2 * usize::from(active);
+        self.beside = 0;
         for n in 0..self.plan.order.len() {
             let component = self.plan.order[n];
-            let plan = &self.plan.components[usize::from(component)];
-            let cell = view.slot(at).cell(component);
-            let was = cell.is_some_and(|cell| cell.at(from.base).is_some());
+            let seen = self.seen[usize::from(component)];
+            let mask = self.plan.components[usize::from(component)].mask;
             if recomposed {
-                let is = cell.is_some_and(|cell| cell.at(now).is_some());
-                let shown = self.models.bit(coder, plan.mask + MASK_NODES + 2, is);
+                let shown = self.models.bit(coder, mask + MASK_NODES + 2, seen.is);
                 if !shown {
                     if !C::WRITES {
                         view.set_in(at, component, None);
                     }
                     continue;
                 }
-                if !was {
+                if !seen.was {
                     self.whole(coder, view, at, component, now)?;
                     continue;
                 }
             }
-            if was {
-                let context = 2 * usize::from(active) + 4 * usize::from(told);
-                told |= self.change(coder, view, (at, component), from, context)?;
+            let node = mask + usize::from(seen.moved) + context;
+            if seen.was && self.models.bit(coder, node, C::WRITES && seen.changed) {
+                context |= 4;
+                self.change(coder, view, (at, component), from)?;
             }
         }
         Ok(())
     }
 
-    /// One component that was there and still is. Says whether it changed.
+    /// One component that was there and changed.
     fn change<C: Coder>(
         &mut self,
         coder: &mut C,
         view: &mut View,
         (at, component): (u32, u16),
         from: Baselines,
-        context: usize,
-    ) -> Result<bool, BlockError> {
+    ) -> Done {
         let plan = &self.plan.components[usize::from(component)];
         let (slot, now) = (view.slot(at), view.now());
-        let Some(cell) = slot.cell(component) else { return Ok(false) };
+        let Some(cell) = slot.cell(component) else { return Ok(()) };
         let was = cell.at(from.base).unwrap_or(&[]);
-        let moved = cell.differs(from.older, from.base) && cell.at(from.older).is_some();
-        let changed = C::WRITES && cell.differs(from.base, now);
-        let node = plan.mask + usize::from(moved) + context;
-        if !self.models.bit(coder, node, changed) {
-            return Ok(false);
-        }
+        let older = cell.at(from.older).unwrap_or(was);
         self.words.clear();
         if C::WRITES {
             self.words.extend_from_slice(cell.at(now).unwrap_or(&[]));
         }
-        let older = if moved { cell.at(from.older).unwrap_or(was) } else { was };
-        let mut coding =
-            Coding::new(coder, &mut self.models, &mut self.words, self.spans, VALUE_WORDS_MAX);
+        let budget = (VALUE_WORDS_MAX, self.beside);
+        let mut coding = Coding::new(coder, &mut self.models, &mut self.words, self.spans, budget);
         if let Some(by) = plan.moves_by {
             coding.speeds = speeds(slot, by, from, now);
         }
         coding.delta(&plan.form, &mut &*older, &mut &*was);
         coding.ended()?;
+        self.beside = coding.beside;
         if !C::WRITES {
             view.set_in(at, component, Some(&self.words));
         }
-        Ok(true)
+        Ok(())
     }
 
     fn spans_of(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
@@ -450,13 +452,11 @@ pub(super) fn fits<C: Coder>(view: &View) -> Done {
     }
 }
 
-/// Checks that a block's bytes ended with it.
-pub(super) fn ended(coder: &Decoder<'_>) -> Done {
-    if coder.is_at_end() {
-        Ok(())
-    } else {
-        Err(BlockError("the block does not end with its bytes"))
-    }
+/// Moves past a block that was read.
+pub(super) fn end<'a>(coder: &Decoder<'a>, bytes: &mut &'a [u8]) -> Done {
+    let used = coder.used().ok_or(BlockError("the block ends early"))?;
+    *bytes = &bytes[used..];
+    Ok(())
 }
 
 fn speeds(slot: &Slot, by: u16, from: Baselines, now: Send) -> Speeds<'_> {

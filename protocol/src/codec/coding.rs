@@ -2,7 +2,7 @@
 
 use super::block::BlockError;
 use super::model::{LENGTH_NODES, MANTISSA_NODES, Models};
-use super::plan::{CONTEXT_NODES, Form, NUMBER_CONTEXTS, Prediction, Velocity};
+use super::plan::{BESIDE, CONTEXT_NODES, Form, NUMBER_CONTEXTS, Prediction, Velocity};
 use super::range::Coder;
 use crate::rotation;
 use crate::words::bits_for;
@@ -15,6 +15,12 @@ pub(super) struct Spans {
     pub(super) now: u32,
     /// Ticks in a second.
     pub(super) hz: u32,
+}
+
+impl Spans {
+    fn is_far(&self) -> usize {
+        usize::from(self.before + self.now > 2)
+    }
 }
 
 /// The words of a velocity at the older baseline, the baseline and now.
@@ -34,7 +40,7 @@ pub(super) struct Coding<'a, C> {
     spans: Spans,
     pub(super) speeds: Speeds<'a>,
     /// What the number before this one was like: 0 none, 1 as expected, 2 nearly, 3 otherwise.
-    beside: usize,
+    pub(super) beside: usize,
     /// How far the part moved that moved most of those that move together; 0 where none do.
     together: i64,
     /// Words that may still be read.
@@ -49,21 +55,10 @@ impl<'a, C: Coder> Coding<'a, C> {
         models: &'a mut Models,
         words: &'a mut Vec<u32>,
         spans: Spans,
-        budget: usize,
+        (budget, beside): (usize, usize),
     ) -> Self {
         let speeds = Speeds::default();
-        Self {
-            coder,
-            models,
-            words,
-            at: 0,
-            spans,
-            speeds,
-            beside: 0,
-            together: 0,
-            budget,
-            bad: false,
-        }
+        Self { coder, models, words, at: 0, spans, speeds, beside, together: 0, budget, bad: false }
     }
 
     /// Ends a value: what was read must be one.
@@ -431,7 +426,7 @@ impl<'a, C: Coder> Coding<'a, C> {
         };
         Expected {
             at: place(at, wraps, max),
-            context: off * 4 + part.min(3),
+            context: off * 8 + part.min(3),
             beside: false,
             flip: false,
         }
@@ -440,6 +435,7 @@ impl<'a, C: Coder> Coding<'a, C> {
     /// A number of which something is expected.
     fn number(&mut self, base: usize, wraps: bool, max: u32, expected: &Expected) -> u32 {
         let context = expected.context + if expected.beside { self.beside } else { 0 };
+        let context = context + self.spans.is_far() * NUMBER_CONTEXTS / 2;
         let nodes = base + context * CONTEXT_NODES;
         let off = difference(expected.at, self.given(), wraps, max);
         let zero = self.flag(nodes, off == 0);
@@ -451,7 +447,14 @@ impl<'a, C: Coder> Coding<'a, C> {
         let mantissas = base + NUMBER_CONTEXTS * CONTEXT_NODES;
         let given = (off.unsigned_abs() as u32).wrapping_sub(1);
         let size = self.models.magnitude(self.coder, (nodes + 2, mantissas), given);
-        self.beside = if size < 2 { 2 } else { 3 };
+        self.beside = match size {
+            0 => 2,
+            1..=2 => 3,
+            3..=6 => 4,
+            7..=14 => 5,
+            15..=62 => 6,
+            _ => 7,
+        };
         let off = i64::from(size) + 1;
         let to = i64::from(expected.at) + if negative { -off } else { off };
         let word = place(to, wraps, max);
@@ -481,10 +484,12 @@ impl Expected {
             4..=7 => 3,
             8..=15 => 4,
             16..=31 => 5,
-            32..=127 => 6,
-            _ => 7,
+            32..=63 => 6,
+            64..=127 => 7,
+            128..=255 => 8,
+            _ => 9,
         };
-        Self { at, context: size * 4, beside: true, flip: moved < 0 }
+        Self { at, context: size * BESIDE, beside: true, flip: moved < 0 }
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Node {
 }
 
 /// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is.
-const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 6, 7];
+const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 5, 5];
 /// How sure a node becomes within a block.
 const LEARNED: u8 = 5;
 

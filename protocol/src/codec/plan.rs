@@ -1,14 +1,20 @@
 //! The plan: how each field of a schema is coded, worked out once. Everything follows from what the
 //! game declared: widths, ranges, what wraps, what moves by what.
 
+use crate::rotation;
 use crate::schema::{FieldType, Kind, Schema, TypeDef, float_span};
 use crate::words::bits_for;
 
 use super::model::{LENGTH_NODES, MANTISSA_NODES, Node};
 use super::tables;
 
-/// Contexts of a number: eight for how it moved, four for what is next to it.
-pub(super) const NUMBER_CONTEXTS: usize = 32;
+/// How a number moved, and what the number before it was like: so many classes each.
+pub(super) const MOVED: usize = 10;
+pub(super) const BESIDE: usize = 8;
+/// Contexts of a number whose baselines lie close together, and as many of one whose do not.
+const NEAR_CONTEXTS: usize = MOVED * BESIDE;
+/// All contexts of a number.
+pub(super) const NUMBER_CONTEXTS: usize = 2 * NEAR_CONTEXTS;
 /// Nodes of a number's context: zero, sign, length.
 pub(super) const CONTEXT_NODES: usize = 2 + LENGTH_NODES;
 /// A number of at most so many bits is coded as a symbol: the new value, given the old one.
@@ -130,6 +136,7 @@ pub(super) struct FrameNodes {
     pub(super) stirred: (usize, usize),
     pub(super) gap: (usize, usize),
     pub(super) id: (usize, usize),
+    pub(super) ticks: (usize, usize),
 }
 
 /// Nodes for whether a component changed. Those behind them: whether a new entity has it, by whether it
@@ -154,7 +161,7 @@ impl Plan {
             let Some(by) = def.moves_by.filter(|_| planner.realtime) else { continue };
             let Some(velocity) = schema.components.get(usize::from(by)) else { continue };
             plan.moves_by = Some(by);
-            set_velocity(&mut plan.form, &def.ty, by, &velocity.ty);
+            set_velocity(&mut plan.form, &def.ty, by, &velocity.ty, &mut planner.nodes);
         }
         let mut order: Vec<u16> = (0..components.len() as u16).collect();
         order.sort_by_key(|component| schema.velocity_depth(*component));
@@ -189,7 +196,7 @@ impl Planner {
 
     fn frame(&mut self) -> FrameNodes {
         FrameNodes {
-            structure: self.take([19_661, 655, 1_311].map(|chance| Node::new(chance, 2))),
+            structure: self.take([19_661, 655, 1_311, 32_768].map(|chance| Node::new(chance, 2))),
             active: self.take([58_982, 58_982].map(|chance| Node::new(chance, 3))),
             renamed: self.magnitude(1),
             removed: self.magnitude(2),
@@ -197,6 +204,7 @@ impl Planner {
             stirred: self.magnitude(3),
             gap: self.magnitude(6),
             id: self.magnitude(16),
+            ticks: self.magnitude(1),
         }
     }
 
@@ -211,10 +219,9 @@ impl Planner {
     fn number(&mut self, max: u32, wraps: bool, prediction: Prediction) -> Form {
         let base = self.nodes.len();
         for context in 0..NUMBER_CONTEXTS {
-            let (moved, beside) = (context / 4, context % 4);
-            self.take([Node::new(as_expected(moved, beside), 0), Node::new(EVEN, 1)]);
-            let about = HALF_BITS[moved];
-            self.take((0..LENGTH_NODES).map(|at| Node::new(longer(at, about), 0)));
+            let about = about(context);
+            let expected = EXPECTED[about.min(EXPECTED.len() - 1)];
+            self.take(context_nodes(expected, about));
         }
         self.even(MANTISSA_NODES);
         self.even(32);
@@ -295,47 +302,125 @@ const LONGER: [u16; 33] = [
     1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311, 1_311,
 ];
 
-/// How likely a number is as expected, by how it moved and by what the number before was like.
-fn as_expected(moved: usize, beside: usize) -> u16 {
-    match (moved, beside) {
-        (0, 0 | 1) => 39_322,
-        (_, 1) | (0, _) => 26_214,
-        _ => 16_384 / moved as u16,
+/// The nodes of one context of a number that is as expected with this chance, and otherwise about so many
+/// half bits off.
+fn context_nodes(expected: u16, about: usize) -> impl Iterator<Item = Node> {
+    let lengths = (0..LENGTH_NODES).map(move |at| Node::new(longer(at, about), 0));
+    [Node::new(expected, 0), Node::new(EVEN, 1)].into_iter().chain(lengths)
+}
+
+/// About how long a difference is, in half bits: by how the number moved and by what the one before was
+/// like, where the baselines lie close together, and where they do not.
+fn about(context: usize) -> usize {
+    let (moved, beside) = (context % NEAR_CONTEXTS / BESIDE, context % BESIDE);
+    match context < NEAR_CONTEXTS {
+        true => [4, 0, 0, 0, 1, 2, 3, 4, 6, 7][moved].max([5, 0, 1, 3, 5, 6, 8, 10][beside]),
+        false => [5, 2, 3, 5, 6, 9, 9, 10, 12, 14][moved].max([2, 2, 3, 4, 6, 7, 8, 11][beside]),
     }
 }
 
-/// About how long a difference is that is not as expected, in half bits, by how the number moved.
-const HALF_BITS: [usize; 8] = [5, 2, 3, 5, 6, 8, 9, 10];
+/// How likely a number is as expected that is otherwise about so many half bits off.
+const EXPECTED: [u16; 12] =
+    [32_768, 27_525, 22_282, 18_350, 13_107, 9_175, 6_554, 5_243, 3_932, 3_277, 1_966, 1_311];
 
-/// Makes each number of a moving form follow the velocity's number at the same place.
-fn set_velocity(form: &mut Form, moves: &FieldType, component: u16, velocity: &FieldType) {
+/// The same for a number that moves by a velocity: by how far it was off the time before, in quarters of a
+/// step, and by where in its step it is expected.
+fn flying(context: usize) -> (u16, usize) {
+    let (off, part) = (context % NEAR_CONTEXTS / BESIDE, context % BESIDE);
+    let about = [0, 0, 0, 1, 1, 4, 9, 9, 9, 9][off];
+    match (off, part) {
+        (0..=2, 1 | 2) => (55_706, about),
+        (0..=2, _) => (42_598, about),
+        _ => (22_282, about),
+    }
+}
+
+/// Makes each float of a moving form follow the velocity's float that has as many before it.
+fn set_velocity(
+    form: &mut Form,
+    moves: &FieldType,
+    component: u16,
+    velocity: &FieldType,
+    nodes: &mut [Node],
+) {
     let (mut moving, mut speeds) = (Vec::new(), Vec::new());
-    floats(moves, &mut moving);
-    floats(velocity, &mut speeds);
-    fn numbers<'f>(form: &'f mut Form, out: &mut Vec<&'f mut Prediction>) {
-        match form {
-            Form::Number { prediction, .. } => out.push(prediction),
-            Form::Parts(parts) => parts.iter_mut().for_each(|part| numbers(part, out)),
-            _ => {}
+    moving_floats(form, moves, &mut moving);
+    floats(velocity, &mut Some(0), &mut speeds);
+    for ((form, step), speed) in moving.into_iter().zip(speeds) {
+        let (Form::Number { prediction, base, .. }, Some(word)) = (form, speed.word) else {
+            continue;
+        };
+        let fixed = |value: f64| (value / step * 65_536.0).round() as i64;
+        let (scale, offset) = (fixed(speed.step), fixed(speed.min));
+        *prediction = Prediction::Velocity(Velocity { component, word, scale, offset });
+        for (context, nodes) in
+            nodes[*base..].chunks_mut(CONTEXT_NODES).take(NUMBER_CONTEXTS).enumerate()
+        {
+            let (expected, about) = flying(context);
+            nodes
+                .iter_mut()
+                .zip(context_nodes(expected, about))
+                .for_each(|(node, new)| *node = new);
         }
     }
-    let mut places = Vec::new();
-    numbers(form, &mut places);
-    for (word, ((place, (_, step)), (min, speed_step))) in
-        places.into_iter().zip(moving).zip(speeds).enumerate()
-    {
-        let fixed = |value: f64| (value / step * 65_536.0).round() as i64;
-        let (scale, offset) = (fixed(speed_step), fixed(min));
-        *place = Prediction::Velocity(Velocity { component, word, scale, offset });
+}
+
+/// A velocity's float in steps.
+struct Speed {
+    min: f64,
+    step: f64,
+    /// Which of the value's words it is; none where that depends on the value.
+    word: Option<usize>,
+}
+
+/// The floats in steps among a type's parts. `at` is the word at which it begins.
+fn floats(ty: &FieldType, at: &mut Option<usize>, out: &mut Vec<Speed>) {
+    match ty {
+        FieldType::Float { min, step, .. } => {
+            out.push(Speed { min: *min, step: *step, word: *at });
+            *at = at.map(|at| at.saturating_add(1));
+        }
+        FieldType::Tuple { items } => items.iter().for_each(|ty| floats(ty, at, out)),
+        FieldType::Struct { fields } => {
+            fields.iter().for_each(|field| floats(&field.ty, at, out));
+        }
+        _ => *at = at.zip(words(ty)).map(|(at, words)| at.saturating_add(words)),
     }
 }
 
-/// The floats in steps among a type's parts: minimum and step.
-fn floats(ty: &FieldType, out: &mut Vec<(f64, f64)>) {
-    match ty {
-        FieldType::Float { min, step, .. } => out.push((*min, *step)),
-        FieldType::Tuple { items } => items.iter().for_each(|ty| floats(ty, out)),
-        FieldType::Struct { fields } => fields.iter().for_each(|field| floats(&field.ty, out)),
+/// The forms of a moving type's floats, and their steps.
+fn moving_floats<'f>(form: &'f mut Form, ty: &FieldType, out: &mut Vec<(&'f mut Form, f64)>) {
+    match (ty, form) {
+        (FieldType::Float { step, .. }, form) => out.push((form, *step)),
+        (FieldType::Tuple { items }, Form::Parts(parts)) => {
+            parts.iter_mut().zip(items).for_each(|(part, ty)| moving_floats(part, ty, out));
+        }
+        (FieldType::Struct { fields }, Form::Parts(parts)) => {
+            let fields = parts.iter_mut().zip(fields);
+            fields.for_each(|(part, field)| moving_floats(part, &field.ty, out));
+        }
         _ => {}
     }
+}
+
+/// How many words a value takes; none where that depends on the value.
+fn words(ty: &FieldType) -> Option<usize> {
+    Some(match ty {
+        FieldType::Unit => 0,
+        FieldType::Bool | FieldType::Float { .. } | FieldType::F32 | FieldType::Entity => 1,
+        FieldType::Int { span, .. } => 1 + usize::from(u32::try_from(*span).is_err()),
+        FieldType::F64 => 2,
+        FieldType::Rotation { .. } => rotation::ROTATION_WORDS,
+        FieldType::Array { of, length } => words(of)?.saturating_mul(*length as usize),
+        FieldType::Tuple { items } => words_of(items.iter())?,
+        FieldType::Struct { fields } => words_of(fields.iter().map(|field| &field.ty))?,
+        FieldType::String { .. }
+        | FieldType::Option { .. }
+        | FieldType::List { .. }
+        | FieldType::Enum { .. } => return None,
+    })
+}
+
+fn words_of<'t>(mut types: impl Iterator<Item = &'t FieldType>) -> Option<usize> {
+    types.try_fold(0usize, |sum, ty| Some(sum.saturating_add(words(ty)?)))
 }

@@ -1,7 +1,7 @@
 //! The range coder: binary decisions with their probabilities, and bits of equal chance, in as many
 //! bytes as they are worth. Carry and normalisation are those of the LZMA coder (7-Zip, Igor Pavlov;
-//! after G. N. N. Martin, 1979); it differs in that no byte is spent on the start, and that the
-//! end is the roundest number that will do, without its zero bytes: the reader goes on with zeros.
+//! after G. N. N. Martin, 1979); it differs in that no byte is spent on the start, and that the reader
+//! knows where the run ends: what follows may be anything.
 
 /// One direction of coding. What is given is written, or ignored where something is read; what is
 /// returned stands in the bytes either way. So one function says how a thing is coded and read.
@@ -27,8 +27,14 @@ const LOW_RANGE: u32 = 1 << 24;
 /// Bits of a probability.
 pub(super) const PROBABILITY_BITS: u32 = 12;
 
-/// As many zero bytes as the end may leave out.
-const ZEROS_MAX: usize = 4;
+/// As many bytes a reader is ahead of what its decisions took.
+const AHEAD_BYTES: usize = 4;
+
+/// How many bytes at the end single out this range, whatever follows them: its reader knows it as well,
+/// and so where the run ends.
+fn last_bytes(range: u32) -> u32 {
+    if range >= 2 * LOW_RANGE { 1 } else { 2 }
+}
 
 /// Writes to the end of a byte vector.
 pub(super) struct Encoder<'a> {
@@ -46,25 +52,14 @@ impl<'a> Encoder<'a> {
         Self { out, low: 0, range: u32::MAX, held: None, full: 0 }
     }
 
-    /// Ends the run of bytes.
+    /// Ends the run of bytes: whatever follows, they are read as they were written.
     pub(super) fn finish(mut self) {
-        // The roundest number that is still inside the range.
-        let end = self.low + u64::from(self.range) - 1;
-        for zeros in (0..=32).rev() {
-            let mask = (1u64 << zeros) - 1;
-            let round = (self.low + mask) & !mask;
-            if round <= end {
-                self.low = round;
-                break;
-            }
-        }
-        for _ in 0..5 {
+        let bytes = last_bytes(self.range);
+        let below = u64::from(u32::MAX >> (8 * bytes));
+        self.low = (self.low + below) & !below;
+        // One more than that: a byte is written when the next one is known.
+        for _ in 0..=bytes {
             self.shift();
-        }
-        for _ in 0..ZEROS_MAX {
-            if self.out.pop_if(|byte| *byte == 0).is_none() {
-                break;
-            }
         }
     }
 
@@ -139,20 +134,21 @@ pub(super) struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads all of `bytes`.
+    /// Reads a run at the front of `bytes`.
     #[must_use]
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let mut decoder = Self { bytes, at: 0, code: 0, range: u32::MAX };
-        for _ in 0..4 {
+        for _ in 0..AHEAD_BYTES {
             decoder.code = decoder.code << 8 | decoder.next();
         }
         decoder
     }
 
-    /// Whether these bytes were needed, and no others.
+    /// How many of the bytes were this run's, where they were enough.
     #[must_use]
-    pub(super) fn is_at_end(&self) -> bool {
-        self.at >= self.bytes.len() && !self.failed()
+    pub(super) fn used(&self) -> Option<usize> {
+        let used = self.at - AHEAD_BYTES + last_bytes(self.range) as usize;
+        (used <= self.bytes.len()).then_some(used)
     }
 
     fn next(&mut self) -> u32 {
@@ -210,6 +206,6 @@ impl Coder for Decoder<'_> {
     }
 
     fn failed(&self) -> bool {
-        self.at > self.bytes.len() + ZEROS_MAX
+        self.at > self.bytes.len() + AHEAD_BYTES
     }
 }

@@ -12,9 +12,12 @@ use crate::schema::Schema;
 use super::model::Node;
 
 /// The codec's version: tables of another one are not for this one's nodes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 3;
 /// A chance is kept in so many bits less than a node has.
 const CHANCE_SHIFT: u32 = 4;
+
+/// A node that saw fewer decisions knows no better than one that saw none.
+const SEEN_MIN: u32 = 30;
 
 /// What was seen in matches of one game.
 #[derive(Clone, Default)]
@@ -37,9 +40,10 @@ impl Training {
     pub fn tables(&self, schema: &Schema) -> Vec<u8> {
         let mut out = layout(schema).to_le_bytes().to_vec();
         let mut rest = &self.counts[..];
-        while let Some(skip) = rest.iter().position(|count| *count != [0; 2]) {
+        let is_known = |count: &[u32; 2]| count[0].saturating_add(count[1]) >= SEEN_MIN;
+        while let Some(skip) = rest.iter().position(is_known) {
             rest = &rest[skip..];
-            let run = rest.iter().take_while(|count| **count != [0; 2]).count();
+            let run = rest.iter().take_while(|count| is_known(count)).count();
             write_varint(&mut out, skip as u64);
             write_varint(&mut out, run as u64);
             let learnt = rest[..run].iter().map(|count| learnt(*count).to_le_bytes());

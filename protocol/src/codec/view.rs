@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::ids::WireId;
 
 /// A send of a group, counted from 1: one for each block.
@@ -15,7 +17,7 @@ struct Version {
     send: Send,
     tick: u64,
     shown: bool,
-    words: Vec<u32>,
+    words: SmallVec<[u32; 4]>,
 }
 
 /// One component of an entity.
@@ -23,7 +25,7 @@ struct Version {
 pub(super) struct Cell {
     component: u16,
     /// From oldest to newest: few.
-    versions: Vec<Version>,
+    versions: SmallVec<[Version; 3]>,
 }
 
 impl Cell {
@@ -43,7 +45,30 @@ impl Cell {
 
     /// Whether it is something else at one send than at an earlier one.
     pub(super) fn differs(&self, earlier: Send, later: Send) -> bool {
-        self.is_newer_than(earlier) && self.at(earlier) != self.at(later)
+        self.is_newer_than(earlier) && !same(self.at(earlier), self.at(later))
+    }
+
+    /// What became of it between three sends, the first of them first.
+    fn seen(&self, older: Send, base: Send, now: Send) -> Seen {
+        let Some(newest) = self.versions.last() else { return Seen::default() };
+        if newest.send <= older {
+            return Seen { was: newest.shown, is: newest.shown, ..Seen::default() };
+        }
+        // From the newest on back, once.
+        let mut rest = &self.versions[..];
+        let mut at = |send| {
+            while let [before @ .., version] = rest {
+                if version.send <= send {
+                    return version.shown.then_some(&version.words[..]);
+                }
+                rest = before;
+            }
+            None
+        };
+        let (now, old, older) = (at(now), at(base), at(older));
+        let changed = newest.send > base && !same(old, now);
+        let moved = older.is_some() && !same(older, old);
+        Seen { was: old.is_some(), is: now.is_some(), moved, changed }
     }
 
     /// Whether what it is at a send it became after a tick.
@@ -64,6 +89,27 @@ impl Cell {
         version.words.clear();
         version.words.extend_from_slice(words.unwrap_or(&[]));
     }
+}
+
+/// Whether two values are the same. Most are of a word or two, for which a call to compare memory costs
+/// more than to compare them.
+fn same(a: Option<&[u32]>, b: Option<&[u32]>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+/// What became of a component from an older baseline over a baseline to now.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// It was shown at the baseline, and is now.
+    pub(super) was: bool,
+    pub(super) is: bool,
+    /// It was shown at the older baseline, and not as at the baseline.
+    pub(super) moved: bool,
+    /// It is not now what it was at the baseline.
+    pub(super) changed: bool,
 }
 
 /// What there is to tell of an entity.
@@ -144,10 +190,18 @@ impl Slot {
         self.cells.iter().any(|cell| cell.differs(earlier, later))
     }
 
-    /// Whether it has other components at one send than at an earlier one.
-    pub(super) fn recomposed(&self, earlier: Send, later: Send) -> bool {
-        let other = |cell: &Cell| cell.at(earlier).is_some() != cell.at(later).is_some();
-        self.cells.iter().any(|cell| cell.is_newer_than(earlier) && other(cell))
+    /// What became of each component, by number. Says whether they are others now than at the baseline.
+    pub(super) fn seen(&self, older: Send, base: Send, now: Send, out: &mut [Seen]) -> bool {
+        out.fill(Seen::default());
+        let mut recomposed = false;
+        for cell in &self.cells {
+            let seen = cell.seen(older, base, now);
+            recomposed |= seen.was != seen.is;
+            if let Some(out) = out.get_mut(usize::from(cell.component)) {
+                *out = seen;
+            }
+        }
+        recomposed
     }
 }
 
@@ -394,11 +448,11 @@ impl View {
     pub fn set_in(&mut self, at: u32, component: u16, words: Option<&[u32]>) -> bool {
         let cells = &mut self.slots[at as usize].cells;
         let place = match cells.binary_search_by_key(&component, |cell| cell.component) {
-            Ok(place) if cells[place].at(self.now.send) == words => return false,
+            Ok(place) if same(cells[place].at(self.now.send), words) => return false,
             Ok(place) => place,
             Err(_) if words.is_none() => return false,
             Err(place) => {
-                cells.insert(place, Cell { component, versions: Vec::new() });
+                cells.insert(place, Cell { component, versions: SmallVec::new() });
                 place
             }
         };

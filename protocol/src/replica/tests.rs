@@ -40,19 +40,17 @@ impl Rig {
         self.views.iter_mut().for_each(|view| view.begin(tick.0));
         change(&mut self.views);
         let prelude = Prelude { full, tick, ..Prelude::default() };
-        let after = self.replica.tick();
-        let mut body = prelude.encode(after).as_slice()[1..].to_vec();
-        for ((view, group), renamed) in self.views.iter_mut().zip(GROUPS).zip(renamed) {
-            let (base, mut coded) = (view.now() - 1, Vec::new());
-            let kind = if full {
-                self.codec.encode_whole(view, &mut coded);
-                BlockKind::Whole
+        let kind = if full { BlockKind::Absolute } else { BlockKind::Delta };
+        let heads = GROUPS.map(|group| Head { group, known: !full, kind });
+        let mut body = prelude.encode(self.replica.tick(), &heads).to_vec();
+        for (view, renamed) in self.views.iter_mut().zip(renamed) {
+            let base = view.now() - 1;
+            if full {
+                self.codec.encode_whole(view, tick.0, &mut body);
             } else {
                 let from = Baselines { older: base.saturating_sub(1), base };
-                self.codec.encode(view, from, renamed, &mut coded);
-                BlockKind::Delta
-            };
-            Block { group, kind, age: 0, gap: 1, body: &coded }.write(&mut body);
+                self.codec.encode(view, from, renamed, &mut body);
+            }
         }
         self.replica.apply(&self.schema, &body).expect("a good frame");
     }
@@ -87,6 +85,18 @@ fn what_two_groups_show_goes_when_both_let_it_go() {
     assert!(rig.replica.handle(WireId(5)).is_some());
     rig.frame(false, [&[], &[]], |[_, team]| team.leave(WireId(5)));
     assert!(rig.replica.handle(WireId(5)).is_none());
+}
+
+#[test]
+fn bytes_behind_the_last_block_are_a_fault() {
+    let mut rig = Rig::new();
+    rig.frame(true, [&[], &[]], |[all, _]| Rig::show(all, 1, 7));
+    let prelude = Prelude { tick: Tick(9), ..Prelude::default() };
+    let mut body = prelude.encode(rig.replica.tick(), &[]).to_vec();
+    assert!(rig.replica.apply(&rig.schema, &body).is_ok());
+    body.push(0);
+    rig.replica.set_tick(Tick(1));
+    assert_eq!(rig.replica.apply(&rig.schema, &body), Err(FrameError::Trailing(1)));
 }
 
 proptest! {

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use referee_protocol::block::{BlockKind, Head};
 use referee_protocol::codec::Codec;
-use referee_protocol::frame::{EventsFrame, InputAck, Payload, Prelude, PreludeBytes};
+use referee_protocol::frame::{EventsFrame, FrameHead, InputAck, Payload, Prelude};
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
-use smallvec::SmallVec;
 
 use super::Replication;
 use super::group::{Baseline, GroupState};
 use super::links::{LinkState, Links, Role, SeatLine};
 use crate::core::{Core, ticks};
 use crate::game::Game;
-use crate::output::{Frame, Output, Part};
+use crate::output::{Frame, Output, Parts};
 use crate::room::Link;
 use crate::table::Table;
 
@@ -93,7 +93,8 @@ impl Replication {
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
         let Links { links, seats, watched } = &mut self.links;
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
-        (links, Sender { seats, watched, groups, codec, skips, outputs })
+        let heads = &mut self.heads;
+        (links, Sender { seats, watched, groups, codec, skips, heads, outputs })
     }
 }
 
@@ -104,6 +105,8 @@ struct Sender<'a> {
     groups: &'a mut Table<Group, GroupState>,
     codec: &'a mut Codec,
     skips: &'a mut u64,
+    /// What the frame that is made tells of its client's groups.
+    heads: &'a mut Vec<Head>,
     outputs: &'a mut VecDeque<Output>,
 }
 
@@ -130,14 +133,15 @@ impl Sender<'_> {
         }
         let parts = self.blocks(state, tick);
         let (action, input) = self.acknowledged(state);
-        // The first frame of a link is sent in any case: the client waits for it.
-        let force = force || state.frames == 0;
+        // The first frame of a link is sent in any case: the client waits for it. And it is told of each
+        // group that it comes into or goes out of: both ends count them.
+        let force = force || state.frames == 0 || !steady;
         if parts.is_empty() && !state.full && !force && action.is_none() && input.is_none() {
             state.in_step = true;
             return;
         }
         let prelude = Prelude { full: state.full, tick, action, input };
-        let head = prelude.encode(state.tick);
+        let head = prelude.encode(state.tick, self.heads);
         self.outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
         state.frames += 1;
         (state.tick, state.in_step, state.full) = (tick, true, false);
@@ -158,25 +162,29 @@ impl Sender<'_> {
         groups.iter().any(|group| self.groups.find(*group).is_some_and(GroupState::has_news))
     }
 
-    /// The blocks that bring a link's client up to now, wide groups first.
-    fn blocks(&mut self, state: &LinkState, tick: Tick) -> SmallVec<[Part; 4]> {
+    /// The blocks that bring a link's client up to now, wide groups first. What they are is in `heads`.
+    fn blocks(&mut self, state: &LinkState, tick: Tick) -> Parts {
         let wanted = seen_by(self.seats, self.watched, state.role);
-        let mut blocks = SmallVec::new();
-        for group in union(&state.groups, wanted) {
-            let had = state.groups.binary_search(&group).is_ok() && !state.full;
-            let baseline = match (had, wanted.binary_search(&group).is_ok()) {
-                (true, true) if state.in_step => Baseline::Last,
-                (true, true) => Baseline::At(state.tick),
-                (false, true) => Baseline::Nothing,
+        let had = if state.full { &[][..] } else { &state.groups };
+        let mut blocks = Parts::new();
+        self.heads.clear();
+        for group in union(had, wanted) {
+            let known = had.binary_search(&group).is_ok();
+            let (baseline, kind) = match (known, wanted.binary_search(&group).is_ok()) {
+                (true, true) if state.in_step => (Baseline::Last, BlockKind::Delta),
+                (true, true) => (Baseline::At(state.tick), BlockKind::Absolute),
+                (false, _) => (Baseline::Nothing, BlockKind::Absolute),
                 (true, false) => {
-                    blocks.push(super::group::farewell(group));
+                    self.heads.push(Head { group, known, kind: BlockKind::Farewell });
                     continue;
                 }
-                (false, false) => continue,
             };
             // A group nobody has been in shows nothing.
             let shown = self.groups.find_mut(group);
-            blocks.extend(shown.and_then(|shown| shown.block(self.codec, group, baseline, tick)));
+            let block = shown.and_then(|shown| shown.block(self.codec, baseline, tick));
+            let kind = if block.is_some() { kind } else { BlockKind::Nothing };
+            self.heads.push(Head { group, known, kind });
+            blocks.extend(block);
         }
         blocks
     }
@@ -262,6 +270,6 @@ fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
 
 /// A frame that has no head of its own.
 fn plain(link: LinkId, bytes: Vec<u8>) -> Output {
-    let frame = Frame { head: PreludeBytes::EMPTY, parts: SmallVec::from_iter([bytes.into()]) };
+    let frame = Frame { head: FrameHead::new(), parts: Parts::from_iter([bytes.into()]) };
     Output::Send { link, frame }
 }

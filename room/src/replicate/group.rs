@@ -4,10 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use referee_protocol::block::Block;
 use referee_protocol::codec::{Baselines, Codec, View};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
-use referee_protocol::{BlockKind, Group, Tick, WireId};
+use referee_protocol::{Tick, WireId};
 
 use crate::output::Part;
 use crate::table::Table;
@@ -32,7 +31,6 @@ pub(super) struct GroupState {
     renamed: Vec<(WireId, WireId)>,
     blocks: Vec<(Baseline, Option<Part>)>,
     spare: Vec<Part>,
-    body: Vec<u8>,
 }
 
 impl Default for GroupState {
@@ -47,7 +45,6 @@ impl Default for GroupState {
             renamed: Vec::new(),
             blocks: Vec::new(),
             spare: Vec::new(),
-            body: Vec::new(),
         }
     }
 }
@@ -194,7 +191,6 @@ impl GroupState {
     pub(super) fn block(
         &mut self,
         codec: &mut Codec,
-        group: Group,
         baseline: Baseline,
         tick: Tick,
     ) -> Option<Part> {
@@ -205,58 +201,46 @@ impl GroupState {
         if let Some((_, block)) = self.blocks.iter().find(|(known, _)| *known == baseline) {
             return block.clone();
         }
-        self.body.clear();
-        let kind = match baseline {
-            Baseline::Last => self.news.then(|| self.delta(codec)),
-            Baseline::At(tick) => (self.view.last_tick() > tick.0).then(|| self.since(codec, tick)),
-            Baseline::Nothing => {
-                codec.encode_whole(&mut self.view, &mut self.body);
-                Some(BlockKind::Whole)
-            }
+        let is_news = match baseline {
+            Baseline::Last => self.news,
+            Baseline::At(tick) => self.view.last_tick() > tick.0,
+            Baseline::Nothing => true,
         };
-        let block = kind.map(|kind| self.framed(group, kind, tick));
+        let block = is_news.then(|| self.coded(codec, baseline, tick));
         self.blocks.push((baseline, block.clone()));
         block
     }
 
-    fn framed(&mut self, group: Group, kind: BlockKind, tick: Tick) -> Part {
-        let last = self.view.last_tick();
-        let base = self.view.tick(self.view.now().saturating_sub(1)).unwrap_or(last);
-        let (age, gap) = (tick.0.saturating_sub(last), last.saturating_sub(base));
+    fn coded(&mut self, codec: &mut Codec, baseline: Baseline, tick: Tick) -> Part {
         // Memory that no frame has any more.
         let free = self.spare.iter().position(|part| Arc::strong_count(part) == 1);
         let mut part = free.map(|at| self.spare.swap_remove(at)).unwrap_or_default();
         let out = Arc::make_mut(&mut part);
         out.clear();
-        Block { group, kind, age, gap, body: &self.body }.write(out);
+        match baseline {
+            Baseline::Last => self.delta(codec, out),
+            Baseline::At(known) => self.since(codec, tick, known, out),
+            Baseline::Nothing => codec.encode_whole(&mut self.view, tick.0, out),
+        }
         part
     }
 
-    fn delta(&mut self, codec: &mut Codec) -> BlockKind {
+    fn delta(&mut self, codec: &mut Codec, out: &mut Vec<u8>) {
         let base = self.view.now().saturating_sub(1);
         let from = Baselines { older: base.saturating_sub(1), base };
         self.renamed.sort_unstable();
-        codec.encode(&mut self.view, from, &self.renamed, &mut self.body);
-        BlockKind::Delta
+        codec.encode(&mut self.view, from, &self.renamed, out);
     }
 
-    fn since(&mut self, codec: &mut Codec, tick: Tick) -> BlockKind {
+    fn since(&mut self, codec: &mut Codec, tick: Tick, known: Tick, out: &mut Vec<u8>) {
         let last = self.view.last_tick();
-        let before = self.removals.iter().filter(|(at, _)| *at > tick && at.0 < last);
+        let before = self.removals.iter().filter(|(at, _)| *at > known && at.0 < last);
         // Whoever bears a name that was another's comes as a new one: its last bearer leaves first.
         let mut removed: Vec<WireId> = before.map(|(_, name)| *name).collect();
         removed.sort_unstable();
         removed.dedup();
-        codec.encode_since(&mut self.view, tick.0, &removed, &mut self.body);
-        BlockKind::Since
+        codec.encode_since(&mut self.view, tick.0, (known.0, &removed), out);
     }
-}
-
-/// The block that tells a client that it no longer belongs to a group.
-pub(super) fn farewell(group: Group) -> Part {
-    let mut out = Vec::new();
-    Block { group, kind: BlockKind::Farewell, age: 0, gap: 0, body: &[] }.write(&mut out);
-    out.into()
 }
 
 #[cfg(test)]
@@ -285,7 +269,7 @@ mod tests {
             group.sent();
         }
         let now = Tick(u64::from(past));
-        let mut block = |baseline| group.block(&mut codec, Group::Team(1), baseline, now);
+        let mut block = |baseline| group.block(&mut codec, baseline, now);
         let whole = block(Baseline::Nothing);
         assert_eq!(block(Baseline::At(Tick(5))), whole);
         assert_ne!(block(Baseline::At(Tick(now.0 - 3))), whole);

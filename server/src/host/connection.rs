@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use referee_protocol::frame::Lane;
+use referee_protocol::frame::{Lane, lane};
 use referee_protocol::limits::{ACTIONS_PER_TICK_MAX, LINK_SILENCE_MAX_MS, PING_EVERY_MS};
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Code, Refusal, Seat, SessionId};
@@ -79,10 +79,10 @@ impl Connection {
     /// Sends a frame of the room.
     pub(crate) fn send(&mut self, frame: &Frame, metrics: &Metrics) -> Result<Sent, SendError> {
         let head = frame.head.as_slice();
-        let mut parts: SmallVec<[IoSlice<'_>; 8]> = SmallVec::new();
+        let mut parts: SmallVec<[IoSlice<'_>; 13]> = SmallVec::new();
         parts.push(IoSlice::new(head));
         parts.extend(frame.parts.iter().map(|part| IoSlice::new(part)));
-        if head.first() == Some(&(Lane::State as u8)) {
+        if head.first().is_some_and(|first| lane(*first) == Some(Lane::State)) {
             self.flight.send(Instant::now);
         }
         self.send_parts(&parts, metrics)

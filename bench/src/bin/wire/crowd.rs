@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use referee_protocol::block::Block;
-use referee_protocol::frame::{Ack, Lane, Prelude, split};
-use referee_protocol::{BlockKind, LinkId, Replica, Schema, SessionId};
+use referee_protocol::frame::{Ack, Lane, split};
+use referee_protocol::{LinkId, Replica, Schema, SessionId};
 use referee_room::entry::{Create, Join};
 use referee_room::output::{Frame, Joined};
 use referee_room::prelude::*;
@@ -65,9 +64,8 @@ struct Position(#[field(range = 0.0..=4000.0, step = 0.0625)] Vec2);
 pub(crate) struct Seen {
     /// State frames, whole, for a client in a tick.
     pub(crate) bytes: f64,
-    /// Of these, what is in the blocks that tell differences, without their heads, and in others.
-    pub(crate) delta_bytes: f64,
-    pub(crate) other_bytes: f64,
+    /// Of these, what says whose blocks follow, and the rest of what is each client's own.
+    pub(crate) head_bytes: f64,
     /// Blocks in a frame.
     pub(crate) blocks: f64,
     /// What was counted, for tables.
@@ -204,8 +202,7 @@ pub(crate) fn play(
         |count: usize| count as f64 / (TICKS - WARM_TICKS) as f64 / played.clients.len() as f64;
     Seen {
         bytes: each(total.bytes),
-        delta_bytes: each(total.delta_bytes),
-        other_bytes: each(total.other_bytes),
+        head_bytes: each(total.head_bytes),
         blocks: each(total.blocks),
         learnt: played.room.learnt().to_vec(),
         schema: played.template.schema().clone(),
@@ -219,30 +216,21 @@ pub(crate) fn play(
 #[derive(Default)]
 struct Counted {
     bytes: usize,
-    delta_bytes: usize,
-    other_bytes: usize,
+    head_bytes: usize,
     blocks: usize,
 }
 
 impl Counted {
     fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
-        self.delta_bytes += other.delta_bytes;
-        self.other_bytes += other.other_bytes;
+        self.head_bytes += other.head_bytes;
         self.blocks += other.blocks;
     }
 
-    /// Counts a state frame's body.
-    fn frame(&mut self, mut body: &[u8]) {
-        Prelude::decode(&mut body, Tick(0)).expect("the room sends good state");
-        while !body.is_empty() {
-            let block = Block::read(&mut body).expect("the room sends good state");
-            match block.kind {
-                BlockKind::Delta => self.delta_bytes += block.body.len(),
-                _ => self.other_bytes += block.body.len(),
-            }
-            self.blocks += 1;
-        }
+    fn frame(&mut self, frame: &Frame) {
+        self.bytes += frame.len();
+        self.head_bytes += frame.head.len();
+        self.blocks += frame.parts.len();
     }
 }
 
@@ -323,11 +311,10 @@ impl Match {
         for (link, frame) in frames {
             let client = &mut self.clients[link.0 as usize - 1];
             client.received += 1;
-            counted.bytes += frame.len();
+            counted.frame(frame);
             let frame = frame.to_vec();
             let (lane, body) = split(&frame).expect("the room sends good frames");
             assert_eq!(lane, Lane::State, "this game has nothing to say but its state");
-            counted.frame(body);
             if let Some(replica) = &mut client.replica {
                 replica.apply(self.template.schema(), body).expect("the room sends good state");
             }

@@ -60,9 +60,11 @@ impl Reference {
         let encode = start.elapsed();
         self.received.begin_at(now, tick);
         let start = Instant::now();
-        let decoded = self.decoder.decode(&mut self.received, from, &self.body);
+        let mut body = &self.body[..];
+        let decoded = self.decoder.decode(&mut self.received, from, &mut body);
         let decode = start.elapsed();
         decoded.expect("what was coded can be read");
+        assert!(body.is_empty(), "a block ends with its bytes");
         assert!(
             self.sent.shown().eq(self.received.shown()),
             "tick {tick}: it is not what was sent"

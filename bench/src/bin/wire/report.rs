@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// What is not good, and what it was when last looked at: the test command holds it to that.
-const HELD: [(&str, f64); 2] =
-    [("cubes_trained_ref1_kbps", 111.0), ("cubes_trained_ref6_kbps", 223.0)];
+const HELD: [(&str, f64); 1] = [("cubes_trained_ref6_kbps", 216.0)];
 
 /// One figure.
 pub(crate) struct Row {
@@ -100,7 +99,7 @@ mod tests {
         assert!(table.lines().last().is_some_and(|line| line.ends_with("MISSED")));
         assert_eq!(report.missed().len(), 1);
         let mut held = Report::default();
-        held.push(row(Some("cubes_trained_ref1_kbps"), 110.0));
+        held.push(row(Some("cubes_trained_ref6_kbps"), 215.0));
         assert!(held.missed().is_empty() && held.table().ends_with("MISSED\n"));
     }
 }

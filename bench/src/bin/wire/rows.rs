@@ -24,7 +24,7 @@ const ROUNDS: u32 = 5;
 const CROWD_ROUNDS: u32 = 3;
 
 /// How a link's frames are made up where its reference lies further back.
-const BY_VIEW: &str = "a block with the same heads, from a view set to what the room shows";
+const BY_VIEW: &str = "a block, from a view set to what the room shows, and 3 B of heads";
 
 /// The recorded worlds, and tables that were made from them.
 pub(crate) struct Worlds {
@@ -204,13 +204,12 @@ pub(crate) fn crowd(data: &Path, report: &mut Report) -> Result {
         good: Some((2.2, 1.7)),
         note: format!(
             "times those of one block for everyone; {:.1} B for {:.1} things seen, {:.0} B for {:.0}; \
-             of these {:.1} B differences and {:.1} B news in {:.1} blocks; default tables: {plain:.2}",
+             of these {:.1} B heads of frames, before {:.1} blocks; default tables: {plain:.2}",
             near.bytes,
             near.visible,
             all.bytes,
             all.visible,
-            near.delta_bytes,
-            near.other_bytes,
+            near.head_bytes,
             near.blocks
         ),
     });

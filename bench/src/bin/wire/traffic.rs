@@ -26,9 +26,8 @@ pub(crate) struct Traffic {
     pub(crate) schema: Vec<u8>,
 }
 
-/// What stands before a block's body in most frames: the lane, the prelude of a frame that follows
-/// the last one by a tick, the block's group and length.
-const HEAD_BYTES: usize = 1 + 2 + 2;
+/// What such a link would need before a block: a frame's first byte, and which sends it leads from.
+const HEAD_BYTES: usize = 1 + 2;
 
 /// What is noted of a trace's ticks.
 struct Sum {
