@@ -9,6 +9,7 @@ extern crate self as referee_room;
 
 pub use bevy_ecs;
 
+pub mod conditions;
 mod core;
 pub mod entry;
 mod errors;
@@ -16,8 +17,10 @@ pub mod field;
 pub mod game;
 pub mod grid;
 pub mod hooks;
+mod order;
 pub mod output;
 pub mod params;
+pub mod plane;
 pub mod prelude;
 pub mod random;
 mod registry;
