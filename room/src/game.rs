@@ -21,6 +21,7 @@ use referee_protocol::{Kind, Schema, TypeDef};
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::grid::{Grid, SIGHT_MAX};
 use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
+use crate::order;
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
 use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
@@ -447,13 +448,14 @@ impl Game {
             .ok()
     }
 
-    /// Systems, in the order written, call after call. Functions, closures, tuples, `.run_if(..)` on
-    /// each.
+    /// Systems, in the order written, call after call: functions, closures, tuples of them and of such
+    /// tuples; with `.run_if(..)` on each and on tuples, see [`crate::conditions`].
     pub fn systems<M>(
         &mut self,
         systems: impl IntoScheduleConfigs<ScheduleSystem, M>,
     ) -> &mut Self {
-        self.schedule.add_systems(systems.chain().in_set(Call(self.calls)));
+        let systems = order::chained(systems.into_configs());
+        self.schedule.add_systems(systems.in_set(Call(self.calls)));
         if self.calls > 0 {
             self.schedule.configure_sets(Call(self.calls).after(Call(self.calls - 1)));
         }

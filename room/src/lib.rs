@@ -9,6 +9,7 @@ extern crate self as referee_room;
 
 pub use bevy_ecs;
 
+pub mod conditions;
 mod core;
 pub mod entry;
 mod errors;
@@ -18,8 +19,10 @@ pub mod grid;
 pub mod hooks;
 pub mod inspect;
 pub mod journal;
+mod order;
 pub mod output;
 pub mod params;
+pub mod plane;
 pub mod prelude;
 pub mod random;
 mod registry;

@@ -18,6 +18,8 @@ pub struct Time {
     pub tick: Tick,
     /// Seconds since the tick before: one over the rate in a realtime room.
     pub delta: f32,
+    /// The tick before.
+    pub(crate) before: Tick,
     pub(crate) kind: Kind,
     pub(crate) hz: u16,
     pub(crate) public_seed: u64,
@@ -28,6 +30,20 @@ impl Time {
     #[must_use]
     pub fn ticks(&self, span: Duration) -> u64 {
         ticks(self.kind, self.hz, span)
+    }
+
+    /// The tick that comes a span of time from now, at the earliest the next one.
+    #[must_use]
+    pub fn after(&self, span: Duration) -> Tick {
+        Tick(self.tick.0.saturating_add(self.ticks(span)))
+    }
+
+    /// Whether a new such span of the room's time has begun since the tick before: so every second, in
+    /// its first tick.
+    #[must_use]
+    pub fn begins(&self, span: Duration) -> bool {
+        let ticks = self.ticks(span);
+        self.tick.0 / ticks > self.before.0 / ticks
     }
 
     /// Seconds the room has run: since it was created in a turn-based one.
@@ -211,7 +227,8 @@ pub(crate) struct Rulings {
     pub(crate) ended: bool,
 }
 
-/// The referee: what a game may decide about the room itself.
+/// The referee: what a game may decide about the room itself. Where a system only asks how far the match
+/// is, and in `run_if`, it is [`Match`](crate::conditions::Match), `started` and `ended`.
 #[derive(SystemParam)]
 pub struct Referee<'w> {
     rulings: ResMut<'w, Rulings>,

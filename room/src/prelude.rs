@@ -1,16 +1,19 @@
 //! Everything a game author needs, in one line: `use referee::prelude::*;`.
 
+pub use crate::conditions::{Match, ended, every, started};
 pub use crate::core::Setup;
 pub use crate::game::{Game, LateJoin};
 pub use crate::hooks::{Join, Params, Reply, Request};
 pub use crate::params::{Actions, Due, Events, Referee, Time, Timers};
+pub use crate::plane::{Near, Tiles};
 pub use crate::random::{Draw as _, Rng, SharedRng};
 pub use crate::types::{Angle, Attributes, Axis, InGroups, NetId, Owner, Player, Sees, Team};
 pub use bevy_ecs::prelude::{
     Added, Bundle, Changed, Commands, Component, DetectChanges, DetectChangesMut, Entity, Has,
     IntoScheduleConfigs, IntoSystem, Mut, Or, Populated, Query, Ref, Res, ResMut, Resource, Single,
-    With, Without, World,
+    SystemCondition, With, Without, World,
 };
+pub use bevy_ecs::schedule::common_conditions::not;
 pub use bevy_ecs::world::EntityRef;
 pub use glam::{self, Quat, Vec2, Vec3};
 pub use referee_macros::{Action, Event, Input, Replicate};

@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
-use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, SystemKey};
 use referee_protocol::{Kind, Schema};
 
 use crate::core::{Core, Setup};
 use crate::game::{Durability, Game};
+use crate::order::Order;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 
@@ -43,7 +43,7 @@ fn without_velocity(game: &Game) -> Vec<String> {
 pub struct Template {
     name: String,
     function: Box<dyn Fn(&mut Game) + Send + Sync>,
-    order: Vec<SystemKey>,
+    order: Order,
     schema: Schema,
     schema_bytes: Arc<[u8]>,
     schema_hash: u64,
@@ -63,9 +63,9 @@ impl Template {
         let registered = catch_unwind(AssertUnwindSafe(|| {
             let mut game = blank(&function);
             let mut problems = std::mem::take(&mut game.problems);
-            let order = check_order(&mut game).unwrap_or_else(|problem| {
+            let order = Order::of(&mut game).unwrap_or_else(|problem| {
                 problems.push(problem);
-                Vec::new()
+                Order::default()
             });
             initialize_hooks(&mut game);
             (game, problems, order)
@@ -145,8 +145,8 @@ impl Template {
         self.schema.kind
     }
 
-    /// The systems' keys in the one order in which they run.
-    pub(crate) fn order(&self) -> &[SystemKey] {
+    /// The one order in which the systems run.
+    pub(crate) fn order(&self) -> &Order {
         &self.order
     }
 
@@ -154,7 +154,9 @@ impl Template {
     pub(crate) fn build(&self) -> Game {
         let mut game = blank(&self.function);
         // Building the graph would take four times as long; the order is known already.
-        game.schedule.graph_mut().systems.initialize(&mut game.world);
+        let graph = game.schedule.graph_mut();
+        graph.systems.initialize(&mut game.world);
+        graph.system_sets.initialize(&mut game.world);
         initialize_hooks(&mut game);
         game
     }
@@ -179,6 +181,7 @@ fn blank(function: &dyn Fn(&mut Game)) -> Game {
     game.world.insert_resource(Rng::new([0; 32]));
     game.world.insert_resource(Time {
         tick: referee_protocol::Tick(0),
+        before: referee_protocol::Tick(0),
         delta: 0.0,
         kind: game.rules.kind,
         hz: game.rules.hz,
@@ -199,26 +202,6 @@ fn initialize_hooks(game: &mut Game) {
     }
     hooks.on_stop.iter_mut().for_each(|hook| hook.initialize(world));
     hooks.on_request.iter_mut().for_each(|hook| hook.initialize(world));
-}
-
-/// Checks that the order of systems is total, and works it out.
-fn check_order(game: &mut Game) -> Result<Vec<SystemKey>, String> {
-    // Before `initialize`, which moves conditions out of the graph.
-    let sets = &game.schedule.graph().system_sets;
-    if sets.iter().any(|(_, _, conditions)| !conditions.is_empty()) {
-        return Err("a run_if stands on a group of systems; put it on each system".into());
-    }
-    game.schedule.set_build_settings(ScheduleBuildSettings {
-        ambiguity_detection: LogLevel::Error,
-        ..Default::default()
-    });
-    let (schedule, world) = (&mut game.schedule, &mut game.world);
-    schedule.initialize(world).map_err(|e| {
-        let text = e.to_string(schedule.graph(), world);
-        format!("the order of its systems is not total; write them in one tuple or call: {text}")
-    })?;
-    let systems = schedule.systems().map_err(|e| e.to_string())?;
-    Ok(systems.map(|(key, _)| key).collect())
 }
 
 /// Components and resources that systems use and nobody registered: a rebuild would lose them.

@@ -1,6 +1,7 @@
 //! One tick: entries in their canonical order, then the systems in theirs.
 
 use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{ConditionWithAccess, ScheduleGraph, SystemSetKey};
 use bevy_ecs::system::RunSystemError;
 use referee_protocol::FieldType;
 use referee_protocol::frame::Payload;
@@ -59,7 +60,7 @@ impl Room {
             std::mem::replace(&mut core.tick, at)
         };
         let mut time = world.resource_mut::<Time>();
-        time.tick = at;
+        (time.before, time.tick) = (last, at);
         time.delta = match time.kind {
             Kind::TurnBased => (at.0 - last.0) as f32 / 1000.0,
             Kind::Realtime => 1.0 / f32::from(time.hz),
@@ -237,15 +238,22 @@ impl Room {
 
     fn run_systems(&mut self) {
         let game = &mut self.game;
-        for key in self.template.order() {
-            let systems = &mut game.schedule.graph_mut().systems;
+        let mut asked: Vec<(SystemSetKey, bool)> = Vec::new();
+        for step in self.template.order().steps() {
+            let ScheduleGraph { systems, system_sets, .. } = game.schedule.graph_mut();
             let mut go = true;
-            for condition in systems.get_conditions_mut(*key).into_iter().flatten() {
-                go &= condition.run((), &mut game.world).unwrap_or(false);
+            for group in &step.groups {
+                let known = asked.iter().find(|(key, _)| key == group).map(|(_, go)| *go);
+                go &= known.unwrap_or_else(|| {
+                    let hold = all_hold(system_sets.get_conditions_mut(*group), &mut game.world);
+                    asked.push((*group, hold));
+                    hold
+                });
             }
+            go &= all_hold(systems.get_conditions_mut(step.system), &mut game.world);
             // Where the checked order has a sync point there is no system here: commands are applied
             // after each system anyway.
-            let Some(system) = systems.get_mut(*key).filter(|_| go) else { continue };
+            let Some(system) = systems.get_mut(step.system).filter(|_| go) else { continue };
             self.running.clear();
             self.running.push_str(&system.name());
             if let Err(RunSystemError::Failed(error)) = system.run((), &mut game.world) {
@@ -299,4 +307,13 @@ impl Room {
     pub(crate) fn span(&self, span: Duration) -> u64 {
         ticks(self.game.rules.kind, self.core().setup.hz, span)
     }
+}
+
+/// Asks all conditions: each is to know when it was asked last.
+fn all_hold(conditions: Option<&mut Vec<ConditionWithAccess>>, world: &mut World) -> bool {
+    let mut hold = true;
+    for condition in conditions.into_iter().flatten() {
+        hold &= condition.run((), world).unwrap_or(false);
+    }
+    hold
 }

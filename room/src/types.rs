@@ -8,7 +8,7 @@ use bevy_ecs::system::SystemInput;
 use bevy_ecs::world::DeferredWorld;
 use referee_protocol::limits::PLAYER_NAME_MAX_BYTES;
 use referee_protocol::schema::{FieldType, Member};
-use referee_protocol::{Group, Seat};
+use referee_protocol::{Group, Seat, Tick};
 
 use crate::core::Core;
 use crate::field::{
@@ -108,6 +108,29 @@ impl Field for Seat {
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         u16::load(from).map(Self)
+    }
+}
+
+/// A tick in a game's own types: until when something lasts.
+impl Field for Tick {
+    fn shape(hints: &Hints) -> Result<FieldType, String> {
+        u64::shape(hints)
+    }
+
+    fn quantise(&self, ty: &FieldType, out: &mut Quantiser<'_>) {
+        self.0.quantise(ty, out);
+    }
+
+    fn restore(ty: &FieldType, from: &mut Words<'_>) -> Option<Self> {
+        u64::restore(ty, from).map(Self)
+    }
+
+    fn save(&self, out: &mut Saver<'_>) {
+        self.0.save(out);
+    }
+
+    fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
+        u64::load(from).map(Self)
     }
 }
 

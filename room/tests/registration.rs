@@ -116,15 +116,13 @@ fn numbers_lie_within_their_bounds() {
 }
 
 #[test]
-fn the_order_of_systems_is_total() {
+fn systems_that_want_another_order_than_the_written_one_are_named() {
+    fn deal() {}
+    fn play() {}
     let text = problem(|game| {
-        game.replicate::<Score>();
-        game.systems((
-            (|mut score: ResMut<Score>| score.0 += 1, |mut score: ResMut<Score>| score.0 *= 2),
-            || {},
-        ));
+        game.systems((deal.after(play), play));
     });
-    assert!(text.contains("order") && text.contains("Score"), "{text}");
+    assert!(text.contains("as they are written") && text.contains("play"), "{text}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A bot that plays the arena as a person would: it goes for whom it sees, circles close by, leads its
 //! shots, keeps clear of walls and fetches health when it is hurt.
 
-use crate::{Map, RADIUS, SHOT_SPEED, SPEED};
+use crate::{RADIUS, SHOT_SPEED, SPEED};
 use referee::bot::{Bot, Random, Say, Session, Value};
 use referee::prelude::*;
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ const REACH: f32 = 540.0;
 const HURT: f32 = 50.0;
 /// How far ahead it looks for walls, in units: each of these.
 const FEELERS: [f32; 3] = [12.0, 40.0, 90.0];
+/// How wide it feels: a ship beside a wall is seen a little within it, in the steps of the wire.
+const WIDTH: f32 = RADIUS - 1.0;
 /// The ways it chooses from.
 const WAYS: u8 = 16;
 /// It thinks anew about where to go after so many looks, at most.
@@ -25,7 +27,7 @@ const UNSTEADY: f32 = 0.07;
 /// A player of a seed.
 pub struct Ace {
     random: Random,
-    map: Option<Map>,
+    map: Option<Tiles>,
     /// The others as they were seen last, by their ids.
     seen: BTreeMap<u32, Sight>,
     /// How many looks this mood lasts.
@@ -151,7 +153,7 @@ impl Ace {
         let Some(map) = &self.map else { return wish };
         let ways = (0..WAYS).map(|n| Vec2::from_angle(f32::from(n) * TAU / f32::from(WAYS)));
         let worth = |way: &Vec2| {
-            let free = FEELERS.iter().take_while(|far| map.is_free(at + way * **far, RADIUS));
+            let free = FEELERS.iter().take_while(|far| map.is_free(at + way * **far, WIDTH));
             way.dot(wish) + 0.9 * free.count() as f32
         };
         ways.max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap_or(wish)
@@ -184,15 +186,6 @@ impl Sight {
     }
 }
 
-impl Map {
-    /// Whether no wall stands between two places.
-    #[must_use]
-    pub fn sees(&self, from: Vec2, to: Vec2) -> bool {
-        let steps = (from.distance(to) / FEELERS[0]).ceil() as u32;
-        (0..=steps).all(|n| self.is_free(from.lerp(to, n as f32 / steps.max(1) as f32), 0.0))
-    }
-}
-
 fn nearest(at: Vec2, match_: &Session, component: &str) -> Option<Vec2> {
     let things = match_.entities().filter(|thing| thing.has(component));
     let places = things.filter_map(|thing| position(&thing.component("Position")?));
@@ -203,9 +196,16 @@ fn position(value: &Value) -> Option<Vec2> {
     Some(Vec2::new(value.number_of("x")? as f32, value.number_of("y")? as f32))
 }
 
-fn map(value: &Value) -> Option<Map> {
-    let walls = value.field("walls")?.items()?.iter().map(Value::as_bool).collect::<Option<_>>()?;
-    Some(Map { size: value.number_of("size")? as u16, walls })
+fn map(value: &Value) -> Option<Tiles> {
+    let walls = value.field("walls")?.items()?;
+    let row = (value.number_of("columns")? as u16).max(1);
+    let rows = u16::try_from(walls.len()).ok()? / row;
+    let tile = value.number_of("tile").filter(|tile| (1.0..1e4).contains(tile))?;
+    let mut tiles = Tiles::new(row, rows, tile as f32);
+    let places = (0..rows).flat_map(|y| (0..row).map(move |x| (x, y)));
+    let built = places.zip(walls).filter(|(_, wall)| wall.as_bool() == Some(true));
+    built.for_each(|((x, y), _)| tiles.build(x, y));
+    Some(tiles)
 }
 
 fn stick(way: Vec2, aim: f32, fire: bool) -> Say {

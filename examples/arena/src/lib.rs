@@ -4,17 +4,17 @@
 use referee::prelude::*;
 
 mod bot;
-mod map;
 #[cfg(test)]
 mod tests;
 
 pub use bot::{Ace, bot};
-pub use map::{Map, SIZE_MAX, TILE};
 
 /// The page, played at `/arena/{match}`.
 pub const PAGE: &str = include_str!("../page.html");
 
-const RADIUS: f32 = 14.0; // of a ship, in units
+const TILE: u16 = 48; // the edge of a tile, in units
+const SIZE_MAX: u16 = 4096; // the edge of a map
+const RADIUS: f32 = 14.0; // of a ship
 const SPEED: f32 = 260.0; // of a ship, in units per second
 const SHOT_SPEED: f32 = 720.0;
 const SHOT_LIFE: Duration = Duration::from_millis(800);
@@ -39,6 +39,10 @@ pub struct Stick {
     pub fire: bool,
 }
 
+/// The walls: made with the room, the same for as long as it lives.
+#[derive(Resource, Replicate, Default)]
+pub struct Map(pub Tiles);
+
 /// Where a thing is, from the top left of the map.
 #[derive(Component, Replicate, Clone, Copy)]
 pub struct Position(#[field(range = 0.0..=SIZE_MAX, step = 0.125)] pub Vec2);
@@ -55,19 +59,17 @@ pub struct Ship {
     pub points: u16,
 }
 
-/// When a ship may shoot again, or come back: a tick.
-#[derive(Component, Replicate, Default)]
-struct Ready(u64);
-
 /// A shot, and whose it is.
 #[derive(Component, Replicate)]
 pub struct Shot(pub Entity);
 
+/// How a shot flies, in units per second.
 #[derive(Component, Replicate)]
-struct Flight {
-    velocity: Vec2,
-    ends: u64,
-}
+struct Velocity(Vec2);
+
+/// Until when a ship reloads or is gone, and a shot flies.
+#[derive(Component, Replicate, Default)]
+struct Until(Tick);
 
 /// Full health for whoever flies over it.
 #[derive(Component, Replicate, Default)]
@@ -87,17 +89,31 @@ pub struct Round {
 pub fn arena(game: &mut Game) {
     game.realtime(30).rate(10..=60).players(0..=1024).seats(32).spectators(64).input::<Stick>();
     game.replicate::<Position>().replicate::<Ship>().replicate::<Shot>().replicate::<Pickup>();
-    game.replicate::<Map>().replicate::<Round>().keep::<Flight>().keep::<Ready>();
-    game.on_create(map::create)
-        .player(|| (Position(Vec2::ZERO), Ship::default(), Ready::default()));
+    game.replicate::<Map>().replicate::<Round>().keep::<Velocity>().keep::<Until>();
+    game.on_create(create).player(|| (Position(Vec2::ZERO), Ship::default(), Until::default()));
     game.tables(include_bytes!("../tables.bin"));
-    game.systems((judge, respawn, steer, shoot, fly, pick_up));
+    game.systems((judge.run_if(every(Duration::from_secs(1))), fly, shoot, hit, pick_up));
 }
 
-fn judge(time: Res<Time>, mut round: ResMut<Round>, mut ships: Query<(Entity, &mut Ship)>) {
-    if !time.tick.0.is_multiple_of(time.ticks(Duration::from_secs(1))) {
-        return;
+/// Makes the room as its first visitor wishes.
+fn create(
+    params: Params,
+    (mut setup, mut map, mut round): (ResMut<Setup>, ResMut<Map>, ResMut<Round>),
+    (mut rng, mut commands): (ResMut<Rng>, Commands),
+) -> Result<(), String> {
+    setup.seats = params.whole("players", 2..=1024)?.unwrap_or(32);
+    setup.hz = params.whole("hz", 10..=60)?.unwrap_or(30);
+    let roomy = 300.0 + 170.0 * f32::from(setup.seats).sqrt();
+    let size = params.whole("size", 400..=SIZE_MAX)?.unwrap_or(SIZE_MAX.min(roomy as u16));
+    map.0 = Tiles::scattered(size / TILE, size / TILE, f32::from(TILE), &mut rng);
+    *round = ROUND;
+    for _ in 0..=size / 256 {
+        commands.spawn((Pickup, Position(map.0.free_place(&mut rng, 1.5 * RADIUS))));
     }
+    Ok(())
+}
+
+fn judge(mut round: ResMut<Round>, mut ships: Query<(Entity, &mut Ship)>) {
     round.seconds = round.seconds.saturating_sub(1);
     let best = ships.iter().filter(|(_, ship)| ship.points > 0).max_by_key(|(_, ship)| ship.points);
     let won = best.filter(|(_, ship)| round.seconds == 0 || ship.points >= POINTS_TO_WIN);
@@ -109,69 +125,55 @@ fn judge(time: Res<Time>, mut round: ResMut<Round>, mut ships: Query<(Entity, &m
     }
 }
 
-/// Ships that have just come begin here, too.
-fn respawn(
+/// Ships that have just come, or were shot down a while ago, begin at some free place.
+fn fly(
     (map, mut rng, time): (Res<Map>, ResMut<Rng>, Res<Time>),
-    mut ships: Query<(&mut Position, &mut Ship, &Ready)>,
+    mut ships: Query<(&Stick, &Until, &mut Position, &mut Ship)>,
 ) {
-    let down = |ship: &Ship, ready: &Ready| ship.health == 0 && ready.0 <= time.tick.0;
-    for (mut position, mut ship, _) in ships.iter_mut().filter(|(_, s, r)| down(s, r)) {
-        (ship.health, position.0) = (HEALTH, map.free_place(&mut rng));
-    }
-}
-
-fn steer(map: Res<Map>, time: Res<Time>, mut ships: Query<(&Stick, &mut Position, &mut Ship)>) {
-    for (stick, mut position, mut ship) in ships.iter_mut().filter(|(.., ship)| ship.health > 0) {
-        ship.aim = stick.aim;
-        let way = Vec2::new(stick.x.0, stick.y.0).clamp_length_max(1.0) * SPEED * time.delta;
-        // One axis after the other, so that a ship slides along a wall.
-        for to in [way * Vec2::X, way * Vec2::Y] {
-            let to = position.0 + to;
-            position.0 = if map.is_free(to, RADIUS) { to } else { position.0 };
+    for (stick, until, mut at, mut ship) in &mut ships {
+        if ship.health > 0 {
+            let way = Vec2::new(stick.x.0, stick.y.0).clamp_length_max(1.0) * SPEED * time.delta;
+            (at.0, ship.aim) = (map.0.slide(at.0, way, RADIUS), stick.aim);
+        } else if until.0 <= time.tick {
+            (at.0, ship.health) = (map.0.free_place(&mut rng, 1.5 * RADIUS), HEALTH);
         }
     }
 }
 
 fn shoot(
     (time, mut commands): (Res<Time>, Commands),
-    mut ships: Query<(Entity, &Stick, &Ship, &Position, &mut Ready)>,
+    mut ships: Query<(Entity, &Stick, &Ship, &Position, &mut Until)>,
 ) {
-    let now = time.tick.0;
-    for (entity, stick, ship, position, mut ready) in &mut ships {
-        if stick.fire && ship.health > 0 && ready.0 <= now {
-            ready.0 = now + time.ticks(PAUSE);
-            let velocity = Vec2::from_angle(stick.aim.0) * SHOT_SPEED;
-            let flight = Flight { velocity, ends: now + time.ticks(SHOT_LIFE) };
-            commands.spawn((Shot(entity), *position, flight));
+    for (entity, stick, ship, at, mut until) in &mut ships {
+        if stick.fire && ship.health > 0 && until.0 <= time.tick {
+            until.0 = time.after(PAUSE);
+            let velocity = Velocity(Vec2::from_angle(stick.aim.0) * SHOT_SPEED);
+            commands.spawn((Shot(entity), *at, velocity, Until(time.after(SHOT_LIFE))));
         }
     }
 }
 
-fn fly(
+fn hit(
     (map, time, mut commands): (Res<Map>, Res<Time>, Commands),
-    mut shots: Query<(Entity, &Shot, &Flight, &mut Position), Without<Ship>>,
-    mut ships: Query<(Entity, &Position, &mut Ship, &mut Ready)>,
+    mut shots: Query<(Entity, &Shot, &Velocity, &Until, &mut Position), Without<Ship>>,
+    mut ships: Query<(Entity, &Position, &mut Ship, &mut Until), Without<Shot>>,
 ) {
     let alive = ships.iter().filter(|(.., ship, _)| ship.health > 0);
-    let targets = map::sorted(alive.map(|(entity, position, ..)| (position.0, entity)));
-    let steps = (SHOT_SPEED * time.delta / RADIUS).ceil(); // so short that none passes a ship
-    for (entity, shot, flight, mut position) in &mut shots {
-        let end = (0..steps as u32).find_map(|_| {
-            position.0 += flight.velocity * time.delta / steps;
-            let struck = map::near(&targets, position.0, RADIUS).find(|ship| *ship != shot.0);
-            (struck.is_some() || !map.is_free(position.0, 0.0)).then_some(struck)
-        });
-        if end.is_some() || flight.ends <= time.tick.0 {
+    let targets: Near<Entity> = alive.map(|(entity, at, ..)| (at.0, entity)).collect();
+    for (entity, Shot(by), velocity, until, mut at) in &mut shots {
+        let (from, to) = (at.0, at.0 + velocity.0 * time.delta);
+        at.0 = map.0.until_wall(from, to);
+        let target = targets.on_way(from, at.0, RADIUS).find(|ship| ship != by);
+        if target.is_some() || at.0 != to || until.0 <= time.tick {
             commands.entity(entity).despawn();
         }
-        let struck = end.flatten().and_then(|ship| ships.get_mut(ship).ok());
-        let Some((.., mut ship, mut ready)) = struck.filter(|(.., ship, _)| ship.health > 0) else {
-            continue;
-        };
-        ship.health = ship.health.saturating_sub(DAMAGE);
-        if ship.health == 0 {
-            ready.0 = time.tick.0 + time.ticks(RESPAWN);
-            ships.get_mut(shot.0).map(|(.., mut by, _)| by.points += 1).unwrap_or_default();
+        let struck = target.and_then(|ship| ships.get_mut(ship).ok());
+        if let Some((.., mut ship, mut until)) = struck.filter(|(.., ship, _)| ship.health > 0) {
+            ship.health = ship.health.saturating_sub(DAMAGE);
+            if ship.health == 0 {
+                until.0 = time.after(RESPAWN);
+                ships.get_mut(*by).map(|(.., mut by, _)| by.points += 1).unwrap_or_default();
+            }
         }
     }
 }
@@ -182,9 +184,8 @@ fn pick_up(
     mut ships: Query<(&Position, &mut Ship), Without<Pickup>>,
 ) {
     for (at, mut ship) in ships.iter_mut().filter(|(_, ship)| (1..HEALTH).contains(&ship.health)) {
-        let mut near = pickups.iter_mut().filter(|p| p.0.distance(at.0) < 2.0 * RADIUS);
-        if let Some(mut pickup) = near.next() {
-            (ship.health, pickup.0) = (HEALTH, map.free_place(&mut rng));
+        if let Some(mut pickup) = pickups.iter_mut().find(|p| p.0.distance(at.0) < 2.0 * RADIUS) {
+            (ship.health, pickup.0) = (HEALTH, map.0.free_place(&mut rng, 1.5 * RADIUS));
         }
     }
 }

@@ -12,14 +12,13 @@ fn nobody_learns_when_a_ship_may_shoot_and_how_far_a_shot_will_fly() {
         room.input(ann, &Stick { fire: true, ..Stick::default() });
         room.input(ann, &Stick::default());
         room.change(|world| {
-            let mut ready = world.query::<&mut Ready>();
-            ready.iter_mut(world).for_each(|mut ready| ready.0 += run.either(0, 7));
-            let mut flights = world.query::<&mut Flight>();
-            assert_eq!(flights.iter(world).count(), 1, "her shot flies");
-            flights.iter_mut(world).for_each(|mut flight| flight.ends += run.either(0, 90));
+            let mut shots = world.query_filtered::<&Until, With<Shot>>();
+            assert_eq!(shots.iter(world).count(), 1, "her shot flies");
+            let mut all = world.query::<&mut Until>();
+            all.iter_mut(world).for_each(|mut until| until.0.0 += run.either(0, 7));
             // Shots that are nowhere.
-            let flight = Flight { velocity: Vec2::ZERO, ends: u64::MAX };
-            world.spawn_batch((0..run.either(1, 9)).map(|_| Flight { ..flight }));
+            let nowhere = |_| (Velocity(Vec2::ZERO), Until(Tick(u64::MAX)));
+            world.spawn_batch((0..run.either(1, 9)).map(nowhere));
         });
         let cid = room.join("Cid");
         for turn in 0..10 {

@@ -86,12 +86,7 @@ fn load_clocks(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> 
 
 fn load_ages(game: &mut Game, template: &Template, from: &mut Loader<'_>) -> Result<(), LoadError> {
     let now = game.world.read_change_tick();
-    let systems = &mut game.schedule.graph_mut().systems;
-    for key in template.order() {
-        if let Some(system) = systems.get_mut(*key) {
-            system.set_last_run(age(now, from)?);
-        }
-    }
+    template.order().set_last_runs(game.schedule.graph_mut(), || age(now, from))?;
     game.hooks.set_last_runs(|| age(now, from))
 }
 

@@ -62,18 +62,13 @@ fn write_clocks(game: &Game, core: &Core, out: &mut Saver<'_>) {
     out.raw(&game.world.resource::<Time>().public_seed.to_le_bytes());
 }
 
-/// How long ago each system and hook ran, in bevy's ticks.
+/// How long ago each system, condition and hook ran, in bevy's ticks.
 fn write_ages(game: &Game, template: &Template, out: &mut Saver<'_>) {
     let now = game.world.read_change_tick();
     let mut age = |last: bevy_ecs::change_detection::Tick| {
         out.varint(u64::from(now.get().wrapping_sub(last.get())));
     };
-    let systems = &game.schedule.graph().systems;
-    for key in template.order() {
-        if let Some(system) = systems.get(*key) {
-            age(system.get_last_run());
-        }
-    }
+    template.order().last_runs(game.schedule.graph()).into_iter().for_each(&mut age);
     game.hooks.last_runs().for_each(age);
 }
 
