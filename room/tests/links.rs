@@ -36,7 +36,7 @@ fn drain(room: &mut Room, template: &Template, replica: &mut Replica) -> usize {
 /// Whether it is a state frame that makes its client forget what it knew.
 fn is_full(frame: &[u8]) -> bool {
     let is_state = lane(frame[0]) == Some(Lane::State);
-    is_state && Prelude::decode(&mut &frame[..], Tick(0)).unwrap().full
+    is_state && Prelude::decode(&mut &frame[..], Tick(0)).is_ok_and(|prelude| prelude.full)
 }
 
 /// A realtime room in which something changes in every tick.

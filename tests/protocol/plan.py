@@ -16,10 +16,11 @@ _LONGER = (
     1311, 1311, 1311, 1311, 1311,
 )
 # About how long a difference is: near and far, by how a number moved and by the number beside it.
-_ABOUT = (((4, 0, 0, 0, 1, 2, 3, 4, 6, 7), (5, 0, 1, 3, 5, 6, 8, 10)),
+_ABOUT = (((5, 1, 2, 3, 4, 5, 6, 7, 8, 9), (0, 0, 1, 3, 5, 6, 8, 10)),
           ((5, 2, 3, 5, 6, 9, 9, 10, 12, 14), (2, 2, 3, 4, 6, 7, 8, 11)))
 _EXPECTED = (32768, 27525, 22282, 18350, 13107, 9175, 6554, 5243, 3932, 3277, 1966, 1311)
-_FLYING = (0, 0, 0, 1, 1, 4, 9, 9, 9, 9)
+_STILL = (39322, 26214)
+_FLYING = (1, 1, 1, 2, 3, 5, 9, 9, 9, 9)
 _SPAN_LIMIT = (1 << 63) - 1
 
 # The frame's nodes.
@@ -55,10 +56,11 @@ class Nodes:
         """The nodes of a number."""
         first = len(self.chances)
         for by_moved, by_beside in _ABOUT:
-            for moved in by_moved:
-                for beside in by_beside:
-                    about = max(moved, beside)
-                    self.context(_EXPECTED[min(about, 11)], about)
+            for moved, least in enumerate(by_moved):
+                for beside, other in enumerate(by_beside):
+                    about = max(least, other)
+                    expected = _EXPECTED[min(about, 11)] if moved else _STILL[beside > 1]
+                    self.context(expected, about)
         self.even(MAGNITUDE_BITS + 32)
         return first
 
@@ -73,7 +75,7 @@ class Nodes:
         for _ in _ABOUT:
             for off, about in enumerate(_FLYING):
                 for part in range(8):
-                    expected = 22282 if off > 2 else 55706 if part in (1, 2) else 42598
+                    expected = 19661 if off > 2 else 49152 if part in (1, 2) else 39322
                     flying.context(expected, about)
         end = first + len(flying.chances)
         self.chances[first:end], self.sure[first:end] = flying.chances, flying.sure

@@ -220,8 +220,7 @@ impl Planner {
         let base = self.nodes.len();
         for context in 0..NUMBER_CONTEXTS {
             let about = about(context);
-            let expected = EXPECTED[about.min(EXPECTED.len() - 1)];
-            self.take(context_nodes(expected, about));
+            self.take(context_nodes(as_expected(context, about), about));
         }
         self.even(MANTISSA_NODES);
         self.even(32);
@@ -314,12 +313,22 @@ fn context_nodes(expected: u16, about: usize) -> impl Iterator<Item = Node> {
 fn about(context: usize) -> usize {
     let (moved, beside) = (context % NEAR_CONTEXTS / BESIDE, context % BESIDE);
     match context < NEAR_CONTEXTS {
-        true => [4, 0, 0, 0, 1, 2, 3, 4, 6, 7][moved].max([5, 0, 1, 3, 5, 6, 8, 10][beside]),
+        true => [5, 1, 2, 3, 4, 5, 6, 7, 8, 9][moved].max([0, 0, 1, 3, 5, 6, 8, 10][beside]),
         false => [5, 2, 3, 5, 6, 9, 9, 10, 12, 14][moved].max([2, 2, 3, 4, 6, 7, 8, 11][beside]),
     }
 }
 
-/// How likely a number is as expected that is otherwise about so many half bits off.
+/// How likely a number is as expected. One that did not move may well be: another of its component's
+/// changed.
+fn as_expected(context: usize, about: usize) -> u16 {
+    match (context % NEAR_CONTEXTS / BESIDE, context % BESIDE) {
+        (0, 0 | 1) => 39_322,
+        (0, _) => 26_214,
+        _ => EXPECTED[about.min(EXPECTED.len() - 1)],
+    }
+}
+
+/// How likely a number is as expected that moved and is otherwise about so many half bits off.
 const EXPECTED: [u16; 12] =
     [32_768, 27_525, 22_282, 18_350, 13_107, 9_175, 6_554, 5_243, 3_932, 3_277, 1_966, 1_311];
 
@@ -327,11 +336,11 @@ const EXPECTED: [u16; 12] =
 /// step, and by where in its step it is expected.
 fn flying(context: usize) -> (u16, usize) {
     let (off, part) = (context % NEAR_CONTEXTS / BESIDE, context % BESIDE);
-    let about = [0, 0, 0, 1, 1, 4, 9, 9, 9, 9][off];
+    let about = [1, 1, 1, 2, 3, 5, 9, 9, 9, 9][off];
     match (off, part) {
-        (0..=2, 1 | 2) => (55_706, about),
-        (0..=2, _) => (42_598, about),
-        _ => (22_282, about),
+        (0..=2, 1 | 2) => (49_152, about),
+        (0..=2, _) => (39_322, about),
+        _ => (19_661, about),
     }
 }
 

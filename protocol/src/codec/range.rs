@@ -63,6 +63,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    #[inline]
     fn normalise(&mut self) {
         while self.range < LOW_RANGE {
             self.range <<= 8;
@@ -70,12 +71,15 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    #[inline(never)]
     fn shift(&mut self) {
         let carry = (self.low >> 32) as u8;
         if carry == 0 && self.low as u32 >= 0xff00_0000 {
             self.full += 1;
         } else {
-            self.out.extend(self.held.map(|byte| byte.wrapping_add(carry)));
+            if let Some(byte) = self.held {
+                self.out.push(byte.wrapping_add(carry));
+            }
             for _ in 0..std::mem::take(&mut self.full) {
                 self.out.push(0xffu8.wrapping_add(carry));
             }
