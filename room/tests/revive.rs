@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use common::script::{Script, advance, payload};
 use common::{Say, bare, busy, join};
-use referee_protocol::{Seat, Tick};
+use referee_protocol::frame::Lane;
+use referee_protocol::{LinkId, Seat, SessionId, Tick};
 use referee_room::entry::{Create, Entry};
-use referee_room::output::Output;
+use referee_room::output::{Joined, Output};
 use referee_room::prelude::*;
 use referee_room::revive::{Base, Passage, Report, Revival, ReviveError, Revived};
+use referee_room::room::Link;
 use referee_room::{Room, Template};
 
 const TICKS: u64 = 300;
@@ -247,4 +249,34 @@ fn a_game_that_panics_in_any_case_is_given_up() {
     let outcome = Revival::new(&newer, Base::Create(create()), vec![passage], [9; 32]).finish();
     let error = outcome.map(|_| ()).unwrap_err();
     assert!(matches!(error, ReviveError::Panicked { tick: 6, .. }), "{error}");
+}
+
+#[test]
+fn events_of_another_life_are_not_told_twice_and_that_some_may_be_lost_is_told() {
+    let (template, mut room) = bare(busy);
+    room.record();
+    room.handle(join(1, "Ann"));
+    room.tick(Tick(1));
+    room.handle(say(&template, 1, "hello"));
+    room.tick(Tick(2));
+    let (mut again, _) = revive(&template, Base::Create(create()), vec![take(&mut room)]);
+    let session = SessionId(7);
+    again.link(LinkId(7), Link::Open { session, resume: None });
+    again.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
+    again.handle(say(&template, 2, "again"));
+    again.tick(Tick(3));
+    let (mut lost, mut events) = (false, 0);
+    while let Some(output) = again.poll_output() {
+        match output {
+            Output::Joined { outcome: Joined::Seated { events_lost, .. }, .. } => {
+                lost = events_lost
+            }
+            Output::Send { frame, .. } => {
+                events += usize::from(frame.to_vec().first() == Some(&(Lane::Events as u8)));
+            }
+            _ => {}
+        }
+    }
+    assert!(lost);
+    assert_eq!(events, 1, "what was said since it came back");
 }
