@@ -67,6 +67,8 @@ pub struct AssertionError {
 /// What became of a report's assertions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Verdict {
+    /// What holds, with the number that was found.
+    pub held: Vec<String>,
     /// What does not hold, a line each.
     pub failed: Vec<String>,
     /// What an invalid run cannot tell, a line each.
@@ -194,8 +196,8 @@ impl What {
 }
 
 impl Assertion {
-    /// What is wrong, if it does not hold.
-    fn check(&self, report: &Report) -> Result<(), String> {
+    /// What was found, where it holds; else what is wrong.
+    fn check(&self, report: &Report) -> Result<String, String> {
         let (name, value) = (self.what.name(), self.what.of(report));
         if !self.what.is_measured(report) {
             return Err(match self.what {
@@ -214,7 +216,10 @@ impl Assertion {
             false => (value <= bound, "most"),
         };
         if holds {
-            return Ok(());
+            let unit = if matches!(self.bound, Bound::Count(_)) { "" } else { " ms" };
+            let round = |number: f64| (number * 10.0).round() / 10.0;
+            let (value, bound) = (round(value), round(bound));
+            return Ok(format!("{name} {value}{unit} (at {word} {bound}{unit})"));
         }
         Err(match (self.bound, report.tick_ms) {
             (Bound::Count(_), _) => {
@@ -251,8 +256,11 @@ pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
     for assertion in assertions {
         if let Some(why) = assertion.what.unproved(report) {
             verdict.unproved.push(format!("{}: {why}", assertion.what.name()));
-        } else if let Err(problem) = assertion.check(report) {
-            verdict.failed.push(problem);
+        } else {
+            match assertion.check(report) {
+                Ok(found) => verdict.held.push(found),
+                Err(problem) => verdict.failed.push(problem),
+            }
         }
     }
     verdict
@@ -282,7 +290,13 @@ mod tests {
     #[test]
     fn what_holds_holds() {
         let text = "p50=20ms, p99=2ticks,p99=0.06s,p99=60000us,drops=1,drops>=1,wrong=0,p50>=20ms";
-        assert_eq!(judge(&all(text), &report()), Verdict::default());
+        let verdict = judge(&all(text), &report());
+        assert_eq!((verdict.failed.len(), verdict.unproved.len()), (0, 0), "{verdict:?}");
+        let held = ["p50 20 ms (at most 20 ms)", "p99 60 ms (at most 100 ms)"];
+        assert_eq!(
+            (&verdict.held[..2], &*verdict.held[5]),
+            (&held.map(String::from)[..], "drops 1 (at least 1)")
+        );
     }
 
     #[test]
@@ -307,7 +321,7 @@ mod tests {
         let line = "missing: 4; at most 0 was asked for; 3 of them are in and only watch: no seat was \
                     free";
         assert_eq!(judge(&all("missing=0"), &report).failed, [line]);
-        assert_eq!(judge(&all("missing=4"), &report), Verdict::default());
+        assert_eq!(judge(&all("missing=4"), &report).held, ["missing 4 (at most 4)"]);
     }
 
     #[test]

@@ -176,6 +176,9 @@ impl Cli {
     /// As the last line of the help says it.
     fn verdict(&self, report: &Report) -> ExitCode {
         let verdict = judge(&self.assert, report);
+        if !verdict.held.is_empty() {
+            eprintln!("holds: {}", verdict.held.join(", "));
+        }
         verdict.failed.iter().for_each(|line| eprintln!("FAILED: {line}"));
         verdict.unproved.iter().for_each(|line| eprintln!("not proved: {line}"));
         let proved = report.valid && verdict.unproved.is_empty();

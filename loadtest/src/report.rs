@@ -87,7 +87,8 @@ pub struct Server {
     pub cpu_percent: Option<f64>,
     /// The most memory seen, in bytes, from /proc.
     pub rss_bytes: Option<u64>,
-    /// Ticks that ran, from /metrics.
+    /// Ticks that ran while somebody was connected, from /metrics. All of these numbers are the whole
+    /// server's: a note says when others than the bots were connected.
     pub ticks: Option<f64>,
     /// Mean time of a tick, in milliseconds.
     pub tick_mean_ms: Option<f64>,

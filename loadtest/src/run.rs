@@ -49,7 +49,7 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
         std::thread::sleep(LOOK_EVERY.min(plan.duration.saturating_sub(began.elapsed())));
     }
     let measured = began.elapsed();
-    let (server, notes) = watch.end();
+    let (server, notes) = watch.end(joined + watching);
     shared.enter(Phase::Draining);
     if joined > 0 {
         std::thread::sleep(DRAIN);

@@ -34,6 +34,12 @@ impl Numbers {
         Some(self.0.get(name)? - before.0.get(name).copied().unwrap_or(0.0))
     }
 
+    /// Connections in rooms, over all transports.
+    fn connections(&self) -> f64 {
+        let of = self.0.iter().filter(|(name, _)| name.starts_with("referee_connections{"));
+        of.map(|(_, count)| count).sum()
+    }
+
     /// Whether a count went back: the server that says so is not the one from before.
     fn is_of_another_life(&self, before: &Self) -> bool {
         let counts = ["referee_tick_seconds_count", "referee_messages_out_total"];
@@ -86,8 +92,8 @@ impl Watch {
         self.rss_bytes = self.rss_bytes.max(self.pid.and_then(machine::rss_bytes));
     }
 
-    /// What there was to see, and what there was not, in sentences.
-    pub(crate) fn end(mut self) -> (Server, Vec<String>) {
+    /// What there was to see while so many bots were connected, and what there was not, in sentences.
+    pub(crate) fn end(mut self, bots: usize) -> (Server, Vec<String>) {
         self.sample();
         let elapsed_ns = self.began.elapsed().as_nanos() as f64;
         let cpu_ns = self.pid.and_then(machine::process_cpu_ns);
@@ -115,7 +121,10 @@ impl Watch {
                 "the server's own numbers are not known: it was restarted, and counts from 0"
                     .into(),
             ),
-            Ok((before, after)) => fill(&mut server, &before, &after),
+            Ok((before, after)) => {
+                fill(&mut server, &before, &after);
+                notes.extend(others(&before, &after, bots));
+            }
             Err(why) => notes.push(format!("the server's own numbers are not known: {why}")),
         }
         (server, notes)
@@ -124,8 +133,9 @@ impl Watch {
 
 fn fill(server: &mut Server, before: &Numbers, after: &Numbers) {
     let growth = |name: &str| after.growth(before, name);
+    // Of rooms to which somebody is connected: those of a run before may still wait for their bots.
     let ticks = growth("referee_tick_seconds_count").filter(|count| *count > 0.0);
-    server.ticks = growth("referee_ticks_total").or(ticks);
+    server.ticks = ticks;
     let seconds = growth("referee_tick_seconds_sum");
     server.tick_mean_ms = seconds.zip(ticks).map(|(sum, count)| sum * 1_000.0 / count);
     let p99 = after.quantile(before, "referee_tick_seconds", 0.99);
@@ -134,6 +144,18 @@ fn fill(server: &mut Server, before: &Numbers, after: &Numbers) {
     server.slips = growth("referee_slips_total");
     server.skips = growth("referee_skips_total");
     server.inputs_late = growth("referee_inputs_late_total");
+}
+
+/// Whose ticks are in the server's numbers as well, where others than the bots were connected all the
+/// time.
+fn others(before: &Numbers, after: &Numbers, bots: usize) -> Option<String> {
+    let connected = before.connections().min(after.connections());
+    let others = connected - bots as f64;
+    (others >= 1.0).then(|| {
+        format!(
+            "{others:.0} others were connected to the server: its numbers are of their rooms, too"
+        )
+    })
 }
 
 /// Host and port of an `http://` URL.
@@ -213,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_note_says_whose_ticks_are_counted_beside_the_bots() {
+        let (before, after) = (text(1_000, 500), text(2_000, 505));
+        assert_eq!(others(&before, &after, 5), None);
+        let note = others(&before, &after, 3).unwrap();
+        assert!(note.starts_with("2 others were connected"), "{note}");
+    }
+
+    #[test]
     fn a_server_without_numbers_is_no_fault() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -223,7 +253,7 @@ mod tests {
                 stream.write_all(b"HTTP/1.0 404 Not Found\r\n\r\n").unwrap();
             }
         });
-        let (server, notes) = Watch::begin(&url, None).end();
+        let (server, notes) = Watch::begin(&url, None).end(1);
         answering.join().unwrap();
         assert_eq!(server.pid, Some(std::process::id()));
         assert!(notes.iter().any(|note| note.contains("404")), "{notes:?}");

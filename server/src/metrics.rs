@@ -71,6 +71,8 @@ pub struct Metrics {
     pub requests: Count,
     /// Ticks run.
     pub ticks: Count,
+    /// Those of rooms to which nobody was connected. The next four leave them out.
+    pub ticks_unattended: Count,
     /// Ticks of realtime rooms that were left out because the room fell behind.
     pub slips: Count,
     /// Ticks of realtime rooms that took longer than their period.

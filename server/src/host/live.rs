@@ -268,7 +268,9 @@ impl Live {
             let now = Instant::now();
             let last = self.room.info().tick;
             let (reached, slips) = self.clock.now(now, last);
-            self.house.metrics.slips.add(slips);
+            if self.is_attended() {
+                self.house.metrics.slips.add(slips);
+            }
             let due = match self.guarded(|room| room.next_due(reached)) {
                 None | Some(NextTick::Never) => return Next::Never,
                 Some(NextTick::At(tick)) if tick > reached => {
@@ -279,7 +281,7 @@ impl Live {
             if now.saturating_duration_since(begun) > Duration::from_millis(TURN_MS) {
                 return Next::Soon;
             }
-            if let Clock::Realtime { .. } = self.clock {
+            if let (Clock::Realtime { .. }, true) = (&self.clock, self.is_attended()) {
                 let late = now.saturating_duration_since(self.clock.when(due));
                 self.house.metrics.tick_lateness.observe(late);
             }
@@ -309,13 +311,23 @@ impl Live {
         self.note(now.elapsed());
     }
 
+    /// Whether somebody is connected. A room that waits for its players to come back costs next to
+    /// nothing: its ticks would make those that somebody feels look shorter than they are.
+    fn is_attended(&self) -> bool {
+        !self.connections.is_empty()
+    }
+
     /// Counts a tick that took so long, and what happened in it.
     fn note(&mut self, took: Duration) {
         let metrics = &self.house.metrics;
         metrics.ticks.up();
-        metrics.tick_seconds.observe(took);
-        if self.clock.period().is_some_and(|period| took > period) {
-            metrics.overruns.up();
+        match self.is_attended() {
+            true => {
+                metrics.tick_seconds.observe(took);
+                let overran = self.clock.period().is_some_and(|period| took > period);
+                metrics.overruns.add(u64::from(overran));
+            }
+            false => metrics.ticks_unattended.up(),
         }
         let (now, before) = (self.room.counters(), self.counted);
         // Counting nothing would cost as much as counting something.

@@ -122,7 +122,9 @@ fn clients(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
 
 fn ticks(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     out.counter("ticks", "Ticks run", metrics.ticks.get())?;
-    let help = "Time of a tick, its sends included";
+    let unattended = metrics.ticks_unattended.get();
+    out.counter("ticks_unattended", "Ticks of rooms to which nobody is connected", unattended)?;
+    let help = "Time of a tick while somebody is connected, its sends included";
     out.histogram("tick_seconds", help, &metrics.tick_seconds)?;
     let help = "Time from when a realtime tick was due to when it began";
     out.histogram("tick_lateness_seconds", help, &metrics.tick_lateness)?;

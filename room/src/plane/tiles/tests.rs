@@ -1,3 +1,5 @@
+//! Maps as they are drawn, and what moves and looks on them.
+
 use super::*;
 
 const TILE: f32 = 10.0;

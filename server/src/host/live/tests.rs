@@ -413,6 +413,7 @@ fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_r
     let create = Create { params: vec![], seed: [1; 32], build: String::new() };
     let room = Room::create(&template, &create).unwrap();
     let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    come(&mut live, wish());
     let metrics = &site.house.metrics;
     let tick = |live: &Live| live.room.info().tick.0;
     while tick(&live) < 3 {
@@ -430,6 +431,20 @@ fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_r
     assert!((5..=9).contains(&slips), "{slips} slips");
     assert!((4..=7).contains(&tick(&live)), "tick {}", tick(&live));
     assert!(metrics.tick_lateness.seconds() > 0.1, "it is seen how late they were");
+}
+
+#[test]
+fn ticks_that_nobody_feels_are_counted_apart() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (link, _) = come(&mut live, wish());
+    let metrics = &site.house.metrics;
+    let felt = metrics.tick_seconds.count();
+    assert!(felt > 0 && metrics.ticks.get() == felt + metrics.ticks_unattended.get());
+    live.gone(link);
+    live.turn();
+    assert_eq!(metrics.tick_seconds.count(), felt, "nobody is there");
+    assert!(metrics.ticks.get() > felt && metrics.ticks_unattended.get() > 0);
 }
 
 #[test]
