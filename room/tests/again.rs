@@ -10,7 +10,7 @@ use referee_room::prelude::*;
 use referee_room::testkit::TestRoom;
 
 fn played(game: impl Fn(&mut Game) + Send + Sync + 'static) -> TestRoom {
-    let mut room = TestRoom::with(game, 11, &Value::Null).unwrap();
+    let mut room = TestRoom::with(game, 11, &Value::Null).expect("it is created");
     let players = [room.join("Ann"), room.join("Bob")];
     for round in 0..30u32 {
         for (n, player) in players.into_iter().enumerate() {
@@ -23,7 +23,7 @@ fn played(game: impl Fn(&mut Game) + Send + Sync + 'static) -> TestRoom {
         }
         if round == 20 {
             room.restart();
-            players.into_iter().for_each(|player| room.resume(player).unwrap());
+            players.into_iter().for_each(|player| room.resume(player).expect("the seat is held"));
         }
     }
     room

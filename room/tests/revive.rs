@@ -23,10 +23,11 @@ fn create() -> Create {
 }
 
 fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room, Report) {
-    let revived = Revival::new(template, base, passages, [9; 32]).finish().unwrap();
+    let revived =
+        Revival::new(template, base, passages, [9; 32]).finish().expect("it is made again");
     let Revived { room, base, since, report } = revived;
     // What is left of it makes it once more.
-    let once_more = Revival::new(template, base, vec![since], [8; 32]).finish().unwrap();
+    let once_more = Revival::new(template, base, vec![since], [8; 32]).finish().expect("once more");
     assert_eq!(once_more.room.snapshot(), room.snapshot());
     assert_eq!(once_more.report.panicked, []);
     (room, report)
@@ -34,7 +35,7 @@ fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room
 
 fn take(room: &mut Room) -> Passage {
     let mut bytes = vec![];
-    let span = room.take_journal(&mut bytes).unwrap();
+    let span = room.take_journal(&mut bytes).expect("ticks have run");
     Passage { after: span.after, upto: span.upto, bytes }
 }
 

@@ -109,7 +109,7 @@ pub(crate) fn free_port() -> Result<u16> {
 impl Server {
     /// What it says goes to a file beside its data.
     pub(crate) fn start(project: &Project, port: u16, data: PathBuf) -> Result<Self> {
-        std::fs::create_dir_all(&project.target.join("xtask"))?;
+        std::fs::create_dir_all(project.target.join("xtask"))?;
         let said = data.with_extension("log");
         std::fs::File::create(&said)?;
         let child = spawn(project, port, &data, &said)?;
