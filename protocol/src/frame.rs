@@ -113,9 +113,9 @@ pub struct Prelude {
     pub input: Option<InputAck>,
 }
 
-const FULL: u8 = 1;
-const ACTION: u8 = 2;
-const INPUT: u8 = 4;
+pub(crate) const FULL: u8 = 1;
+pub(crate) const ACTION: u8 = 2;
+pub(crate) const INPUT: u8 = 4;
 
 /// A lane byte and a prelude, held inline: at most 8 bytes of prelude but for a full frame's tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +135,7 @@ impl PreludeBytes {
         &self.bytes[..usize::from(self.len)]
     }
 
-    fn push(&mut self, byte: u8) {
+    pub(crate) fn push(&mut self, byte: u8) {
         self.bytes[usize::from(self.len)] = byte;
         self.len += 1;
     }
@@ -191,7 +191,7 @@ impl Prelude {
     }
 }
 
-fn byte(body: &mut &[u8]) -> Result<u8, BitError> {
+pub(crate) fn byte(body: &mut &[u8]) -> Result<u8, BitError> {
     let (&first, rest) = body.split_first().ok_or(BitError::End)?;
     *body = rest;
     Ok(first)
@@ -235,7 +235,7 @@ impl Ack {
     }
 }
 
-fn end(body: &[u8]) -> Result<(), FrameError> {
+pub(crate) fn end(body: &[u8]) -> Result<(), FrameError> {
     if body.is_empty() { Ok(()) } else { Err(FrameError::Trailing(body.len())) }
 }
 

@@ -1,6 +1,8 @@
 //! The replica: what one client knows, built from state frames alone. It is the receiving half of
 //! the delta law, apply(delta(a, b), a) = b, and both the client and the room's own tests use it.
 
+mod ladder;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,6 +13,9 @@ use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
 use crate::limits::ENTITIES_MAX;
 use crate::schema::Schema;
+use ladder::Climbed;
+
+pub use ladder::Taken;
 
 /// How many sends back an ordered link's baselines lie.
 const DEPTH: u32 = 2;
@@ -26,6 +31,8 @@ pub struct Replica {
     /// Entities that were renamed, or left a group, in the frame that is read.
     left: BTreeSet<WireId>,
     next_handle: u32,
+    /// What it has of a link that loses.
+    climbed: Climbed,
 }
 
 impl fmt::Debug for Replica {
@@ -67,21 +74,37 @@ impl Replica {
     /// When the frame is malformed or does not fit what is known.
     pub fn apply(&mut self, schema: &Schema, mut body: &[u8]) -> Result<Prelude, FrameError> {
         let prelude = Prelude::decode(&mut body, self.tick)?;
+        self.begin(&prelude);
+        self.climbed = Climbed::default();
+        self.with_codec(schema, |replica, codec| replica.blocks(codec, body))?;
+        Ok(prelude)
+    }
+
+    /// Begins a frame.
+    fn begin(&mut self, prelude: &Prelude) {
         if prelude.full {
             self.groups.clear();
             self.handles.clear();
         }
         self.tick = prelude.tick;
+    }
+
+    /// Reads a frame's blocks, and lets go what none of them shows any more.
+    fn with_codec(
+        &mut self,
+        schema: &Schema,
+        read: impl FnOnce(&mut Self, &mut Codec) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
         let hz = self.hz;
         let mut codec = self.codec.take().unwrap_or_else(|| Box::new(Codec::new(schema, hz)));
-        let applied = self.blocks(&mut codec, body);
+        let applied = read(self, &mut codec);
         self.codec = Some(codec);
         applied?;
         self.forget_unseen();
         if self.handles.len() > ENTITIES_MAX {
             return Err(FrameError::Block("too many entities"));
         }
-        Ok(prelude)
+        Ok(())
     }
 
     fn blocks(&mut self, codec: &mut Codec, mut body: &[u8]) -> Result<(), FrameError> {
@@ -131,13 +154,24 @@ impl Replica {
                 self.handles.remove(&id);
             }
         }
+        self.rename(renamed);
+        self.name_new(block.group);
+        Ok(())
+    }
+
+    /// The handle stays with the entity, so that a page sees no despawn.
+    fn rename(&mut self, renamed: Vec<(WireId, WireId)>) {
         for (old, new) in renamed {
-            // The handle stays with the entity, so that a page sees no despawn.
             if let Some(handle) = self.handles.remove(&old) {
                 self.handles.insert(new, handle);
                 self.left.insert(new);
             }
         }
+    }
+
+    /// Gives handles to those that a group shows and that have none.
+    fn name_new(&mut self, group: Group) {
+        let Some(view) = self.groups.get(&group) else { return };
         for id in view.just_entered().filter(|id| *id != WireId::ROOM) {
             let next = &mut self.next_handle;
             self.handles.entry(id).or_insert_with(|| {
@@ -145,7 +179,6 @@ impl Replica {
                 *next
             });
         }
-        Ok(())
     }
 
     /// What left goes last: a later block may show the entity in another group.

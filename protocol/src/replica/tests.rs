@@ -1,6 +1,7 @@
 //! What a client knows over several groups: handles stay, what leaves goes last.
 
 use super::*;
+use crate::ladder::{Head, Rung};
 use crate::schema::{FieldType, Kind, TypeDef};
 use crate::words::tests::generator;
 use proptest::prelude::*;
@@ -108,5 +109,12 @@ proptest! {
         let mut rig = Rig::new();
         rig.frame(true, [&[], &[]], |[all, _]| Rig::show(all, 1, 7));
         let _ = rig.replica.apply(&rig.schema, &bytes);
+        // The same on a link that loses: behind a good head, too.
+        let _ = rig.replica.take(&rig.schema, &bytes);
+        let prelude = Prelude { tick: Tick(rig.replica.tick().0 + 1), ..Prelude::default() };
+        let rung = Some(Rung { age: 1, back: 0 });
+        let mut frame = Head { prelude, rung }.encode().as_slice()[1..].to_vec();
+        frame.extend(bytes);
+        let _ = rig.replica.take(&rig.schema, &frame);
     }
 }
