@@ -8,12 +8,15 @@
 mod events;
 mod frames;
 mod group;
+mod ladder;
 mod links;
+mod lossy;
 mod names;
 mod renames;
 mod shown;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
@@ -37,6 +40,7 @@ use crate::types::{NetId, Sees, Team};
 use events::PendingEvent;
 use group::GroupState;
 use links::Links;
+use lossy::Ladder;
 use names::Names;
 use shown::{Cell, Entry, Shown, name_all};
 
@@ -68,6 +72,9 @@ pub(crate) struct Replication {
     learns: bool,
     /// The rate the codec is for.
     hz: Option<u16>,
+    ladder: Ladder,
+    /// Ticks between two rungs, where that is not as the rate says.
+    step: Option<NonZeroU64>,
     groups: Table<Group, GroupState>,
     pending_events: Vec<PendingEvent>,
     links: Links,
@@ -109,6 +116,8 @@ impl Replication {
             codec: Codec::new(template.schema(), 0),
             learns: false,
             hz: None,
+            ladder: Ladder::of(0),
+            step: None,
             groups: Table::default(),
             pending_events: Vec::new(),
             links: Links::default(),
@@ -136,6 +145,10 @@ impl Replication {
         let hz = game.world.resource::<Core>().setup.hz;
         let known = if game.rules.kind == Kind::Realtime { hz } else { 0 };
         (self.hz, self.codec) = (Some(hz), Codec::new(self.template.schema(), known));
+        self.ladder = match self.step {
+            Some(step) => Ladder::with_step(known, step.get()),
+            None => Ladder::of(known),
+        };
         if self.learns {
             self.codec.learn();
         }
@@ -185,11 +198,18 @@ impl Replication {
         }
         // Blocks made between ticks, for late acknowledgements, tell of the send before.
         self.groups.values_mut().for_each(GroupState::forget_blocks);
+        // As long as something sent may have to be told again.
+        let again = if self.links.any_lossy() { self.ladder.ticks } else { 0 };
         self.update_groups(game, tick);
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
-        self.groups.values_mut().for_each(GroupState::sent);
-        self.names.sent();
+        let depth = u32::try_from(again).unwrap_or(u32::MAX);
+        for group in self.groups.values_mut() {
+            group.deepen(depth);
+            group.sent(tick, again);
+        }
+        // One tick more: what went in the oldest tick from which something is told.
+        self.names.sent(tick, if again > 0 { again + 1 } else { 0 });
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(group));
     }
@@ -198,6 +218,11 @@ impl Replication {
     pub(crate) fn learn(&mut self) {
         self.learns = true;
         self.codec.learn();
+    }
+
+    /// Sets how many ticks lie between two rungs.
+    pub(crate) fn set_step(&mut self, step: NonZeroU64) {
+        (self.step, self.hz) = (Some(step), None);
     }
 
     /// What was seen since.

@@ -12,7 +12,9 @@ use smallvec::SmallVec;
 
 use super::Replication;
 use super::group::{Baseline, GroupState};
+use super::ladder::Rungs;
 use super::links::{LinkState, Links, Role, SeatLine};
+use super::lossy::Ladder;
 use crate::core::{Core, ticks};
 use crate::game::Game;
 use crate::output::{Frame, Output, Part};
@@ -32,6 +34,11 @@ impl Replication {
             Link::Open { session, resume } => return self.links.open(link, session, resume),
             Link::Check => return self.links.check(link),
             Link::Close => return self.links.close(link),
+            Link::Lossy => return self.links.lossy(link),
+            Link::Applied(applied) => {
+                let now = game.world.resource::<Core>().tick;
+                return self.links.applied_frames(link, &applied, self.ladder, now);
+            }
             Link::Ack(ack) => self.links.acknowledge(link, ack),
             Link::Held => self.links.hold(link, true),
             Link::Written => self.links.hold(link, false),
@@ -74,6 +81,7 @@ impl Replication {
         let silence = ticks(game.rules.kind, core.setup.hz, silence);
         let realtime = game.rules.kind == Kind::Realtime;
         let (links, mut sender) = self.sender(outputs);
+        sender.climb(links, tick);
         for (link, state) in links {
             let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
             sender.send(*link, state, tick, quiet);
@@ -93,18 +101,22 @@ impl Replication {
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
         let Links { links, seats, watched } = &mut self.links;
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
-        (links, Sender { seats, watched, groups, codec, skips, outputs })
+        let (ladder, rungs) = (self.ladder, Rungs::new());
+        (links, Sender { seats, watched, groups, codec, skips, outputs, ladder, rungs })
     }
 }
 
 /// Makes the frames of links, one after the other.
-struct Sender<'a> {
-    seats: &'a mut BTreeMap<Seat, SeatLine>,
-    watched: &'a [Group],
-    groups: &'a mut Table<Group, GroupState>,
-    codec: &'a mut Codec,
-    skips: &'a mut u64,
-    outputs: &'a mut VecDeque<Output>,
+pub(super) struct Sender<'a> {
+    pub(super) seats: &'a mut BTreeMap<Seat, SeatLine>,
+    pub(super) watched: &'a [Group],
+    pub(super) groups: &'a mut Table<Group, GroupState>,
+    pub(super) codec: &'a mut Codec,
+    pub(super) skips: &'a mut u64,
+    pub(super) outputs: &'a mut VecDeque<Output>,
+    pub(super) ladder: Ladder,
+    /// From where is told on links that lose.
+    pub(super) rungs: Rungs,
 }
 
 impl Sender<'_> {
@@ -112,8 +124,11 @@ impl Sender<'_> {
     /// frame.
     fn send(&mut self, link: LinkId, state: &mut LinkState, tick: Tick, force: bool) {
         if state.role != Role::Waiting {
-            let events = self.send_events(link, state);
-            self.send_state(link, state, tick, force || events);
+            let force = self.send_events(link, state) || force;
+            match state.lossy {
+                Some(_) => self.send_lossy(link, state, tick, force),
+                None => self.send_state(link, state, tick, force),
+            }
         }
     }
 
@@ -188,7 +203,10 @@ impl Sender<'_> {
     }
 
     /// What the prelude tells a seat's client about its acts.
-    fn acknowledged(&mut self, state: &mut LinkState) -> (Option<u16>, Option<InputAck>) {
+    pub(super) fn acknowledged(
+        &mut self,
+        state: &mut LinkState,
+    ) -> (Option<u16>, Option<InputAck>) {
         let Role::Seated(seat) = state.role else { return (None, None) };
         let Some(line) = self.seats.get_mut(&seat) else { return (None, None) };
         let news = state.action != line.last_action;
@@ -222,7 +240,7 @@ impl Sender<'_> {
 }
 
 /// The groups a client sees, in order.
-fn seen_by<'a>(
+pub(super) fn seen_by<'a>(
     seats: &'a BTreeMap<Seat, SeatLine>,
     watched: &'a [Group],
     role: Role,
@@ -250,7 +268,7 @@ fn union<'a>(a: &'a [Group], b: &'a [Group]) -> impl Iterator<Item = Group> + 'a
 
 /// The hash of what a client of these groups sees, from what the groups themselves hold: it says
 /// nothing of the blocks that told the client, which is why it finds a fault in them.
-fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
+pub(super) fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
     let mut view = BTreeMap::new();
     // Wide groups first: what a narrower one shows counts.
     for group in seen.iter().filter_map(|group| groups.find(*group)) {
@@ -260,7 +278,7 @@ fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
 }
 
 /// A frame that has no head of its own.
-fn plain(link: LinkId, bytes: Vec<u8>) -> Output {
+pub(super) fn plain(link: LinkId, bytes: Vec<u8>) -> Output {
     let frame = Frame { head: PreludeBytes::EMPTY, parts: SmallVec::from_iter([bytes.into()]) };
     Output::Send { link, frame }
 }

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use referee_protocol::block::Block;
-use referee_protocol::codec::{Baselines, Codec, View};
+use referee_protocol::codec::{Baselines, Codec, Rungs, View};
+use referee_protocol::ladder::{Basis, LossyBlock};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{BlockKind, Group, Tick, WireId};
 
@@ -30,6 +31,10 @@ pub(super) struct GroupState {
     /// Removals are complete after this tick.
     floor: Tick,
     renamed: Vec<(WireId, WireId)>,
+    /// Renames of sends that may be told again, and when they were.
+    renames: VecDeque<(Tick, WireId, WireId)>,
+    /// Some link needs this group in whole values since so long ago, or everything of it, in this send.
+    pub(super) asked: Asked,
     blocks: Vec<(Baseline, Option<Part>)>,
     spare: Vec<Part>,
     body: Vec<u8>,
@@ -45,6 +50,8 @@ impl Default for GroupState {
             removals: VecDeque::new(),
             floor: Tick(0),
             renamed: Vec::new(),
+            renames: VecDeque::new(),
+            asked: Asked::default(),
             blocks: Vec::new(),
             spare: Vec::new(),
             body: Vec::new(),
@@ -61,6 +68,21 @@ pub(super) enum Baseline {
     At(Tick),
     /// Nothing.
     Nothing,
+    /// On a link that loses: a rung.
+    Rung(Rungs),
+    /// On such a link: whatever a client has that had what there was at this tick.
+    Since(Tick),
+    /// On such a link: nothing.
+    All,
+}
+
+/// What links that lose need of a group besides what is told from rungs.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// What changed since: the oldest that any of them has.
+    pub(super) since: Option<Tick>,
+    /// Everything.
+    pub(super) all: bool,
 }
 
 impl GroupState {
@@ -182,11 +204,45 @@ impl GroupState {
         self.spare.truncate(SPARE_MAX);
     }
 
-    /// Everything up to now was sent.
-    pub(super) fn sent(&mut self) {
+    /// Everything up to now was sent. What is told again for so many ticks is remembered.
+    pub(super) fn sent(&mut self, tick: Tick, ladder: u64) {
+        if ladder > 0 {
+            self.renames.extend(self.renamed.iter().map(|(old, new)| (tick, *old, *new)));
+        }
+        while self.renames.front().is_some_and(|(at, ..)| at.0 + ladder < tick.0) {
+            self.renames.pop_front();
+        }
         self.renamed.clear();
         self.forget_blocks();
+        self.asked = Asked::default();
         self.news = false;
+        // A room tells no entity from another by its name.
+        drop(self.view.take_reborn());
+    }
+
+    /// Remembers so many sends, for links that lose.
+    pub(super) fn deepen(&mut self, sends: u32) {
+        self.view.deepen(sends);
+    }
+
+    /// When it last changed.
+    pub(super) fn last_tick(&self) -> u64 {
+        self.view.last_tick()
+    }
+
+    /// When what it was at a tick was sent.
+    pub(super) fn sent_by(&self, tick: Tick) -> Option<Tick> {
+        self.view.tick(self.view.send_at(tick.0)?).map(Tick)
+    }
+
+    /// Whether what it was at two rungs is still known.
+    pub(super) fn has_rungs(&self, rungs: Rungs) -> bool {
+        rungs.of(&self.view).is_some_and(|from| self.view.remembers(from.older))
+    }
+
+    /// Whether all that went after a tick is still known.
+    pub(super) fn knows_since(&self, tick: Tick) -> bool {
+        tick >= self.floor
     }
 
     /// The block that leads from a baseline to now, if there is anything to tell. The frame's tick is
@@ -213,6 +269,11 @@ impl GroupState {
                 codec.encode_whole(&mut self.view, &mut self.body);
                 Some(BlockKind::Whole)
             }
+            Baseline::Rung(_) | Baseline::Since(_) | Baseline::All => {
+                let block = self.lossy(codec, group, baseline, tick);
+                self.blocks.push((baseline, Some(block.clone())));
+                return Some(block);
+            }
         };
         let block = kind.map(|kind| self.framed(group, kind, tick));
         self.blocks.push((baseline, block.clone()));
@@ -223,13 +284,53 @@ impl GroupState {
         let last = self.view.last_tick();
         let base = self.view.tick(self.view.now().saturating_sub(1)).unwrap_or(last);
         let (age, gap) = (tick.0.saturating_sub(last), last.saturating_sub(base));
-        // Memory that no frame has any more.
+        let mut part = self.part();
+        Block { group, kind, age, gap, body: &self.body }.write(Arc::make_mut(&mut part));
+        part
+    }
+
+    /// Memory that no frame has any more.
+    fn part(&mut self) -> Part {
         let free = self.spare.iter().position(|part| Arc::strong_count(part) == 1);
         let mut part = free.map(|at| self.spare.swap_remove(at)).unwrap_or_default();
-        let out = Arc::make_mut(&mut part);
-        out.clear();
-        Block { group, kind, age, gap, body: &self.body }.write(out);
+        Arc::make_mut(&mut part).clear();
         part
+    }
+
+    /// A block for links that lose.
+    fn lossy(&mut self, codec: &mut Codec, group: Group, baseline: Baseline, tick: Tick) -> Part {
+        self.body.clear();
+        let from = match baseline {
+            Baseline::Rung(rungs) => {
+                let past = self.renames.iter().filter(|(at, ..)| at.0 > rungs.base);
+                let mut renamed: Vec<_> = past.map(|(_, old, new)| (*old, *new)).collect();
+                renamed.extend_from_slice(&self.renamed);
+                codec.encode_from(&mut self.view, rungs, &mut renamed, &mut self.body);
+                Basis::Rung
+            }
+            Baseline::Since(since) => {
+                let gone = self.removed(|at| at > since);
+                codec.encode_news(&mut self.view, since.0, &gone, &mut self.body);
+                Basis::Since(tick.0 - since.0)
+            }
+            _ => {
+                codec.encode_all(&mut self.view, &mut self.body);
+                Basis::Nothing
+            }
+        };
+        let mut part = self.part();
+        let block = LossyBlock::Told { group, from, body: &self.body };
+        block.write(Arc::make_mut(&mut part));
+        part
+    }
+
+    /// What left at some times, sorted.
+    fn removed(&self, when: impl Fn(Tick) -> bool) -> Vec<WireId> {
+        let gone = self.removals.iter().filter(|(at, _)| when(*at));
+        let mut gone: Vec<WireId> = gone.map(|(_, name)| *name).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        gone
     }
 
     fn delta(&mut self, codec: &mut Codec) -> BlockKind {
@@ -242,11 +343,8 @@ impl GroupState {
 
     fn since(&mut self, codec: &mut Codec, tick: Tick) -> BlockKind {
         let last = self.view.last_tick();
-        let before = self.removals.iter().filter(|(at, _)| *at > tick && at.0 < last);
         // Whoever bears a name that was another's comes as a new one: its last bearer leaves first.
-        let mut removed: Vec<WireId> = before.map(|(_, name)| *name).collect();
-        removed.sort_unstable();
-        removed.dedup();
+        let removed = self.removed(|at| at > tick && at.0 < last);
         codec.encode_since(&mut self.view, tick.0, &removed, &mut self.body);
         BlockKind::Since
     }
@@ -280,9 +378,9 @@ mod tests {
         for id in 1..=past {
             let tick = Tick(u64::from(id));
             group.show(id, WireId(id), None, tick);
-            group.sent();
+            group.sent(tick, 0);
             group.leave(id, None, tick);
-            group.sent();
+            group.sent(tick, 0);
         }
         let now = Tick(u64::from(past));
         let mut block = |baseline| group.block(&mut codec, Group::Team(1), baseline, now);

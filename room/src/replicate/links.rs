@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use referee_protocol::frame::{Ack, InputAck, Payload};
+use referee_protocol::ladder::Applied;
 use referee_protocol::limits::{
     EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_LIMIT, FRAMES_IN_FLIGHT_MAX,
 };
 use referee_protocol::message::Resume;
 use referee_protocol::{Group, LinkId, Seat, SessionId, Tick};
+
+use super::lossy::{Ladder, Lossy};
 
 /// What a session is to the room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +54,8 @@ pub(super) struct LinkState {
     pub(super) watched: Vec<(Tick, Payload)>,
     /// Its client is told the hash of its view after each state.
     pub(super) check: bool,
+    /// What is known of a client behind a link that loses; none where all arrives in order.
+    pub(super) lossy: Option<Box<Lossy>>,
 }
 
 impl LinkState {
@@ -141,8 +146,37 @@ impl Links {
             event: 0,
             watched: Vec::new(),
             check: false,
+            lossy: None,
         };
         self.links.insert(link, state);
+    }
+
+    pub(super) fn lossy(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.lossy = Some(Box::default());
+        }
+    }
+
+    pub(super) fn any_lossy(&self) -> bool {
+        self.links.values().any(|link| link.lossy.is_some())
+    }
+
+    /// Takes what a client behind a link that loses says it has applied.
+    pub(super) fn applied_frames(
+        &mut self,
+        link: LinkId,
+        applied: &Applied,
+        ladder: Ladder,
+        now: Tick,
+    ) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(lossy) = &mut state.lossy else { return };
+        lossy.acknowledge(applied, ladder, now);
+        if let Role::Seated(seat) = state.role
+            && let Some(line) = self.seats.get_mut(&seat)
+        {
+            line.acknowledge(applied.event.min(state.event));
+        }
     }
 
     pub(super) fn check(&mut self, link: LinkId) {
