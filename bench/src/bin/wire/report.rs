@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 /// What is not good, and what it was when last looked at: the test command holds it to that.
 const HELD: [(&str, f64); 2] =
-    [("cubes_trained_ref1_kbps", 111.0), ("cubes_trained_ref6_kbps", 223.0)];
+    [("cubes_trained_ref1_kbps", 114.0), ("cubes_trained_ref6_kbps", 218.0)];
 
 /// One figure.
 pub(crate) struct Row {
