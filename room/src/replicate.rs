@@ -5,6 +5,7 @@
 //! `send`: update the groups, put this tick's events in line, give each link its frame. A change is
 //! coded once for each group and baseline and shared as the same bytes.
 
+mod budget;
 mod events;
 mod frames;
 mod group;
@@ -37,6 +38,7 @@ use crate::registry::AnyQuery;
 use crate::table::Table;
 use crate::template::Template;
 use crate::types::{NetId, Sees, Team};
+use budget::Budget;
 use events::PendingEvent;
 use group::GroupState;
 use links::Links;
@@ -56,6 +58,8 @@ pub(crate) struct Replication {
     removal_rows: Vec<bevy_ecs::component::ComponentId>,
     /// Entities whose state or audience may have changed since the last send.
     dirty: Vec<u32>,
+    /// Entities of which something is told in a later tick.
+    later: Vec<u32>,
     /// Entities that show references: the names of what they refer to may change.
     referrers: Table<u32, ()>,
     /// For each entity that has a place the cell of the grid it is in.
@@ -73,6 +77,7 @@ pub(crate) struct Replication {
     /// The rate the codec is for.
     hz: Option<u16>,
     ladder: Ladder,
+    budget: Option<Budget>,
     /// Ticks between two rungs, where that is not as the rate says.
     step: Option<NonZeroU64>,
     groups: Table<Group, GroupState>,
@@ -105,6 +110,7 @@ impl Replication {
             queries: Vec::new(),
             removal_rows: rows.map(|row| row.id).collect(),
             dirty: Vec::new(),
+            later: Vec::new(),
             referrers: Table::default(),
             squares: Table::default(),
             shown: Shown::default(),
@@ -117,6 +123,7 @@ impl Replication {
             learns: false,
             hz: None,
             ladder: Ladder::of(0),
+            budget: None,
             step: None,
             groups: Table::default(),
             pending_events: Vec::new(),
@@ -145,6 +152,7 @@ impl Replication {
         let hz = game.world.resource::<Core>().setup.hz;
         let known = if game.rules.kind == Kind::Realtime { hz } else { 0 };
         (self.hz, self.codec) = (Some(hz), Codec::new(self.template.schema(), known));
+        self.budget = Budget::of(&game.rules, hz);
         self.ladder = match self.step {
             Some(step) => Ladder::with_step(known, step.get()),
             None => Ladder::of(known),
@@ -209,7 +217,8 @@ impl Replication {
             group.sent(tick, again);
         }
         // One tick more: what went in the oldest tick from which something is told.
-        self.names.sent(tick, if again > 0 { again + 1 } else { 0 });
+        let waited = self.links.oldest_waiting().map_or(0, |has| tick.0.saturating_sub(has.0) + 1);
+        self.names.sent(tick, waited.max(if again > 0 { again + 1 } else { 0 }));
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(group));
     }
@@ -264,6 +273,7 @@ impl Replication {
     /// What each changed entity shows.
     fn look(&mut self, game: &Game, shown: &mut Shown) {
         shown.clear();
+        self.dirty.append(&mut self.later);
         self.dirty.extend(self.referrers.keys());
         self.dirty.sort_unstable();
         self.dirty.dedup();
@@ -365,6 +375,15 @@ impl Replication {
     ) -> bool {
         let Some(state) = self.groups.find_mut(cell.group) else { return false };
         let words = shown.words(cell);
+        if !cell.is_due(game, tick)
+            && let Some(known) = state.component(id, cell.component)
+        {
+            let refers = cell.refers(game).is_some();
+            if refers || known != words {
+                self.later.push(id);
+            }
+            return refers;
+        }
         let Some(row) = cell.refers(game) else {
             state.set(id, cell.component, words, tick);
             return false;

@@ -11,6 +11,7 @@ use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
 use smallvec::SmallVec;
 
 use super::Replication;
+use super::budget::Budget;
 use super::group::{Baseline, GroupState};
 use super::ladder::Rungs;
 use super::links::{LinkState, Links, Role, SeatLine};
@@ -101,8 +102,8 @@ impl Replication {
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
         let Links { links, seats, watched } = &mut self.links;
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
-        let (ladder, rungs) = (self.ladder, Rungs::new());
-        (links, Sender { seats, watched, groups, codec, skips, outputs, ladder, rungs })
+        let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
+        (links, Sender { seats, watched, groups, codec, skips, outputs, ladder, rungs, budget })
     }
 }
 
@@ -117,6 +118,7 @@ pub(super) struct Sender<'a> {
     pub(super) ladder: Ladder,
     /// From where is told on links that lose.
     pub(super) rungs: Rungs,
+    pub(super) budget: Option<Budget>,
 }
 
 impl Sender<'_> {
@@ -158,13 +160,28 @@ impl Sender<'_> {
         (state.tick, state.in_step, state.full) = (tick, true, false);
         state.owed = false;
         if !steady {
+            let seen = seen_by(self.seats, self.watched, state.role);
             state.groups.clear();
-            state.groups.extend_from_slice(seen_by(self.seats, self.watched, state.role));
+            state.groups.extend(seen.iter().filter(|group| {
+                let waits = state.purse.waits(**group);
+                waits.is_none_or(|waiting| waiting.has.is_some())
+            }));
         }
-        if state.check {
+        self.note_waiting(state, tick);
+        if state.check && state.purse.waiting().is_empty() {
             let hash = view_hash(self.groups, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
+        }
+    }
+
+    /// A client that has not heard of everything cannot come back with what it has.
+    pub(super) fn note_waiting(&mut self, state: &LinkState, tick: Tick) {
+        if let Role::Seated(seat) = state.role
+            && !state.purse.waiting().is_empty()
+            && let Some(line) = self.seats.get_mut(&seat)
+        {
+            line.groups_since = Tick(tick.0 + 1);
         }
     }
 
@@ -174,26 +191,48 @@ impl Sender<'_> {
     }
 
     /// The blocks that bring a link's client up to now, wide groups first.
-    fn blocks(&mut self, state: &LinkState, tick: Tick) -> SmallVec<[Part; 4]> {
+    fn blocks(&mut self, state: &mut LinkState, tick: Tick) -> SmallVec<[Part; 4]> {
         let wanted = seen_by(self.seats, self.watched, state.role);
-        let mut blocks = SmallVec::new();
+        let mut blocks: SmallVec<[(Group, Part); 4]> = SmallVec::new();
+        let mut told: SmallVec<[(Group, Baseline); 8]> = SmallVec::new();
+        state.purse.keep(|group| wanted.binary_search(&group).is_ok());
         for group in union(&state.groups, wanted) {
             let had = state.groups.binary_search(&group).is_ok() && !state.full;
             let baseline = match (had, wanted.binary_search(&group).is_ok()) {
-                (true, true) if state.in_step => Baseline::Last,
-                (true, true) => Baseline::At(state.tick),
+                (true, true) => match state.purse.waits(group).and_then(|waiting| waiting.has) {
+                    Some(has) => Baseline::At(has),
+                    None if state.in_step => Baseline::Last,
+                    None => Baseline::At(state.tick),
+                },
                 (false, true) => Baseline::Nothing,
-                (true, false) => {
-                    blocks.push(super::group::farewell(group));
+                (was, false) => {
+                    blocks.extend(was.then(|| (group, super::group::farewell(group))));
                     continue;
                 }
-                (false, false) => continue,
             };
-            // A group nobody has been in shows nothing.
-            let shown = self.groups.find_mut(group);
-            blocks.extend(shown.and_then(|shown| shown.block(self.codec, group, baseline, tick)));
+            told.push((group, baseline));
         }
-        blocks
+        if let Some(budget) = &self.budget {
+            state.purse.fill(budget, tick);
+            state.purse.sort(budget, tick, &mut told);
+        }
+        for (group, baseline) in told {
+            // A group nobody has been in shows nothing.
+            let Some(shown) = self.groups.find_mut(group) else { continue };
+            if state.purse.is_empty() && shown.has_news_for(baseline) {
+                let has = (baseline != Baseline::Nothing).then_some(state.tick);
+                state.purse.wait(group, has, tick);
+                continue;
+            }
+            state.purse.done(group);
+            let Some(block) = shown.block(self.codec, group, baseline, tick) else { continue };
+            if let Some(budget) = &self.budget {
+                state.purse.pay(budget, block.len());
+            }
+            blocks.push((group, block));
+        }
+        blocks.sort_by_key(|(group, _)| *group);
+        blocks.into_iter().map(|(_, block)| block).collect()
     }
 
     /// Whether a seat's client is still to be told of its last action.

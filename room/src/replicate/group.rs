@@ -106,6 +106,15 @@ impl GroupState {
         self.news
     }
 
+    /// Whether there is anything to tell those who have this baseline.
+    pub(super) fn has_news_for(&self, baseline: Baseline) -> bool {
+        match baseline {
+            Baseline::Last => self.news,
+            Baseline::At(tick) => self.view.last_tick() > tick.0,
+            Baseline::Nothing | Baseline::Rung(_) | Baseline::Since(_) | Baseline::All => true,
+        }
+    }
+
     /// Whether it shows nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -165,6 +174,12 @@ impl GroupState {
             self.next(tick);
             self.view.set_in(slot, component, Some(words));
         }
+    }
+
+    /// What an entity's component is, as it is told.
+    pub(super) fn component(&self, id: u32, component: u16) -> Option<&[u32]> {
+        let (_, slot) = self.names.find(id)?;
+        self.view.component_in(*slot, component)
     }
 
     fn rename(&mut self, id: u32, old: WireId, new: WireId, tick: Tick) {

@@ -11,6 +11,7 @@ use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, LinkId, Tick, frame::Prelude};
 use smallvec::SmallVec;
 
+use super::budget::Purse;
 use super::frames::{Sender, plain, seen_by, view_hash};
 use super::group::{Asked, Baseline, GroupState};
 use super::links::{LinkState, Role};
@@ -24,6 +25,9 @@ const RUNGS_MAX: usize = LADDER_BLOCKS_MAX - 1;
 /// How much worse it is for a client to have none of the rungs than to have the oldest: it is told
 /// whole values, and one more block is made.
 const UNTOLD: u64 = 20;
+
+/// Groups of which a frame does not tell all there is to tell.
+type Waits = SmallVec<[Group; 2]>;
 
 /// From where is told in this tick, newest first.
 pub(super) type Rungs = SmallVec<[Base; RUNGS_MAX]>;
@@ -92,7 +96,7 @@ fn ask<'a>(
                     state.asked.since = Some(oldest);
                 }
                 Need::All => state.asked.all = true,
-                Need::Nothing | Need::Rung(_) => {}
+                Need::Nothing | Need::Word | Need::Rung(_) => {}
             }
         }
     }
@@ -101,7 +105,7 @@ fn ask<'a>(
 /// The baseline of a block, given what all links ask of the group.
 fn baseline(need: Need, asked: Asked, rungs: &Rungs) -> Option<Baseline> {
     Some(match need {
-        Need::Nothing => return None,
+        Need::Nothing | Need::Word => return None,
         Need::Rung(rungs) => Baseline::Rung(rungs),
         // A block more would be one too many: everything is right for everyone.
         Need::Since(_) if asked.all && rungs.len() == RUNGS_MAX => Baseline::All,
@@ -121,6 +125,7 @@ impl Sender<'_> {
     /// Brings the groups of a link up to date: before anything is asked of them.
     pub(super) fn subscribe(&mut self, state: &mut LinkState, now: Tick) {
         let Some(mut lossy) = state.lossy.take() else { return };
+        lossy.sparing = self.budget.is_some();
         if state.role != Role::Waiting {
             if state.frames == 0 && !state.full {
                 lossy.resume(&state.groups, state.tick);
@@ -168,7 +173,10 @@ impl Sender<'_> {
         force: bool,
     ) {
         let full = lossy.begins(tick);
-        let (parts, rung) = self.lossy_blocks(lossy, tick);
+        if full {
+            state.purse.keep(|_| false);
+        }
+        let (parts, rung, waits) = self.lossy_blocks((lossy, &mut state.purse), tick);
         let (action, input) = self.acknowledged(state);
         if action.is_some() {
             lossy.action = tick;
@@ -186,43 +194,69 @@ impl Sender<'_> {
         (state.tick, state.full) = (tick, false);
         state.groups.clear();
         state.groups.extend_from_slice(seen_by(self.seats, self.watched, state.role));
-        lossy.note(tick, SmallVec::new(), self.ladder);
-        if state.check {
+        let complete = waits.is_empty();
+        lossy.note(tick, waits, self.ladder);
+        self.note_waiting(state, tick);
+        if state.check && complete {
             let hash = view_hash(self.groups, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
         }
     }
 
-    /// The blocks that bring a client up to now, and the rung from which some lead.
+    /// The blocks that bring a client up to now, the rung from which some lead, and what waits.
     fn lossy_blocks(
         &mut self,
-        lossy: &mut Lossy,
+        (lossy, purse): (&mut Lossy, &mut Purse),
         tick: Tick,
-    ) -> (SmallVec<[Part; 4]>, Option<Rung>) {
+    ) -> (SmallVec<[Part; 4]>, Option<Rung>, Waits) {
         let base = base(lossy, &self.rungs, self.groups);
-        let (mut parts, mut rung) = (SmallVec::new(), None);
-        let mut whole: SmallVec<[Group; 4]> = SmallVec::new();
+        let (mut parts, mut rung, mut waits) = (SmallVec::new(), None, Waits::new());
+        let mut needed: SmallVec<[(Group, Baseline); 8]> = SmallVec::new();
+        let told = |group| lossy.told.find(group).is_some_and(|told| told.left.is_none());
+        purse.keep(told);
         for (group, told) in lossy.told.iter() {
             if told.left.is_some() {
                 parts.push(farewell(group));
                 continue;
             }
-            let Some(state) = self.groups.find_mut(group) else { continue };
+            let Some(state) = self.groups.find(group) else { continue };
             let need = lossy.need(group, told, state, (base, tick), self.ladder);
-            let Some(baseline) = baseline(need, state.asked, &self.rungs) else { continue };
+            match baseline(need, state.asked, &self.rungs) {
+                Some(baseline) => needed.push((group, baseline)),
+                None => purse.done(group),
+            }
+            if need == Need::Word {
+                waits.push(group);
+            }
+        }
+        if let Some(budget) = &self.budget {
+            purse.fill(budget, tick);
+            purse.sort(budget, tick, &mut needed);
+        }
+        for (group, baseline) in needed {
+            if purse.is_empty() {
+                purse.wait(group, lossy.has_of(group), tick);
+                waits.push(group);
+                continue;
+            }
+            purse.done(group);
             match baseline {
                 Baseline::Rung(rungs) => {
                     let back = (rungs.base - rungs.older) as u8;
                     rung = Some(Rung { age: tick.0 - rungs.base, back });
                 }
-                Baseline::All => whole.push(group),
+                Baseline::All => lossy.note_whole(group, tick),
                 _ => {}
             }
-            parts.extend(state.block(self.codec, group, baseline, tick));
+            let Some(state) = self.groups.find_mut(group) else { continue };
+            let block = state.block(self.codec, group, baseline, tick);
+            if let (Some(budget), Some(block)) = (&self.budget, &block) {
+                purse.pay(budget, block.len());
+            }
+            parts.extend(block);
         }
-        whole.into_iter().for_each(|group| lossy.note_whole(group, tick));
-        (parts, rung)
+        (parts, rung, waits)
     }
 }
 

@@ -11,6 +11,7 @@ use referee_protocol::limits::{
 use referee_protocol::message::Resume;
 use referee_protocol::{Group, LinkId, Seat, SessionId, Tick};
 
+use super::budget::Purse;
 use super::lossy::{Ladder, Lossy};
 
 /// What a session is to the room.
@@ -54,6 +55,8 @@ pub(super) struct LinkState {
     pub(super) watched: Vec<(Tick, Payload)>,
     /// Its client is told the hash of its view after each state.
     pub(super) check: bool,
+    /// What it may still get, and what waits for that.
+    pub(super) purse: Purse,
     /// What is known of a client behind a link that loses; none where all arrives in order.
     pub(super) lossy: Option<Box<Lossy>>,
 }
@@ -146,6 +149,7 @@ impl Links {
             event: 0,
             watched: Vec::new(),
             check: false,
+            purse: Purse::default(),
             lossy: None,
         };
         self.links.insert(link, state);
@@ -155,6 +159,12 @@ impl Links {
         if let Some(state) = self.links.get_mut(&link) {
             state.lossy = Some(Box::default());
         }
+    }
+
+    /// The oldest of what some client still shows that waits to hear more.
+    pub(super) fn oldest_waiting(&self) -> Option<Tick> {
+        let waiting = self.links.values().flat_map(|link| link.purse.waiting());
+        waiting.filter_map(|waiting| waiting.has).min()
     }
 
     pub(super) fn any_lossy(&self) -> bool {

@@ -99,6 +99,8 @@ pub(super) struct Told {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Need {
     Nothing,
+    /// Word of what it was told.
+    Word,
     /// What changed since the frame's rung.
     Rung(Rungs),
     /// What changed since a tick, in whole values.
@@ -132,6 +134,9 @@ pub(super) struct Lossy {
     pub(super) newest: Option<Tick>,
     /// How many ticks later a frame is known to be applied, about.
     lag: u64,
+    /// Groups may wait for a budget. Then a client that did not get one in whole may apply frames that
+    /// do not mention it, and what builds on it must wait for word.
+    pub(super) sparing: bool,
     /// The places of the rungs that it has with the one before: the lowest bit is the newest.
     pub(super) pairs: u64,
     /// Where there are none: the newest rung that helps without one before.
@@ -303,6 +308,9 @@ impl Lossy {
             // Told in whole, and no word of it yet: a client that did not get it cannot read what
             // builds on it, and says nothing.
             None if told.whole >= told.from && now.0 - told.whole.0 <= self.patience(ladder) => {
+                if self.sparing {
+                    return Need::Word;
+                }
                 told.whole
             }
             None => return Need::All,
@@ -323,6 +331,12 @@ impl Lossy {
         while self.frames.front().is_some_and(|sent| sent.tick.0 + ladder.ticks < now.0) {
             self.frames.pop_front();
         }
+    }
+
+    /// When it had all of a group; none where it may have nothing of it.
+    pub(super) fn has_of(&self, group: Group) -> Option<Tick> {
+        let told = self.told.find(group)?;
+        told.applied.or((told.whole >= told.from).then_some(told.whole))
     }
 
     /// A group is told in whole in this frame.
