@@ -1,6 +1,8 @@
 //! The replica: what one client knows, built from state frames alone. It is the receiving half of
 //! the delta law, apply(delta(a, b), a) = b, and both the client and the room's own tests use it.
 
+mod ladder;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,6 +13,9 @@ use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
 use crate::limits::ENTITIES_MAX;
 use crate::schema::Schema;
+use ladder::Climbed;
+
+pub use ladder::Taken;
 
 /// How many sends back an ordered link's baselines lie.
 const DEPTH: u32 = 2;
@@ -28,6 +33,8 @@ pub struct Replica {
     /// What the last frame told of which groups.
     heads: Vec<Head>,
     next_handle: u32,
+    /// What it has of a link that loses.
+    climbed: Climbed,
 }
 
 impl fmt::Debug for Replica {
@@ -69,29 +76,50 @@ impl Replica {
     /// When the frame is malformed or does not fit what is known.
     pub fn apply(&mut self, schema: &Schema, mut body: &[u8]) -> Result<Prelude, FrameError> {
         let (prelude, told) = Prelude::read(&mut body, self.tick)?;
+        self.begin(&prelude);
+        self.climbed = Climbed::default();
+        let mut heads = std::mem::take(&mut self.heads);
+        told.read(&mut body, self.groups.keys().copied(), &mut heads)?;
+        let applied = self.with_codec(schema, body, |replica, codec, body| {
+            heads.iter().try_for_each(|head| replica.block(codec, *head, body))
+        });
+        self.heads = heads;
+        applied.map(|()| prelude)
+    }
+
+    /// Begins a frame.
+    fn begin(&mut self, prelude: &Prelude) {
         if prelude.full {
             self.groups.clear();
             self.handles.clear();
         }
         self.tick = prelude.tick;
-        let mut heads = std::mem::take(&mut self.heads);
-        told.read(&mut body, self.groups.keys().copied(), &mut heads)?;
+    }
+
+    /// Reads a frame's blocks, behind which nothing follows, and lets go what none of them shows any
+    /// more.
+    fn with_codec(
+        &mut self,
+        schema: &Schema,
+        mut blocks: &[u8],
+        read: impl FnOnce(&mut Self, &mut Codec, &mut &[u8]) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
         let hz = self.hz;
         let mut codec = self.codec.take().unwrap_or_else(|| Box::new(Codec::new(schema, hz)));
-        let applied = heads.iter().try_for_each(|head| self.block(&mut codec, *head, &mut body));
-        (self.codec, self.heads) = (Some(codec), heads);
+        let applied = read(self, &mut codec, &mut blocks);
+        self.codec = Some(codec);
         applied?;
-        if !body.is_empty() {
-            return Err(FrameError::Trailing(body.len()));
+        if !blocks.is_empty() {
+            return Err(FrameError::Trailing(blocks.len()));
         }
         self.forget_unseen();
         if self.handles.len() > ENTITIES_MAX {
             return Err(FrameError::Block("too many entities"));
         }
-        Ok(prelude)
+        Ok(())
     }
 
-    /// What the last frame told of which groups, in order.
+    /// What the last frame told of which groups, in order. Nothing after a frame that may get lost.
     #[must_use]
     pub fn heads(&self) -> &[Head] {
         &self.heads
@@ -138,20 +166,25 @@ impl Replica {
                 self.handles.remove(&id);
             }
         }
-        self.name(group, &renamed);
+        self.rename(&renamed);
+        self.name_new(group);
         Ok(())
     }
 
-    /// Gives handles to what is new in a group, after its renamings.
-    fn name(&mut self, group: Group, renamed: &[(WireId, WireId)]) {
+    /// The handle stays with the entity, so that a page sees no despawn.
+    fn rename(&mut self, renamed: &[(WireId, WireId)]) {
         for (old, new) in renamed {
-            // The handle stays with the entity, so that a page sees no despawn.
             if let Some(handle) = self.handles.remove(old) {
                 self.handles.insert(*new, handle);
                 self.left.insert(*new);
             }
         }
-        for id in self.groups[&group].just_entered().filter(|id| *id != WireId::ROOM) {
+    }
+
+    /// Gives handles to those that a group shows and that have none.
+    fn name_new(&mut self, group: Group) {
+        let Some(view) = self.groups.get(&group) else { return };
+        for id in view.just_entered().filter(|id| *id != WireId::ROOM) {
             let next = &mut self.next_handle;
             self.handles.entry(id).or_insert_with(|| {
                 *next = next.wrapping_add(1);

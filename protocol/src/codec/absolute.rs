@@ -115,7 +115,7 @@ impl Codec {
         self.code(coder, view, Baselines { older: base, base }, &mut Vec::new())
     }
 
-    fn everything<C: Coder>(
+    pub(super) fn everything<C: Coder>(
         &mut self,
         coder: &mut C,
         view: &mut View,
@@ -137,7 +137,7 @@ impl Codec {
         Ok(())
     }
 
-    fn changes<C: Coder>(
+    pub(super) fn changes<C: Coder>(
         &mut self,
         coder: &mut C,
         view: &mut View,

@@ -136,7 +136,19 @@ impl Codec {
         from: Baselines,
         renamed: &mut Vec<(WireId, WireId)>,
     ) -> Done {
-        self.spans = self.spans_of(view, from)?;
+        let spans = self.spans_of(view, from)?;
+        self.code_over(coder, view, from, spans, renamed)
+    }
+
+    pub(super) fn code_over<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        view: &mut View,
+        from: Baselines,
+        spans: Spans,
+        renamed: &mut Vec<(WireId, WireId)>,
+    ) -> Done {
+        self.spans = spans;
         self.look(view, from, C::WRITES);
         let moved = !(renamed.is_empty() && self.gone.is_empty() && self.new.is_empty());
         if self.models.bit(coder, self.plan.frame.structure, moved) {
@@ -434,12 +446,16 @@ impl Codec {
 
     fn spans_of(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
         let tick = |send| view.tick(send).ok_or(BlockError("the baseline is forgotten"));
-        let (older, base, now) = (tick(from.older)?, tick(from.base)?, tick(view.now())?);
+        Ok(self.spans_between(tick(from.older)?, tick(from.base)?, tick(view.now())?))
+    }
+
+    /// How long ago the ticks of two baselines are.
+    pub(super) fn spans_between(&self, older: u64, base: u64, now: u64) -> Spans {
         let between =
             |from: u64, to: u64| u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
         // What is longer ago than an hour of ticks is as good as never.
         let near = |span: u32| span.min(1 << 18);
-        Ok(Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz })
+        Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz }
     }
 }
 

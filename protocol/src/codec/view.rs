@@ -267,6 +267,23 @@ impl View {
         self.logs.iter().rev().find(|log| log.send == send).map(|log| log.tick)
     }
 
+    /// The last send up to a tick, where that is remembered.
+    #[must_use]
+    pub fn send_at(&self, tick: u64) -> Option<Send> {
+        self.logs.iter().rev().find(|log| log.tick <= tick).map(|log| log.send)
+    }
+
+    /// Whether something was set after a send.
+    #[must_use]
+    pub fn changed_since(&self, send: Send) -> bool {
+        self.touched_since(send).next().is_some()
+    }
+
+    /// Remembers so many sends from now on, if those are more than so far.
+    pub fn deepen(&mut self, depth: u32) {
+        self.depth = self.depth.max(depth);
+    }
+
     /// The tick of the last send.
     #[must_use]
     pub fn last_tick(&self) -> u64 {
@@ -286,7 +303,9 @@ impl View {
 
     /// Begins a later send than the last: those between were lost.
     pub fn begin_at(&mut self, send: Send, tick: u64) {
-        self.now = Now { send, tick, oldest: send.saturating_sub(self.depth) };
+        // A view that remembers more than it did does not know of earlier sends by that.
+        let oldest = send.saturating_sub(self.depth).max(self.now.oldest);
+        self.now = Now { send, tick, oldest };
         let mut log = Log::default();
         while self.logs.front().is_some_and(|front| front.send < self.now.oldest) {
             log = self.logs.pop_front().unwrap_or_default();
@@ -410,6 +429,16 @@ impl View {
             (version.send, version.tick, version.shown) = (0, 0, false);
         }
         at
+    }
+
+    /// Shows nothing from this send on.
+    pub(super) fn leave_all(&mut self) {
+        for place in 0..self.order.len() {
+            let at = self.order[place].1;
+            if self.slots[at as usize].is_shown() {
+                self.show_in(at, false);
+            }
+        }
     }
 
     /// Shows an entity no longer.
