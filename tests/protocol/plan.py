@@ -20,6 +20,7 @@ _SPAN_LIMIT = (1 << 63) - 1
 
 # The frame's nodes.
 TRAFFIC, RECOMPOSED, NEW, ACTIVE = 0, 1, 2, 3
+HIDDEN = NEW
 RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID = (5 + 58 * n for n in range(6))
 # A component's own nodes.
 CHANGED, GIVEN, KEPT, TOLD = 0, 8, 10, 11

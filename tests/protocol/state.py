@@ -23,6 +23,9 @@ class State:
         # Entity -> handle.
         self.handles = {}
         self.last_handle = 0
+        # What the last frame shows no more: handles, and whether they are gone.
+        self.left = {}
+        self.gone = set()
         # What kinds of blocks the last frame had.
         self.kinds = []
         # A list that takes what is decided, where someone wants to see it.
@@ -35,10 +38,11 @@ class State:
         if prelude["full"]:
             self.views, self.handles = {}, {}
         self.tick = prelude["tick"]
-        self.kinds = []
+        self.kinds, self.gone = [], set()
         while not source.is_empty():
             self._block(source)
         seen = {entity for view in self.views.values() for entity in view.base.shown}
+        self.left = {h: e in self.gone for e, h in self.handles.items() if e not in seen}
         self.handles = {e: handle for e, handle in self.handles.items() if e in seen}
         if len(self.handles) > ENTITIES_MAX:
             raise Fault("too many entities")
@@ -74,6 +78,7 @@ class State:
             body.since(view, *ticks)
         else:
             body.whole(view, *ticks)
+        self.gone |= body.gone
         self._name(renamed, view)
 
     def _name(self, renamed, view):

@@ -94,7 +94,7 @@ impl Replica {
             LossyBlock::Farewell(group) => {
                 self.climbed.born.remove(&group);
                 let known = self.groups.remove(&group);
-                self.left.extend(known.iter().flat_map(View::entities));
+                self.note_left(known.iter().flat_map(View::entities).map(|id| (id, false)));
                 return Ok(());
             }
         };
@@ -112,7 +112,8 @@ impl Replica {
         };
         // Whoever bears an id that it bore before is who it was.
         drop(view.take_reborn());
-        self.left.extend(self.groups[&group].just_left());
+        let left: Vec<_> = self.groups[&group].just_left().collect();
+        self.note_left(left);
         self.rename(renamed);
         self.name_new(group);
         Ok(())
