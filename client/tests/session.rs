@@ -522,3 +522,25 @@ proptest! {
         prop_assert_eq!(told, expected);
     }
 }
+
+#[test]
+fn what_is_seen_no_more_is_told_before_the_state_without_it() {
+    use referee_client::protocol::block::{Block, BlockKind};
+    use referee_client::protocol::codec::{Codec, View};
+    use referee_client::protocol::{Group, replica::Departed};
+    let mut rig = Rig::open();
+    let target = (WireId(8), vec![(2, vec![0])]);
+    rig.frame(&full(7, &vec![target]));
+    let id = rig.session.entities().next().unwrap().id();
+    rig.events();
+    let mut removal =
+        Prelude { tick: Tick(8), ..Prelude::default() }.encode(Tick(7)).as_slice().to_vec();
+    let (mut view, mut body) = (View::new(2), Vec::new());
+    view.begin(8);
+    Codec::new(&schema(), 20).encode_since(&mut view, 7, &[(WireId(8), true)], &mut body);
+    let (group, kind) = (Group::Everyone, BlockKind::Since);
+    Block { group, kind, age: 0, gap: 0, body: &body }.write(&mut removal);
+    rig.frame(&removal);
+    let left = Event::Left { entities: vec![Departed { handle: id, gone: true }] };
+    assert_eq!(rig.events(), [left, Event::State { tick: Tick(8) }]);
+}
