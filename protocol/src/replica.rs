@@ -3,7 +3,7 @@
 
 mod ladder;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::block::{BlockKind, Head};
@@ -20,6 +20,15 @@ pub use ladder::Taken;
 /// How many sends back an ordered link's baselines lie.
 const DEPTH: u32 = 2;
 
+/// An entity that is seen no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Departed {
+    /// The number the replica gave it: no other entity gets it.
+    pub handle: u32,
+    /// It is gone for good, as far as the client may know; else it is out of sight.
+    pub gone: bool,
+}
+
 /// What one client knows of a room.
 #[derive(Default)]
 pub struct Replica {
@@ -28,10 +37,12 @@ pub struct Replica {
     codec: Option<Box<Codec>>,
     groups: BTreeMap<Group, View>,
     handles: BTreeMap<WireId, u32>,
-    /// Entities that were renamed, or left a group, in the frame that is read.
-    left: BTreeSet<WireId>,
+    /// Entities that were renamed, or left a group, in the frame that is read, and whether they are gone.
+    left: BTreeMap<WireId, bool>,
     /// What the last frame told of which groups.
     heads: Vec<Head>,
+    /// What is seen no more since the frame before.
+    departed: Vec<Departed>,
     next_handle: u32,
     /// What it has of a link that loses.
     climbed: Climbed,
@@ -89,9 +100,11 @@ impl Replica {
 
     /// Begins a frame.
     fn begin(&mut self, prelude: &Prelude) {
+        self.departed.clear();
         if prelude.full {
             self.groups.clear();
-            self.handles.clear();
+            let all = std::mem::take(&mut self.handles).into_values();
+            self.departed.extend(all.map(|handle| Departed { handle, gone: false }));
         }
         self.tick = prelude.tick;
     }
@@ -136,7 +149,7 @@ impl Replica {
         let Head { group, kind, .. } = head;
         if kind == BlockKind::Farewell {
             let known = self.groups.remove(&group);
-            self.left.extend(known.iter().flat_map(View::entities));
+            self.note_left(known.iter().flat_map(View::entities).map(|id| (id, false)));
             return Ok(());
         }
         let view = self.groups.entry(group).or_insert_with(|| View::new(DEPTH));
@@ -158,12 +171,14 @@ impl Replica {
         }
         // Whoever bears an id that was another's is another entity, unless a wider group says that it
         // was there all along.
-        let reborn: Vec<WireId> = view.take_reborn().into_iter().chain(before).collect();
-        let view = &self.groups[&group];
-        self.left.extend(reborn.iter().copied().chain(view.just_left()));
-        for id in reborn {
+        let before = before.into_iter().map(|id| (id, false));
+        let reborn: Vec<(WireId, bool)> = view.take_reborn().into_iter().chain(before).collect();
+        let left: Vec<(WireId, bool)> = self.groups[&group].just_left().collect();
+        self.note_left(reborn.iter().copied().chain(left));
+        for (id, gone) in reborn {
             if !self.groups.range(..group).any(|(_, wider)| wider.shows(id)) {
-                self.handles.remove(&id);
+                let handle = self.handles.remove(&id);
+                self.departed.extend(handle.map(|handle| Departed { handle, gone }));
             }
         }
         self.rename(&renamed);
@@ -176,7 +191,7 @@ impl Replica {
         for (old, new) in renamed {
             if let Some(handle) = self.handles.remove(old) {
                 self.handles.insert(*new, handle);
-                self.left.insert(*new);
+                self.left.entry(*new).or_default();
             }
         }
     }
@@ -195,11 +210,25 @@ impl Replica {
 
     /// What left goes last: a later block may show the entity in another group.
     fn forget_unseen(&mut self) {
-        for id in std::mem::take(&mut self.left) {
+        for (id, gone) in std::mem::take(&mut self.left) {
             if !self.groups.values().any(|view| view.shows(id)) {
-                self.handles.remove(&id);
+                let handle = self.handles.remove(&id);
+                self.departed.extend(handle.map(|handle| Departed { handle, gone }));
             }
         }
+    }
+
+    /// Where one group says that an entity is gone, it is.
+    fn note_left(&mut self, left: impl IntoIterator<Item = (WireId, bool)>) {
+        for (id, gone) in left {
+            *self.left.entry(id).or_default() |= gone;
+        }
+    }
+
+    /// What is seen no more since the frame before.
+    #[must_use]
+    pub fn departed(&self) -> &[Departed] {
+        &self.departed
     }
 
     /// Every entity: its wire id and the number this replica gave it, which stays while the entity

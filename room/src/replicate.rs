@@ -339,13 +339,14 @@ impl Replication {
     ) {
         let id = entry.id;
         let after = before.map(|_| self.names.called(id));
+        let gone = game.world.resource::<Core>().index.find(id).is_none();
         if let (Some(before), Some(after)) = (before, &after) {
             for (group, _) in
                 before.iter().filter(|(group, _)| renames::name(after, *group).is_none())
             {
                 let stays = renames::wider(*group, after, &self.links);
                 if let Some(state) = self.groups.find_mut(*group) {
-                    state.leave(id, stays, tick);
+                    state.leave(id, gone, stays, tick);
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | whether entities came, went or were renamed | a decision; if so, the next three |
 //! | renamed | how many, then old and new ids |
-//! | gone | how many, then their places among those that were there |
+//! | removed | how many, then their places among those that were there, and whether each is out of sight only |
 //! | new | how many, then ids, components and whole values |
 //! | those that moved the time before | for each a decision; if it changed, its record |
 //! | those that did not, and do now | how many, then how many lie between them, and their records |
@@ -250,11 +250,18 @@ impl Codec {
             let given = (at as u32).saturating_sub(from);
             let place = from + coder.one_of(given, there - from - (count - n - 1));
             from = place + 1;
+            let known = self.gone.get(n as usize).is_some_and(|at| view.slot(*at).gone);
+            let gone = self.fate(coder, known);
             if !C::WRITES {
-                view.remove(self.touched[place as usize]);
+                view.remove(self.touched[place as usize], gone);
             }
         }
         Ok(())
+    }
+
+    /// Whether what is removed is gone, and not only out of sight.
+    pub(super) fn fate<C: Coder>(&mut self, coder: &mut C, gone: bool) -> bool {
+        !self.models.bit(coder, self.plan.frame.structure + 2, !gone)
     }
 
     fn arrivals<C: Coder>(&mut self, coder: &mut C, view: &mut View) -> Done {

@@ -74,12 +74,12 @@ impl Codec {
     }
 
     /// Appends all that changed in a view after a tick, up to its last send. `removed` are the
-    /// entities that left after it, sorted.
+    /// entities that left after it, sorted, and whether each is gone.
     pub fn encode_news(
         &mut self,
         view: &mut View,
         tick: u64,
-        removed: &[WireId],
+        removed: &[(WireId, bool)],
         out: &mut Vec<u8>,
     ) {
         self.models.begin();

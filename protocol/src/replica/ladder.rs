@@ -93,7 +93,7 @@ impl Replica {
         if kind == LossyKind::Farewell {
             self.climbed.born.remove(&group);
             let known = self.groups.remove(&group);
-            self.left.extend(known.iter().flat_map(View::entities));
+            self.note_left(known.iter().flat_map(View::entities).map(|id| (id, false)));
             return Ok(());
         }
         let now = self.tick.0;
@@ -111,7 +111,8 @@ impl Replica {
         };
         // Whoever bears an id that it bore before is who it was.
         drop(view.take_reborn());
-        self.left.extend(self.groups[&group].just_left());
+        let left: Vec<_> = self.groups[&group].just_left().collect();
+        self.note_left(left);
         self.rename(&renamed);
         self.name_new(group);
         Ok(())

@@ -24,8 +24,8 @@ pub(super) struct GroupState {
     /// For each entity its name, and its slot in the view.
     names: Table<u32, (WireId, u32)>,
     ids: Table<WireId, u32>,
-    /// What went out of view, and when.
-    removals: VecDeque<(Tick, WireId)>,
+    /// What went out of view, when, and whether it was gone then.
+    removals: VecDeque<(Tick, WireId, bool)>,
     /// Removals are complete after this tick.
     floor: Tick,
     renamed: Vec<(WireId, WireId)>,
@@ -186,24 +186,24 @@ impl GroupState {
         self.ids.remove(old);
         self.ids.insert(new, id);
         self.renamed.push((old, new));
-        self.remember(tick, old);
+        self.remember(tick, old, false);
     }
 
-    /// An entity is out of the group's view. `stays` is what the members call it from now on through
-    /// a wider group.
-    pub(super) fn leave(&mut self, id: u32, stays: Option<WireId>, tick: Tick) {
+    /// An entity is out of the group's view: gone, or out of sight, which it stays though it goes later.
+    /// `stays` is what the members call it from now on through a wider group.
+    pub(super) fn leave(&mut self, id: u32, gone: bool, stays: Option<WireId>, tick: Tick) {
         let Some((name, _)) = self.names.remove(id) else { return };
         self.next(tick);
         self.ids.remove(name);
-        self.view.leave(name);
-        self.remember(tick, name);
+        self.view.go(name, gone);
+        self.remember(tick, name, gone);
         self.renamed.extend(stays.filter(|new| *new != name).map(|new| (name, new)));
     }
 
-    fn remember(&mut self, tick: Tick, name: WireId) {
-        self.removals.push_back((tick, name));
+    fn remember(&mut self, tick: Tick, name: WireId, gone: bool) {
+        self.removals.push_back((tick, name, gone));
         if self.removals.len() > REMOVALS_KEPT_MAX
-            && let Some((forgotten, _)) = self.removals.pop_front()
+            && let Some((forgotten, ..)) = self.removals.pop_front()
         {
             self.floor = forgotten;
         }
@@ -306,13 +306,13 @@ impl GroupState {
         part
     }
 
-    /// What left at some times, sorted.
-    fn removed(&self, when: impl Fn(Tick) -> bool) -> Vec<WireId> {
-        let gone = self.removals.iter().filter(|(at, _)| when(*at));
-        let mut gone: Vec<WireId> = gone.map(|(_, name)| *name).collect();
-        gone.sort_unstable();
-        gone.dedup();
-        gone
+    /// What left at some times, sorted, and whether it was gone the last time that it did.
+    fn removed(&self, when: impl Fn(Tick) -> bool) -> Vec<(WireId, bool)> {
+        let left = self.removals.iter().rev().filter(|(at, ..)| when(*at));
+        let mut left: Vec<(WireId, bool)> = left.map(|(_, name, gone)| (*name, *gone)).collect();
+        left.sort_by_key(|(name, _)| *name);
+        left.dedup_by_key(|(name, _)| *name);
+        left
     }
 
     fn from_rung(&mut self, codec: &mut Codec, rungs: Rungs, out: &mut Vec<u8>) {
@@ -359,7 +359,7 @@ mod tests {
             let tick = Tick(u64::from(id));
             group.show(id, WireId(id), None, tick);
             group.sent(tick, 0);
-            group.leave(id, None, tick);
+            group.leave(id, true, None, tick);
             group.sent(tick, 0);
         }
         let now = Tick(u64::from(past));
