@@ -288,7 +288,7 @@ impl GroupState {
             Baseline::Last => self.delta(codec, out),
             Baseline::At(known) => self.since(codec, tick, known, out),
             Baseline::Nothing => codec.encode_whole(&mut self.view, tick.0, out),
-            Baseline::Rung(rungs) => self.from_rung(codec, rungs, out),
+            Baseline::Rung(rungs) => self.climb(codec, rungs, out),
             Baseline::Since(since) => {
                 let gone = self.removed(|at| at > since);
                 codec.encode_news(&mut self.view, since.0, &gone, out);
@@ -315,7 +315,7 @@ impl GroupState {
         left
     }
 
-    fn from_rung(&mut self, codec: &mut Codec, rungs: Rungs, out: &mut Vec<u8>) {
+    fn climb(&mut self, codec: &mut Codec, rungs: Rungs, out: &mut Vec<u8>) {
         let past = self.renames.iter().filter(|(at, ..)| at.0 > rungs.base);
         let mut renamed: Vec<_> = past.map(|(_, old, new)| (*old, *new)).collect();
         renamed.extend_from_slice(&self.renamed);
