@@ -157,6 +157,12 @@ export interface Room<G extends Game = AnyGame> extends View<G> {
     name: K,
     callback: (event: G["events"][K], tick: number) => void,
   ): () => void;
+  /**
+   * Calls back for each entity that is seen no more, when the state without it is there. `gone` says
+   * that it was taken away before the player's eyes; else it is out of sight, and whether it lives on
+   * there is not told. Its id is not used again: what comes back into sight has another one.
+   */
+  onLeave(callback: (id: number, gone: boolean) => void): () => void;
   onStatus(callback: (status: Status) => void): () => void;
   /** Does an action, exactly once. Throws a `RefereeError` when the value does not fit. */
   send<K extends Name<G["actions"]>>(action: K, ...value: Data<G["actions"][K]>): void;

@@ -139,6 +139,7 @@ class Room {
   #frame;
   #drawing = false;
   #events = new Map();
+  #leaves = new Callbacks();
   #game;
   #match;
 
@@ -187,6 +188,10 @@ class Room {
   onEvent(name, callback) {
     if (!this.#events.has(name)) this.#events.set(name, new Callbacks());
     return this.#events.get(name).add(callback);
+  }
+
+  onLeave(callback) {
+    return this.#leaves.add(callback);
   }
 
   onStatus(callback) {
@@ -257,6 +262,9 @@ class Room {
       case "state":
         this.#settle.resolve(this);
         this.#changes.call();
+        break;
+      case "left":
+        for (const { id, gone } of event.entities) this.#leaves.call(id, gone);
         break;
       case "ended":
         this.#changes.call();

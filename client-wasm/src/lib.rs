@@ -5,7 +5,8 @@
 mod schema;
 mod values;
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
+use referee_client::protocol::replica::Departed;
 use referee_client::protocol::{GameName, MatchId, Schema, TypeDef, Value};
 use referee_client::{
     ClientError, Config, EntityView, Event, LinkId, Output, Session, ShownEntity, Status,
@@ -141,6 +142,10 @@ impl Core {
         match event {
             Event::Status { .. } => object([("kind", "status".into())]),
             Event::State { .. } => object([("kind", "state".into())]),
+            Event::Left { entities } => {
+                let entities: Array = entities.iter().map(departed).collect();
+                object([("kind", "left".into()), ("entities", entities.into())])
+            }
             Event::Ended { .. } => object([("kind", "ended".into())]),
             Event::Event { name, value, tick } => {
                 let value = self.typed(|schema| &schema.events, &name, &value);
@@ -347,6 +352,10 @@ impl Core {
         let def = types.iter().find(|def| def.name == name);
         def.map_or(JsValue::UNDEFINED, |def| to_js(&def.ty, value))
     }
+}
+
+fn departed(left: &Departed) -> JsValue {
+    object([("id", left.handle.into()), ("gone", left.gone.into())])
 }
 
 fn warning(text: &str) -> JsValue {

@@ -1,6 +1,7 @@
 //! What a session asks of its driver, and what it tells its user.
 
 use crate::error::{ClientError, Reason};
+use referee_protocol::replica::Departed;
 use referee_protocol::{Code, Tick, Value};
 
 /// Which of a session's connections. The session counts them; each attempt has a new number.
@@ -100,6 +101,11 @@ pub enum Event {
         status: Status,
         /// Why, where it is not open.
         reason: Option<Reason>,
+    },
+    /// Entities are seen no more. Comes before the `State` that no longer shows them.
+    Left {
+        /// Which, by the ids that [`crate::EntityView::id`] gave: no other entity gets them.
+        entities: Vec<Departed>,
     },
     /// A state was applied.
     State {

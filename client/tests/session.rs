@@ -522,3 +522,25 @@ proptest! {
         prop_assert_eq!(told, expected);
     }
 }
+
+#[test]
+fn what_is_seen_no_more_is_told_before_the_state_without_it() {
+    use referee_client::protocol::block::{BlockKind, Head};
+    use referee_client::protocol::codec::{Codec, View};
+    use referee_client::protocol::{Group, replica::Departed};
+    let mut rig = Rig::open();
+    let target = (WireId(8), vec![(2, vec![0])]);
+    rig.frame(&full(7, &vec![target]));
+    let id = rig.session.entities().next().unwrap().id();
+    rig.events();
+    let head = Head { group: Group::Everyone, known: true, kind: BlockKind::Absolute };
+    let mut removal =
+        Prelude { tick: Tick(8), ..Prelude::default() }.encode(Tick(7), &[head]).to_vec();
+    let mut view = View::new(2);
+    view.begin(8);
+    let gone = [(WireId(8), true)];
+    Codec::new(&schema(), 20).encode_since(&mut view, 8, (7, &gone), &mut removal);
+    rig.frame(&removal);
+    let left = Event::Left { entities: vec![Departed { handle: id, gone: true }] };
+    assert_eq!(rig.events(), [left, Event::State { tick: Tick(8) }]);
+}

@@ -60,7 +60,7 @@ pub enum Heads {
 
 /// A frame joins at most so many groups, and a client is in at most as many while groups change: those
 /// that it leaves are told to go in the frame that tells what it sees instead.
-const GROUPS_MAX: usize = 2 * SUBSCRIPTIONS_MAX - 1;
+pub(crate) const GROUPS_MAX: usize = 2 * SUBSCRIPTIONS_MAX - 1;
 
 impl Heads {
     /// The shortest way to say this. A full frame lists all its groups.

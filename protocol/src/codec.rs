@@ -12,6 +12,7 @@
 mod absolute;
 mod block;
 mod coding;
+mod ladder;
 mod model;
 mod plan;
 mod range;
@@ -19,6 +20,7 @@ mod tables;
 mod view;
 
 pub use block::{Baselines, BlockError, Codec};
+pub use ladder::Rungs;
 pub use tables::{Training, fit};
 pub use view::{Send, View};
 

@@ -86,8 +86,11 @@ impl From<BlockError> for FrameError {
 /// The lane of a frame that begins with this byte. That of a state frame has its flags beside the lane.
 #[must_use]
 pub fn lane(first: u8) -> Option<Lane> {
-    let number = if first & LANE == Lane::State as u8 { first & LANE } else { first };
-    Lane::from_number(number)
+    match first & LANE {
+        LOSSY => Some(Lane::State),
+        number if number == Lane::State as u8 => Some(Lane::State),
+        _ => Lane::from_number(first),
+    }
 }
 
 /// Splits a frame into its lane and its body. That of a state frame begins with the frame's first byte.
@@ -125,7 +128,9 @@ pub struct Prelude {
 }
 
 /// The bits of a frame's first byte that say its lane.
-const LANE: u8 = 7;
+pub(crate) const LANE: u8 = 7;
+/// These bits in a state frame that may get lost: [`crate::ladder`].
+pub(crate) const LOSSY: u8 = 7;
 /// The tick follows: it is not the next one.
 const TICK: u8 = 1 << 3;
 const ACTION: u8 = 1 << 4;
@@ -158,21 +163,28 @@ impl Prelude {
             Heads::Listed(joined) => (3, Some(joined << 1 | flag(self.full, FULL))),
         };
         out.push(
-            Lane::State as u8
-                | flag(advance != 1, TICK)
-                | flag(self.action.is_some(), ACTION)
-                | flag(self.input.is_some(), INPUT)
-                | number << HEADS,
+            Lane::State as u8 | flag(advance != 1, TICK) | self.acts_flags() | number << HEADS,
         );
         out.extend(joined);
         if advance != 1 {
             varint(advance, |byte| out.push(byte));
         }
+        self.write_acts(&mut out);
+        told.write(heads, &mut out);
+        out
+    }
+
+    /// The flags that say what is told of the client's acts.
+    pub(crate) fn acts_flags(&self) -> u8 {
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        flag(self.action.is_some(), ACTION) | flag(self.input.is_some(), INPUT)
+    }
+
+    /// Appends what is told of the client's acts.
+    pub(crate) fn write_acts(&self, out: &mut FrameHead) {
         out.extend(self.action.into_iter().flat_map(u16::to_le_bytes));
         let input = self.input.into_iter();
         out.extend(input.flat_map(|input| [input.sample, input.margin as u8]));
-        told.write(heads, &mut out);
-        out
     }
 
     /// Reads a prelude off the front of a state frame.
@@ -189,6 +201,9 @@ impl Prelude {
     /// As [`Self::decode`].
     pub fn read(body: &mut &[u8], after: Tick) -> Result<(Self, Heads), FrameError> {
         let flags = byte(body)?;
+        if flags & LANE != Lane::State as u8 {
+            return Err(FrameError::Lane(flags & LANE));
+        }
         let (heads, full) = match flags >> HEADS {
             0 => (Heads::None, false),
             1 => (Heads::Deltas, false),
@@ -201,19 +216,28 @@ impl Prelude {
         let from = if full { 0 } else { after.0 };
         let advance = if flags & TICK != 0 { read_varint(body)? } else { 1 };
         let tick = from.checked_add(advance).ok_or(BitError::Number)?;
-        let action = match flags & ACTION {
-            0 => None,
-            _ => Some(u16::from_le_bytes([byte(body)?, byte(body)?])),
-        };
-        let input = match flags & INPUT {
-            0 => None,
-            _ => Some(InputAck { sample: byte(body)?, margin: byte(body)? as i8 }),
-        };
+        let (action, input) = read_acts(flags, body)?;
         Ok((Self { full, tick: Tick(tick), action, input }, heads))
     }
 }
 
-fn byte(body: &mut &[u8]) -> Result<u8, BitError> {
+/// Reads what is told of the client's acts, given the frame's first byte.
+pub(crate) fn read_acts(
+    flags: u8,
+    body: &mut &[u8],
+) -> Result<(Option<u16>, Option<InputAck>), FrameError> {
+    let action = match flags & ACTION {
+        0 => None,
+        _ => Some(u16::from_le_bytes([byte(body)?, byte(body)?])),
+    };
+    let input = match flags & INPUT {
+        0 => None,
+        _ => Some(InputAck { sample: byte(body)?, margin: byte(body)? as i8 }),
+    };
+    Ok((action, input))
+}
+
+pub(crate) fn byte(body: &mut &[u8]) -> Result<u8, BitError> {
     let (&first, rest) = body.split_first().ok_or(BitError::End)?;
     *body = rest;
     Ok(first)
@@ -257,7 +281,7 @@ impl Ack {
     }
 }
 
-fn end(body: &[u8]) -> Result<(), FrameError> {
+pub(crate) fn end(body: &[u8]) -> Result<(), FrameError> {
     if body.is_empty() { Ok(()) } else { Err(FrameError::Trailing(body.len())) }
 }
 

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod frame;
 pub mod hash;
 pub mod ids;
+pub mod ladder;
 pub mod limits;
 pub mod message;
 pub mod replica;

@@ -45,6 +45,16 @@ pub const FRAMES_IN_FLIGHT_LIMIT: u32 = 48;
 pub const ACK_EVERY_FRAMES: u32 = 4;
 /// A client acknowledges at least this often while it receives state, in milliseconds.
 pub const ACK_EVERY_MS: u64 = 100;
+/// What was sent stays a baseline for this long on links that lose, in milliseconds: longer than an
+/// acknowledgement takes. A client that was not heard of for longer gets everything anew.
+pub const LADDER_MS: u64 = 1_000;
+/// About how far apart the baselines for such links lie, in milliseconds: the more clients share one,
+/// and the older they are.
+pub const LADDER_STEP_MS: u64 = 120;
+/// Most ticks between two such baselines: what a head has room for.
+pub const LADDER_STEP_MAX: u64 = 14;
+/// Most times a group is coded in one tick for links that lose, however many there are.
+pub const LADDER_BLOCKS_MAX: usize = 4;
 /// Events kept for a seat until its client has acknowledged them, in bytes of their frames.
 pub const EVENTS_KEPT_MAX_BYTES: usize = 256 * 1024;
 /// Actions a client keeps until they are applied.
@@ -94,6 +104,7 @@ const _: () = assert!(STATE_SILENCE_MAX_MS * 2 < LINK_QUIET_MS);
 const _: () = assert!(LINK_ASLEEP_MS < LINK_QUIET_MS && LINK_QUIET_MS < PING_EVERY_MS);
 const _: () = assert!(PING_EVERY_MS * 2 < LINK_SILENCE_MAX_MS);
 const _: () = assert!(LINK_SILENCE_MAX_MS < SEAT_GRACE_MS);
+const _: () = assert!(LADDER_STEP_MS * 4 < LADDER_MS);
 const _: () = assert!(SEATS_DEFAULT <= SEATS_MAX);
 const _: () = assert!(ACK_EVERY_FRAMES <= FRAMES_IN_FLIGHT_MAX);
 const _: () = assert!(FRAMES_IN_FLIGHT_MAX <= FRAMES_IN_FLIGHT_LIMIT);

@@ -1,7 +1,9 @@
 //! The replica: what one client knows, built from state frames alone. It is the receiving half of
 //! the delta law, apply(delta(a, b), a) = b, and both the client and the room's own tests use it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ladder;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::block::{BlockKind, Head};
@@ -11,9 +13,21 @@ use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
 use crate::limits::ENTITIES_MAX;
 use crate::schema::Schema;
+use ladder::Climbed;
+
+pub use ladder::Taken;
 
 /// How many sends back an ordered link's baselines lie.
 const DEPTH: u32 = 2;
+
+/// An entity that is seen no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Departed {
+    /// The number the replica gave it: no other entity gets it.
+    pub handle: u32,
+    /// It is gone for good, as far as the client may know; else it is out of sight.
+    pub gone: bool,
+}
 
 /// What one client knows of a room.
 #[derive(Default)]
@@ -23,11 +37,15 @@ pub struct Replica {
     codec: Option<Box<Codec>>,
     groups: BTreeMap<Group, View>,
     handles: BTreeMap<WireId, u32>,
-    /// Entities that were renamed, or left a group, in the frame that is read.
-    left: BTreeSet<WireId>,
+    /// Entities that were renamed, or left a group, in the frame that is read, and whether they are gone.
+    left: BTreeMap<WireId, bool>,
     /// What the last frame told of which groups.
     heads: Vec<Head>,
+    /// What is seen no more since the frame before.
+    departed: Vec<Departed>,
     next_handle: u32,
+    /// What it has of a link that loses.
+    climbed: Climbed,
 }
 
 impl fmt::Debug for Replica {
@@ -69,29 +87,52 @@ impl Replica {
     /// When the frame is malformed or does not fit what is known.
     pub fn apply(&mut self, schema: &Schema, mut body: &[u8]) -> Result<Prelude, FrameError> {
         let (prelude, told) = Prelude::read(&mut body, self.tick)?;
-        if prelude.full {
-            self.groups.clear();
-            self.handles.clear();
-        }
-        self.tick = prelude.tick;
+        self.begin(&prelude);
+        self.climbed = Climbed::default();
         let mut heads = std::mem::take(&mut self.heads);
         told.read(&mut body, self.groups.keys().copied(), &mut heads)?;
+        let applied = self.with_codec(schema, body, |replica, codec, body| {
+            heads.iter().try_for_each(|head| replica.block(codec, *head, body))
+        });
+        self.heads = heads;
+        applied.map(|()| prelude)
+    }
+
+    /// Begins a frame.
+    fn begin(&mut self, prelude: &Prelude) {
+        self.departed.clear();
+        if prelude.full {
+            self.groups.clear();
+            let all = std::mem::take(&mut self.handles).into_values();
+            self.departed.extend(all.map(|handle| Departed { handle, gone: false }));
+        }
+        self.tick = prelude.tick;
+    }
+
+    /// Reads a frame's blocks, behind which nothing follows, and lets go what none of them shows any
+    /// more.
+    fn with_codec(
+        &mut self,
+        schema: &Schema,
+        mut blocks: &[u8],
+        read: impl FnOnce(&mut Self, &mut Codec, &mut &[u8]) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
         let hz = self.hz;
         let mut codec = self.codec.take().unwrap_or_else(|| Box::new(Codec::new(schema, hz)));
-        let applied = heads.iter().try_for_each(|head| self.block(&mut codec, *head, &mut body));
-        (self.codec, self.heads) = (Some(codec), heads);
+        let applied = read(self, &mut codec, &mut blocks);
+        self.codec = Some(codec);
         applied?;
-        if !body.is_empty() {
-            return Err(FrameError::Trailing(body.len()));
+        if !blocks.is_empty() {
+            return Err(FrameError::Trailing(blocks.len()));
         }
         self.forget_unseen();
         if self.handles.len() > ENTITIES_MAX {
             return Err(FrameError::Block("too many entities"));
         }
-        Ok(prelude)
+        Ok(())
     }
 
-    /// What the last frame told of which groups, in order.
+    /// What the last frame told of which groups, in order. Nothing after a frame that may get lost.
     #[must_use]
     pub fn heads(&self) -> &[Head] {
         &self.heads
@@ -108,7 +149,7 @@ impl Replica {
         let Head { group, kind, .. } = head;
         if kind == BlockKind::Farewell {
             let known = self.groups.remove(&group);
-            self.left.extend(known.iter().flat_map(View::entities));
+            self.note_left(known.iter().flat_map(View::entities).map(|id| (id, false)));
             return Ok(());
         }
         let view = self.groups.entry(group).or_insert_with(|| View::new(DEPTH));
@@ -130,28 +171,35 @@ impl Replica {
         }
         // Whoever bears an id that was another's is another entity, unless a wider group says that it
         // was there all along.
-        let reborn: Vec<WireId> = view.take_reborn().into_iter().chain(before).collect();
-        let view = &self.groups[&group];
-        self.left.extend(reborn.iter().copied().chain(view.just_left()));
-        for id in reborn {
+        let before = before.into_iter().map(|id| (id, false));
+        let reborn: Vec<(WireId, bool)> = view.take_reborn().into_iter().chain(before).collect();
+        let left: Vec<(WireId, bool)> = self.groups[&group].just_left().collect();
+        self.note_left(reborn.iter().copied().chain(left));
+        for (id, gone) in reborn {
             if !self.groups.range(..group).any(|(_, wider)| wider.shows(id)) {
-                self.handles.remove(&id);
+                let handle = self.handles.remove(&id);
+                self.departed.extend(handle.map(|handle| Departed { handle, gone }));
             }
         }
-        self.name(group, &renamed);
+        self.rename(&renamed);
+        self.name_new(group);
         Ok(())
     }
 
-    /// Gives handles to what is new in a group, after its renamings.
-    fn name(&mut self, group: Group, renamed: &[(WireId, WireId)]) {
+    /// The handle stays with the entity, so that a page sees no despawn.
+    fn rename(&mut self, renamed: &[(WireId, WireId)]) {
         for (old, new) in renamed {
-            // The handle stays with the entity, so that a page sees no despawn.
             if let Some(handle) = self.handles.remove(old) {
                 self.handles.insert(*new, handle);
-                self.left.insert(*new);
+                self.left.entry(*new).or_default();
             }
         }
-        for id in self.groups[&group].just_entered().filter(|id| *id != WireId::ROOM) {
+    }
+
+    /// Gives handles to those that a group shows and that have none.
+    fn name_new(&mut self, group: Group) {
+        let Some(view) = self.groups.get(&group) else { return };
+        for id in view.just_entered().filter(|id| *id != WireId::ROOM) {
             let next = &mut self.next_handle;
             self.handles.entry(id).or_insert_with(|| {
                 *next = next.wrapping_add(1);
@@ -162,11 +210,25 @@ impl Replica {
 
     /// What left goes last: a later block may show the entity in another group.
     fn forget_unseen(&mut self) {
-        for id in std::mem::take(&mut self.left) {
+        for (id, gone) in std::mem::take(&mut self.left) {
             if !self.groups.values().any(|view| view.shows(id)) {
-                self.handles.remove(&id);
+                let handle = self.handles.remove(&id);
+                self.departed.extend(handle.map(|handle| Departed { handle, gone }));
             }
         }
+    }
+
+    /// Where one group says that an entity is gone, it is.
+    fn note_left(&mut self, left: impl IntoIterator<Item = (WireId, bool)>) {
+        for (id, gone) in left {
+            *self.left.entry(id).or_default() |= gone;
+        }
+    }
+
+    /// What is seen no more since the frame before.
+    #[must_use]
+    pub fn departed(&self) -> &[Departed] {
+        &self.departed
     }
 
     /// Every entity: its wire id and the number this replica gave it, which stays while the entity

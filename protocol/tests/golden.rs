@@ -207,7 +207,7 @@ fn play(name: &str, schema: &Schema, hz: u16, seed: u64, steps: u32, out: &mut S
 
 struct Told {
     view: View,
-    removed: Vec<(u64, WireId)>,
+    removed: Vec<(u64, WireId, bool)>,
     /// Whether the client sees the group, and has its last send but for what is new.
     known: bool,
     in_step: bool,
@@ -324,10 +324,11 @@ impl Room {
             }
             (true, true) => {
                 let last = view.last_tick();
-                let gone = told.removed.iter().filter(|(at, _)| *at > heard && *at < last);
-                let mut gone: Vec<WireId> = gone.map(|(_, id)| *id).collect();
-                gone.sort_unstable();
-                gone.dedup();
+                let gone = told.removed.iter().rev().filter(|(at, ..)| *at > heard && *at < last);
+                let mut gone: Vec<(WireId, bool)> =
+                    gone.map(|(_, id, gone)| (*id, *gone)).collect();
+                gone.sort_by_key(|(id, _)| *id);
+                gone.dedup_by_key(|(id, _)| *id);
                 codec.encode_since(view, tick, (heard, &gone), &mut body);
                 BlockKind::Absolute
             }
@@ -353,12 +354,13 @@ impl Room {
                     told.view.enter(id);
                 }
                 (true, 0) if n % 3 != 0 => {
-                    told.view.leave(id);
-                    told.removed.push((tick, id));
+                    let gone = self.draw.up_to(1) == 0;
+                    told.view.go(id, gone);
+                    told.removed.push((tick, id, gone));
                 }
                 (true, 1) if n % 3 != 0 && id != spare => {
                     told.view.rename(id, spare);
-                    told.removed.push((tick, id));
+                    told.removed.push((tick, id, false));
                     renamed.push((id, spare));
                 }
                 _ => {}

@@ -16,7 +16,7 @@ use bevy_ecs::system::ScheduleSystem;
 use glam::Vec2;
 use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT, SEATS_MAX, SPECTATORS_MAX};
 use referee_protocol::schema::FieldType;
-use referee_protocol::{Kind, Schema, TypeDef};
+use referee_protocol::{Group, Kind, Schema, TypeDef};
 
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::grid::{Grid, SIGHT_MAX};
@@ -56,7 +56,7 @@ pub enum Durability {
 }
 
 /// The rules of a game that are not code.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
     pub(crate) hz: u16,
@@ -71,6 +71,11 @@ pub(crate) struct Rules {
     pub(crate) snapshot_ticks: Option<u64>,
     pub(crate) durability: Durability,
     pub(crate) tables: &'static [u8],
+    /// What the cells of the grid show is told in every so many ticks only.
+    pub(crate) grid_every: u16,
+    /// What a client gets of the state in a second at most, in bytes; 0: as much as there is.
+    pub(crate) bytes_per_second: u32,
+    pub(crate) urgency: fn(Group) -> u16,
 }
 
 impl Rules {
@@ -173,6 +178,9 @@ impl Game {
                 keep_seats: false,
                 idle: None,
                 tables: &[],
+                grid_every: 1,
+                bytes_per_second: 0,
+                urgency: |_| 1,
                 snapshot_ticks: None,
                 durability: Durability::Logged,
             },
@@ -296,6 +304,50 @@ impl Game {
             ));
         }
         self.grid = Some(Grid::new(place, cell, sight));
+        self
+    }
+
+    /// In a realtime game: clients hear of changes of this type in every so many ticks only, all of them
+    /// in the same ones, and then of the newest. That a thing has come or gone they hear at once.
+    pub fn every<C: Replicate>(&mut self, ticks: u16) -> &mut Self {
+        let name = short_name::<C>();
+        let ticks = self.checked("every", ticks);
+        match self.components.iter_mut().find(|row| row.name == name && row.sent.is_some()) {
+            Some(row) => row.every = ticks,
+            None => self.problems.push(format!(
+                "every::<{name}>: no such type is sent; call .replicate::<{name}>() before"
+            )),
+        }
+        self
+    }
+
+    /// In a realtime game with a grid: clients hear in every so many ticks only how what is near has
+    /// changed. That a thing has come into sight or gone out of it they hear at once.
+    pub fn grid_every(&mut self, ticks: u16) -> &mut Self {
+        self.rules.grid_every = self.checked("grid_every", ticks);
+        self
+    }
+
+    fn checked(&mut self, call: &str, ticks: u16) -> u16 {
+        if ticks == 0 {
+            self.problems.push(format!("{call}: 0 ticks; 1 or more are possible"));
+        }
+        ticks.max(1)
+    }
+
+    /// A client gets about so many bytes of state in a second at most. What does not fit waits: what
+    /// one group shows (everyone, a cell of the grid, a team, a player) goes as a whole or not at all,
+    /// what has waited longest goes first, and then it is told as it is by then. Events do not count.
+    pub fn bytes_per_second(&mut self, bytes: u32) -> &mut Self {
+        self.rules.bytes_per_second = bytes;
+        self
+    }
+
+    /// With [`Game::bytes_per_second`]: how urgent it is what a group shows. What is three times as
+    /// urgent (3 to another's 1) counts as if it had waited three times as long. Nothing waits for
+    /// good, and 0 is as 1.
+    pub fn urgency(&mut self, of: fn(Group) -> u16) -> &mut Self {
+        self.rules.urgency = of;
         self
     }
 

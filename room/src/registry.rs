@@ -36,6 +36,8 @@ pub(crate) struct ComponentRow {
     /// Whether its values may hold references to entities.
     pub(crate) refers: bool,
     pub(crate) audience: Audience,
+    /// Changes of its value are told in every so many ticks only.
+    pub(crate) every: u16,
     /// The name of the component that says how it moves.
     pub(crate) moves_by: Option<String>,
     pub(crate) save: fn(EntityRef<'_>, &mut Saver<'_>),
@@ -72,6 +74,7 @@ impl ComponentRow {
             refers: shape.has_references(),
             shape,
             audience: Audience::Everyone,
+            every: 1,
             moves_by: None,
             save: |entity, out| component::<C>(&entity).save(out),
             load: |from, push| {

@@ -5,15 +5,19 @@
 //! `send`: update the groups, put this tick's events in line, give each link its frame. A change is
 //! coded once for each group and baseline and shared as the same bytes.
 
+mod budget;
 mod events;
 mod frames;
 mod group;
+mod ladder;
 mod links;
+mod lossy;
 mod names;
 mod renames;
 mod shown;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
@@ -35,9 +39,11 @@ use crate::registry::AnyQuery;
 use crate::table::Table;
 use crate::template::Template;
 use crate::types::{NetId, Sees, Team};
+use budget::Budget;
 use events::PendingEvent;
 use group::GroupState;
 use links::Links;
+use lossy::Ladder;
 use names::Names;
 use shown::{Cell, Entry, Shown, name_all};
 
@@ -53,6 +59,8 @@ pub(crate) struct Replication {
     removal_rows: Vec<bevy_ecs::component::ComponentId>,
     /// Entities whose state or audience may have changed since the last send.
     dirty: Vec<u32>,
+    /// Entities of which something is told in a later tick.
+    later: Vec<u32>,
     /// Entities that show references: the names of what they refer to may change.
     referrers: Table<u32, ()>,
     /// For each entity that has a place the cell of the grid it is in.
@@ -69,6 +77,10 @@ pub(crate) struct Replication {
     learns: bool,
     /// The rate the codec is for.
     hz: Option<u16>,
+    ladder: Ladder,
+    budget: Option<Budget>,
+    /// Ticks between two rungs, where that is not as the rate says.
+    step: Option<NonZeroU64>,
     groups: Table<Group, GroupState>,
     heads: Vec<Head>,
     pending_events: Vec<PendingEvent>,
@@ -100,6 +112,7 @@ impl Replication {
             queries: Vec::new(),
             removal_rows: rows.map(|row| row.id).collect(),
             dirty: Vec::new(),
+            later: Vec::new(),
             referrers: Table::default(),
             squares: Table::default(),
             shown: Shown::default(),
@@ -111,6 +124,9 @@ impl Replication {
             codec: Codec::new(template.schema(), 0),
             learns: false,
             hz: None,
+            ladder: Ladder::of(0),
+            budget: None,
+            step: None,
             groups: Table::default(),
             heads: Vec::new(),
             pending_events: Vec::new(),
@@ -145,6 +161,11 @@ impl Replication {
         let hz = game.world.resource::<Core>().setup.hz;
         let known = if game.rules.kind == Kind::Realtime { hz } else { 0 };
         (self.hz, self.codec) = (Some(hz), Codec::new(self.template.schema(), known));
+        self.budget = Budget::of(&game.rules, hz);
+        self.ladder = match self.step {
+            Some(step) => Ladder::with_step(known, step.get()),
+            None => Ladder::of(known),
+        };
         if self.learns {
             self.codec.learn();
         }
@@ -194,11 +215,19 @@ impl Replication {
         }
         // Blocks made between ticks, for late acknowledgements, tell of the send before.
         self.groups.values_mut().for_each(GroupState::forget_blocks);
+        // As long as something sent may have to be told again.
+        let again = if self.links.any_lossy() { self.ladder.ticks } else { 0 };
         self.update_groups(game, tick);
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
-        self.groups.values_mut().for_each(GroupState::sent);
-        self.names.sent();
+        let depth = u32::try_from(again).unwrap_or(u32::MAX);
+        for group in self.groups.values_mut() {
+            group.deepen(depth);
+            group.sent(tick, again);
+        }
+        // One tick more: what went in the oldest tick from which something is told.
+        let waited = self.links.oldest_waiting().map_or(0, |has| tick.0.saturating_sub(has.0) + 1);
+        self.names.sent(tick, waited.max(if again > 0 { again + 1 } else { 0 }));
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(group));
     }
@@ -207,6 +236,11 @@ impl Replication {
     pub(crate) fn learn(&mut self) {
         self.learns = true;
         self.codec.learn();
+    }
+
+    /// Sets how many ticks lie between two rungs.
+    pub(crate) fn set_step(&mut self, step: NonZeroU64) {
+        (self.step, self.hz) = (Some(step), None);
     }
 
     /// What was seen since.
@@ -248,6 +282,7 @@ impl Replication {
     /// What each changed entity shows.
     fn look(&mut self, game: &Game, shown: &mut Shown) {
         shown.clear();
+        self.dirty.append(&mut self.later);
         self.dirty.extend(self.referrers.keys());
         self.dirty.sort_unstable();
         self.dirty.dedup();
@@ -304,13 +339,14 @@ impl Replication {
     ) {
         let id = entry.id;
         let after = before.map(|_| self.names.called(id));
+        let gone = game.world.resource::<Core>().index.find(id).is_none();
         if let (Some(before), Some(after)) = (before, &after) {
             for (group, _) in
                 before.iter().filter(|(group, _)| renames::name(after, *group).is_none())
             {
                 let stays = renames::wider(*group, after, &self.links);
                 if let Some(state) = self.groups.find_mut(*group) {
-                    state.leave(id, stays, tick);
+                    state.leave(id, gone, stays, tick);
                 }
             }
         }
@@ -349,6 +385,15 @@ impl Replication {
     ) -> bool {
         let Some(state) = self.groups.find_mut(cell.group) else { return false };
         let words = shown.words(cell);
+        if !cell.is_due(game, tick)
+            && let Some(known) = state.component(id, cell.component)
+        {
+            let refers = cell.refers(game).is_some();
+            if refers || known != words {
+                self.later.push(id);
+            }
+            return refers;
+        }
         let Some(row) = cell.refers(game) else {
             state.set(id, cell.component, words, tick);
             return false;

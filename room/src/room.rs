@@ -2,10 +2,12 @@
 //! says what to do outside. No clock, no I/O, no threads: time and bytes come in as arguments.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use referee_protocol::frame::Ack;
 use referee_protocol::hash::hash;
+use referee_protocol::ladder::Applied;
 use referee_protocol::limits::{ENTITIES_MAX, SETTLE_TICKS_MAX};
 use referee_protocol::message::Resume;
 use referee_protocol::{Code, Kind, LinkId, Refusal, SessionId, Tick};
@@ -34,8 +36,13 @@ pub enum Link {
         /// What the client still knows of this very life of the room; none when it knows of another.
         resume: Option<Resume>,
     },
+    /// What is sent on it may get lost, come twice, late or in another order, as datagrams do. Comes
+    /// right after `Open`. Its client says by `Applied` what it has.
+    Lossy,
     /// The client acknowledged frames and events.
     Ack(Ack),
+    /// The client of a link that loses said what it has applied.
+    Applied(Applied),
     /// After each state from now on the client is told the hash of what it should see then.
     Check,
     /// The network takes no more for this client at the moment: no state is made for it.
@@ -445,6 +452,12 @@ impl Room {
     /// Begins to count what its state blocks say, for [`referee_protocol::codec::Training`].
     pub fn learn(&mut self) {
         self.replication.learn();
+    }
+
+    /// Sets how many ticks lie between the baselines for links that lose, to measure what that costs.
+    /// Comes before the first link.
+    pub fn set_ladder_step(&mut self, ticks: NonZeroU64) {
+        self.replication.set_step(ticks);
     }
 
     /// What was counted since [`Room::learn`].

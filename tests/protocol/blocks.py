@@ -37,6 +37,8 @@ class Body:
         self.plan = of
         self.source = source
         self.decoder = Decoder(source.peek(), of.nodes, trace)
+        # Entities that it says are gone.
+        self.gone = set()
 
     def delta(self, view, tick):
         """Gives the renamings."""
@@ -71,6 +73,7 @@ class Body:
     def _changes(self, before, view):
         before.shown = shown = dict(view.base.shown)
         for entity in self._ids(self.decoder.magnitude(plan.REMOVED)):
+            self._fate(entity)
             shown.pop(entity, None)
         for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
             if self.decoder.decide(plan.NEW):
@@ -147,8 +150,13 @@ class Body:
             raise Fault("more entities leave than there are")
         for after in range(count - 1, -1, -1):
             place = behind + self.decoder.one_of(len(stay) - behind - after)
+            self._fate(stay[place])
             yield stay[place]
             behind = place + 1
+
+    def _fate(self, entity):
+        if not self.decoder.decide(plan.HIDDEN):
+            self.gone.add(entity)
 
     def _stirred(self, others, older, base, send):
         place = 0

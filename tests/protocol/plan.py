@@ -25,6 +25,7 @@ _SPAN_LIMIT = (1 << 63) - 1
 
 # The frame's nodes.
 TRAFFIC, RECOMPOSED, NEW, WHOLE, ACTIVE = 0, 1, 2, 3, 4
+HIDDEN = NEW
 RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID, TICKS = (6 + 58 * n for n in range(7))
 # A component's own nodes.
 CHANGED, GIVEN, KEPT, TOLD = 0, 8, 10, 11

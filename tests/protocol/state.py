@@ -31,6 +31,9 @@ class State:
         # Entity -> handle.
         self.handles = {}
         self.last_handle = 0
+        # What the last frame shows no more: handles, and whether they are gone.
+        self.left = {}
+        self.gone = set()
         # What kinds of blocks the last frame had.
         self.kinds = []
         # A list that takes what is decided, where someone wants to see it.
@@ -43,12 +46,13 @@ class State:
         if prelude["full"]:
             self.views, self.handles = {}, {}
         self.tick = prelude["tick"]
-        self.kinds = []
+        self.kinds, self.gone = [], set()
         for group, kind in self._heads(source, heads, joined):
             self._block(source, group, kind)
         if not source.is_empty():
             raise Fault("bytes are left over behind the last block")
         seen = {entity for view in self.views.values() for entity in view.base.shown}
+        self.left = {h: e in self.gone for e, h in self.handles.items() if e not in seen}
         self.handles = {e: handle for e, handle in self.handles.items() if e in seen}
         if len(self.handles) > ENTITIES_MAX:
             raise Fault("too many entities")
@@ -102,6 +106,7 @@ class State:
             self.kinds.append("delta")
         else:
             self.kinds.append("whole" if body.absolute(view, self.tick) else "since")
+        self.gone |= body.gone
         self._name(renamed, view)
 
     def _name(self, renamed, view):

@@ -171,6 +171,10 @@ impl Session {
             self.set_status(Status::Open, None);
         }
         self.state_is_new(now, &prelude);
+        let entities = self.replica.departed().to_vec();
+        if !entities.is_empty() {
+            self.push_event(Event::Left { entities });
+        }
         self.push_event(Event::State { tick: prelude.tick });
         self.deliver_events(now);
         self.flush_actions();

@@ -6,7 +6,7 @@
 //!
 //! | part of what changed after a tick | coded as |
 //! |---|---|
-//! | gone | how many, then their ids |
+//! | removed | how many, then their ids and whether each is out of sight only |
 //! | changed | how many, then ids; whether it is new; for each component whether it is told, whether it is there, its whole value |
 
 use super::block::{Baselines, BlockError, Codec, end, fits};
@@ -47,12 +47,12 @@ impl Codec {
     }
 
     /// Appends what changed in a view after the tick `since`, for a frame of this tick. `removed` are
-    /// the entities that left after it and before the last send, sorted.
+    /// the entities that left after it and before the last send, sorted, and whether each is gone.
     pub fn encode_since(
         &mut self,
         view: &mut View,
         tick: u64,
-        (since, removed): (u64, &[WireId]),
+        (since, removed): (u64, &[(WireId, bool)]),
         out: &mut Vec<u8>,
     ) {
         self.models.begin();
@@ -115,7 +115,7 @@ impl Codec {
         self.code(coder, view, Baselines { older: base, base }, &mut Vec::new())
     }
 
-    fn everything<C: Coder>(
+    pub(super) fn everything<C: Coder>(
         &mut self,
         coder: &mut C,
         view: &mut View,
@@ -137,20 +137,22 @@ impl Codec {
         Ok(())
     }
 
-    fn changes<C: Coder>(
+    pub(super) fn changes<C: Coder>(
         &mut self,
         coder: &mut C,
         view: &mut View,
         (base, tick): (Send, u64),
-        removed: &[WireId],
+        removed: &[(WireId, bool)],
         members: &[u32],
     ) -> Done {
         let count = self.models.magnitude(coder, self.plan.frame.removed, removed.len() as u32);
         let mut last = None;
         for n in 0..count as usize {
-            let id = self.id(coder, &mut last, removed.get(n).copied())?;
+            let known = removed.get(n).copied();
+            let id = self.id(coder, &mut last, known.map(|(id, _)| id))?;
+            let gone = self.fate(coder, known.is_some_and(|(_, gone)| gone));
             if !C::WRITES {
-                view.leave(id);
+                view.go(id, gone);
             }
         }
         let count = self.models.magnitude(coder, self.plan.frame.entered, members.len() as u32);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | whether entities came, went or were renamed | a decision; if so, the next three |
 //! | renamed | how many, then old and new ids |
-//! | gone | how many, then their places among those that were there |
+//! | removed | how many, then their places among those that were there, and whether each is out of sight only |
 //! | new | how many, then ids, components and whole values |
 //! | those that moved the time before | for each a decision; if it changed, its record |
 //! | those that did not, and do now | how many, then how many lie between them, and their records |
@@ -136,7 +136,19 @@ impl Codec {
         from: Baselines,
         renamed: &mut Vec<(WireId, WireId)>,
     ) -> Done {
-        self.spans = self.spans_of(view, from)?;
+        let spans = self.spans_of(view, from)?;
+        self.code_over(coder, view, from, spans, renamed)
+    }
+
+    pub(super) fn code_over<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        view: &mut View,
+        from: Baselines,
+        spans: Spans,
+        renamed: &mut Vec<(WireId, WireId)>,
+    ) -> Done {
+        self.spans = spans;
         self.look(view, from, C::WRITES);
         let moved = !(renamed.is_empty() && self.gone.is_empty() && self.new.is_empty());
         if self.models.bit(coder, self.plan.frame.structure, moved) {
@@ -238,11 +250,18 @@ impl Codec {
             let given = (at as u32).saturating_sub(from);
             let place = from + coder.one_of(given, there - from - (count - n - 1));
             from = place + 1;
+            let known = self.gone.get(n as usize).is_some_and(|at| view.slot(*at).gone);
+            let gone = self.fate(coder, known);
             if !C::WRITES {
-                view.remove(self.touched[place as usize]);
+                view.remove(self.touched[place as usize], gone);
             }
         }
         Ok(())
+    }
+
+    /// Whether what is removed is gone, and not only out of sight.
+    pub(super) fn fate<C: Coder>(&mut self, coder: &mut C, gone: bool) -> bool {
+        !self.models.bit(coder, self.plan.frame.structure + 2, !gone)
     }
 
     fn arrivals<C: Coder>(&mut self, coder: &mut C, view: &mut View) -> Done {
@@ -434,12 +453,16 @@ impl Codec {
 
     fn spans_of(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
         let tick = |send| view.tick(send).ok_or(BlockError("the baseline is forgotten"));
-        let (older, base, now) = (tick(from.older)?, tick(from.base)?, tick(view.now())?);
+        Ok(self.spans_between(tick(from.older)?, tick(from.base)?, tick(view.now())?))
+    }
+
+    /// How long ago the ticks of two baselines are.
+    pub(super) fn spans_between(&self, older: u64, base: u64, now: u64) -> Spans {
         let between =
             |from: u64, to: u64| u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
         // What is longer ago than an hour of ticks is as good as never.
         let near = |span: u32| span.min(1 << 18);
-        Ok(Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz })
+        Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz }
     }
 }
 

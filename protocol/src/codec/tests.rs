@@ -41,7 +41,7 @@ fn change(schema: &Schema, view: &mut View, draw: &mut impl FnMut() -> u32) {
     for id in (1..10).map(WireId) {
         match (view.shows(id), draw() % 8) {
             (false, 0..=2) => drop(view.enter(id)),
-            (true, 0) => view.leave(id),
+            (true, 0) => view.go(id, draw().is_multiple_of(2)),
             _ => {}
         }
         for (component, def) in schema.components.iter().enumerate() {
@@ -129,7 +129,7 @@ proptest! {
             let before: Vec<_> = here.entities().collect();
             change(&schema, &mut here, &mut draw);
             if n < gap {
-                gone.extend(before.into_iter().filter(|id| !here.shows(*id)));
+                gone.extend(before.into_iter().filter(|id| !here.shows(*id)).map(|id| (id, false)));
             }
         }
         gone.sort_unstable();

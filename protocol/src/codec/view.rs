@@ -129,6 +129,8 @@ pub(super) struct Slot {
     pub(super) id: WireId,
     /// From which send, and its tick, on it was shown, or not. From oldest to newest.
     life: VecDeque<(Send, u64, bool)>,
+    /// Where it is not shown: it is gone for good, and not only out of sight.
+    pub(super) gone: bool,
     /// Sorted by component.
     cells: Vec<Cell>,
     /// Whose mark it is.
@@ -234,8 +236,9 @@ pub struct View {
     marks: u32,
     /// How many entities are shown.
     shown: usize,
-    /// Ids that left and came back as another entity's since they were asked for.
-    reborn: Vec<WireId>,
+    /// Ids that left and came back as another entity's since they were asked for, and whether the one
+    /// before was gone.
+    reborn: Vec<(WireId, bool)>,
 }
 
 impl View {
@@ -267,6 +270,23 @@ impl View {
         self.logs.iter().rev().find(|log| log.send == send).map(|log| log.tick)
     }
 
+    /// The last send up to a tick, where that is remembered.
+    #[must_use]
+    pub fn send_at(&self, tick: u64) -> Option<Send> {
+        self.logs.iter().rev().find(|log| log.tick <= tick).map(|log| log.send)
+    }
+
+    /// Whether something was set after a send.
+    #[must_use]
+    pub fn changed_since(&self, send: Send) -> bool {
+        self.touched_since(send).next().is_some()
+    }
+
+    /// Remembers so many sends from now on, if those are more than so far.
+    pub fn deepen(&mut self, depth: u32) {
+        self.depth = self.depth.max(depth);
+    }
+
     /// The tick of the last send.
     #[must_use]
     pub fn last_tick(&self) -> u64 {
@@ -286,7 +306,9 @@ impl View {
 
     /// Begins a later send than the last: those between were lost.
     pub fn begin_at(&mut self, send: Send, tick: u64) {
-        self.now = Now { send, tick, oldest: send.saturating_sub(self.depth) };
+        // A view that remembers more than it did does not know of earlier sends by that.
+        let oldest = send.saturating_sub(self.depth).max(self.now.oldest);
+        self.now = Now { send, tick, oldest };
         let mut log = Log::default();
         while self.logs.front().is_some_and(|front| front.send < self.now.oldest) {
             log = self.logs.pop_front().unwrap_or_default();
@@ -350,8 +372,9 @@ impl View {
         self.order.len()
     }
 
-    /// Takes the ids that went from one entity to another since they were last taken.
-    pub fn take_reborn(&mut self) -> Vec<WireId> {
+    /// Takes the ids that went from one entity to another since they were last taken, and whether the
+    /// one before was gone.
+    pub fn take_reborn(&mut self) -> Vec<(WireId, bool)> {
         std::mem::take(&mut self.reborn)
     }
 
@@ -381,7 +404,7 @@ impl View {
         // A client keeps what it knows of an entity by its id.
         let before = |sends| slot.is_in(self.now.send.saturating_sub(sends));
         if before(1) || before(2) {
-            self.reborn.push(id);
+            self.reborn.push((id, slot.gone));
         }
         self.show_in(at, true);
         Some(at)
@@ -399,11 +422,18 @@ impl View {
     fn slot_for(&mut self, id: WireId) -> u32 {
         let Some(at) = self.free.pop() else {
             let (life, cells) = (VecDeque::new(), Vec::new());
-            self.slots.push(Slot { id, life, cells, marked: 0, mark: Mark::default() });
+            self.slots.push(Slot {
+                id,
+                life,
+                gone: false,
+                cells,
+                marked: 0,
+                mark: Mark::default(),
+            });
             return self.slots.len() as u32 - 1;
         };
         let slot = &mut self.slots[at as usize];
-        slot.id = id;
+        (slot.id, slot.gone) = (id, false);
         slot.life.clear();
         // The memory of its cells is used again.
         for version in slot.cells.iter_mut().flat_map(|cell| &mut cell.versions) {
@@ -412,22 +442,40 @@ impl View {
         at
     }
 
-    /// Shows an entity no longer.
+    /// Shows nothing from this send on.
+    pub(super) fn leave_all(&mut self) {
+        for place in 0..self.order.len() {
+            let at = self.order[place].1;
+            if self.slots[at as usize].is_shown() {
+                self.show_in(at, false);
+            }
+        }
+    }
+
+    /// Shows an entity no longer: it is out of sight.
     pub fn leave(&mut self, id: WireId) {
+        self.go(id, false);
+    }
+
+    /// Shows an entity no longer: it is gone, or out of sight only.
+    pub fn go(&mut self, id: WireId, gone: bool) {
         if let Some(at) = self.slot_of(id) {
             self.show_in(at, false);
+            self.slots[at as usize].gone = gone;
         }
     }
 
     /// An entity that was shown leaves, as a block says.
-    pub(super) fn remove(&mut self, at: u32) {
+    pub(super) fn remove(&mut self, at: u32, gone: bool) {
         self.show_in(at, false);
+        self.slots[at as usize].gone = gone;
         let mark = Mark { gone: true, ..self.mark_of(at) };
         self.mark(at, mark);
     }
 
     fn show_in(&mut self, at: u32, shown: bool) {
         let slot = &mut self.slots[at as usize];
+        slot.gone = false;
         match (slot.is_shown(), shown) {
             (false, true) => self.shown += 1,
             (true, false) => self.shown -= 1,
@@ -543,9 +591,9 @@ impl View {
         slots.filter(|slot| slot.is_shown()).map(|slot| slot.id)
     }
 
-    /// What left in the last two sends: an absolute block is told in two.
-    pub fn just_left(&self) -> impl Iterator<Item = WireId> {
-        self.just_touched().filter(|slot| !slot.is_shown()).map(|slot| slot.id)
+    /// What left in the last two sends, and whether it is gone: an absolute block is told in two.
+    pub fn just_left(&self) -> impl Iterator<Item = (WireId, bool)> {
+        self.just_touched().filter(|slot| !slot.is_shown()).map(|slot| (slot.id, slot.gone))
     }
 
     /// What came in the last two sends.

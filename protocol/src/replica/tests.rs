@@ -1,6 +1,7 @@
 //! What a client knows over several groups: handles stay, what leaves goes last.
 
 use super::*;
+use crate::ladder::{LossyHead, LossyKind, LossyPrelude, Rung};
 use crate::schema::{FieldType, Kind, TypeDef};
 use crate::words::tests::generator;
 use proptest::prelude::*;
@@ -118,5 +119,15 @@ proptest! {
         let mut rig = Rig::new();
         rig.frame(true, [&[], &[]], |[all, _]| Rig::show(all, 1, 7));
         let _ = rig.replica.apply(&rig.schema, &bytes);
+        // The same on a link that loses: behind good heads, too.
+        let _ = rig.replica.take(&rig.schema, &bytes);
+        let prelude = Prelude { tick: Tick(rig.replica.tick().0 + 1), ..Prelude::default() };
+        for kind in [LossyKind::Rung, LossyKind::News(1), LossyKind::All] {
+            let rung = (kind == LossyKind::Rung).then_some(Rung { age: 1, back: 0 });
+            let head = LossyHead { group: GROUPS[0], kind };
+            let mut frame = LossyPrelude { prelude, rung }.encode(&[head]).to_vec();
+            frame.extend(&bytes);
+            let _ = rig.replica.take(&rig.schema, &frame);
+        }
     }
 }

@@ -9,13 +9,17 @@ use referee_protocol::frame::{EventsFrame, FrameHead, InputAck, Payload, Prelude
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
+use smallvec::SmallVec;
 
 use super::Replication;
+use super::budget::Budget;
 use super::group::{Baseline, GroupState};
+use super::ladder::Rungs;
 use super::links::{LinkState, Links, Role, SeatLine};
+use super::lossy::Ladder;
 use crate::core::{Core, ticks};
 use crate::game::Game;
-use crate::output::{Frame, Output, Parts};
+use crate::output::{Frame, Output, Part, Parts};
 use crate::room::Link;
 use crate::table::Table;
 
@@ -32,6 +36,11 @@ impl Replication {
             Link::Open { session, resume } => return self.links.open(link, session, resume),
             Link::Check => return self.links.check(link),
             Link::Close => return self.links.close(link),
+            Link::Lossy => return self.links.lossy(link),
+            Link::Applied(applied) => {
+                let now = game.world.resource::<Core>().tick;
+                return self.links.applied_frames(link, &applied, self.ladder, now);
+            }
             Link::Ack(ack) => self.links.acknowledge(link, ack),
             Link::Held => self.links.hold(link, true),
             Link::Written => self.links.hold(link, false),
@@ -74,6 +83,7 @@ impl Replication {
         let silence = ticks(game.rules.kind, core.setup.hz, silence);
         let realtime = game.rules.kind == Kind::Realtime;
         let (links, mut sender) = self.sender(outputs);
+        sender.climb(links, tick);
         for (link, state) in links {
             let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
             sender.send(*link, state, tick, quiet);
@@ -94,20 +104,30 @@ impl Replication {
         let Links { links, seats, watched } = &mut self.links;
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
         let heads = &mut self.heads;
-        (links, Sender { seats, watched, groups, codec, skips, heads, outputs })
+        let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
+        let sender =
+            Sender { seats, watched, groups, codec, skips, heads, outputs, ladder, rungs, budget };
+        (links, sender)
     }
 }
 
+/// A group has to wait: its link's client may have no more for now.
+struct Waits;
+
 /// Makes the frames of links, one after the other.
-struct Sender<'a> {
-    seats: &'a mut BTreeMap<Seat, SeatLine>,
-    watched: &'a [Group],
-    groups: &'a mut Table<Group, GroupState>,
-    codec: &'a mut Codec,
-    skips: &'a mut u64,
+pub(super) struct Sender<'a> {
+    pub(super) seats: &'a mut BTreeMap<Seat, SeatLine>,
+    pub(super) watched: &'a [Group],
+    pub(super) groups: &'a mut Table<Group, GroupState>,
+    pub(super) codec: &'a mut Codec,
+    pub(super) skips: &'a mut u64,
     /// What the frame that is made tells of its client's groups.
     heads: &'a mut Vec<Head>,
-    outputs: &'a mut VecDeque<Output>,
+    pub(super) outputs: &'a mut VecDeque<Output>,
+    pub(super) ladder: Ladder,
+    /// From where is told on links that lose.
+    pub(super) rungs: Rungs,
+    pub(super) budget: Option<Budget>,
 }
 
 impl Sender<'_> {
@@ -115,27 +135,25 @@ impl Sender<'_> {
     /// frame.
     fn send(&mut self, link: LinkId, state: &mut LinkState, tick: Tick, force: bool) {
         if state.role != Role::Waiting {
-            let events = self.send_events(link, state);
-            self.send_state(link, state, tick, force || events);
+            let force = self.send_events(link, state) || force;
+            match state.lossy {
+                Some(_) => self.send_lossy(link, state, tick, force),
+                None => self.send_state(link, state, tick, force),
+            }
         }
     }
 
     fn send_state(&mut self, link: LinkId, state: &mut LinkState, tick: Tick, force: bool) {
-        let steady = seen_by(self.seats, self.watched, state.role) == state.groups;
         if !state.has_room() {
-            // Never behind an older state: it gets the newest as soon as it may.
-            state.in_step &= steady && !self.has_news(&state.groups);
-            if !state.in_step || force || self.has_answer(state) {
-                state.owed = true;
-                *self.skips += 1;
-            }
-            return;
+            return self.withhold(state, force);
         }
         let parts = self.blocks(state, tick);
         let (action, input) = self.acknowledged(state);
         // The first frame of a link is sent in any case: the client waits for it. And it is told of each
         // group that it comes into or goes out of: both ends count them.
-        let force = force || state.frames == 0 || !steady;
+        let moves = |head: &Head| !head.known || head.kind == BlockKind::Farewell;
+        let moved = self.heads.iter().any(moves);
+        let force = force || state.frames == 0 || moved;
         if parts.is_empty() && !state.full && !force && action.is_none() && input.is_none() {
             state.in_step = true;
             return;
@@ -146,14 +164,36 @@ impl Sender<'_> {
         state.frames += 1;
         (state.tick, state.in_step, state.full) = (tick, true, false);
         state.owed = false;
-        if !steady {
+        if moved {
+            let stays = self.heads.iter().filter(|head| head.kind != BlockKind::Farewell);
             state.groups.clear();
-            state.groups.extend_from_slice(seen_by(self.seats, self.watched, state.role));
+            state.groups.extend(stays.map(|head| head.group));
         }
-        if state.check {
+        self.note_waiting(state, tick);
+        if state.check && state.purse.waiting().is_empty() {
             let hash = view_hash(self.groups, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
+        }
+    }
+
+    /// A link takes no state now. Never behind an older one: it gets the newest as soon as it may.
+    fn withhold(&mut self, state: &mut LinkState, force: bool) {
+        let steady = seen_by(self.seats, self.watched, state.role) == state.groups;
+        state.in_step &= steady && !self.has_news(&state.groups);
+        if !state.in_step || force || self.has_answer(state) {
+            state.owed = true;
+            *self.skips += 1;
+        }
+    }
+
+    /// A client that has not heard of everything cannot come back with what it has.
+    pub(super) fn note_waiting(&mut self, state: &LinkState, tick: Tick) {
+        if let Role::Seated(seat) = state.role
+            && !state.purse.waiting().is_empty()
+            && let Some(line) = self.seats.get_mut(&seat)
+        {
+            line.groups_since = Tick(tick.0 + 1);
         }
     }
 
@@ -163,30 +203,80 @@ impl Sender<'_> {
     }
 
     /// The blocks that bring a link's client up to now, wide groups first. What they are is in `heads`.
-    fn blocks(&mut self, state: &LinkState, tick: Tick) -> Parts {
+    fn blocks(&mut self, state: &mut LinkState, tick: Tick) -> Parts {
+        let mut needed = self.needed(state);
+        if let Some(budget) = &self.budget {
+            state.purse.fill(budget, tick);
+            state.purse.sort(budget, tick, &mut needed);
+        }
+        let mut blocks: SmallVec<[(Group, Part); 12]> = SmallVec::new();
+        for (group, baseline) in needed {
+            let known = baseline != Baseline::Nothing;
+            let block = match self.block(state, (group, baseline), tick) {
+                Ok(block) => block,
+                // It comes into the group when it is told of it.
+                Err(Waits) if !known => continue,
+                Err(Waits) => None,
+            };
+            let kind = match baseline {
+                _ if block.is_none() => BlockKind::Nothing,
+                Baseline::Last => BlockKind::Delta,
+                _ => BlockKind::Absolute,
+            };
+            self.heads.push(Head { group, known, kind });
+            blocks.extend(block.map(|block| (group, block)));
+        }
+        self.heads.sort_unstable_by_key(|head| head.group);
+        blocks.sort_unstable_by_key(|(group, _)| *group);
+        blocks.into_iter().map(|(_, block)| block).collect()
+    }
+
+    /// From where each of the groups that a link's client is to see is told, if there is anything to
+    /// tell. The heads begin with those that it is to see no more.
+    fn needed(&mut self, state: &mut LinkState) -> SmallVec<[(Group, Baseline); 8]> {
         let wanted = seen_by(self.seats, self.watched, state.role);
         let had = if state.full { &[][..] } else { &state.groups };
-        let mut blocks = Parts::new();
+        let mut needed = SmallVec::new();
+        state.purse.keep(|group| wanted.binary_search(&group).is_ok());
         self.heads.clear();
         for group in union(had, wanted) {
             let known = had.binary_search(&group).is_ok();
-            let (baseline, kind) = match (known, wanted.binary_search(&group).is_ok()) {
-                (true, true) if state.in_step => (Baseline::Last, BlockKind::Delta),
-                (true, true) => (Baseline::At(state.tick), BlockKind::Absolute),
-                (false, _) => (Baseline::Nothing, BlockKind::Absolute),
-                (true, false) => {
-                    self.heads.push(Head { group, known, kind: BlockKind::Farewell });
-                    continue;
-                }
+            if wanted.binary_search(&group).is_err() {
+                self.heads.push(Head { group, known, kind: BlockKind::Farewell });
+                continue;
+            }
+            let waiting = state.purse.waits(group).and_then(|waiting| waiting.has);
+            let baseline = match (known, waiting) {
+                (false, _) => Baseline::Nothing,
+                (true, Some(has)) => Baseline::At(has),
+                (true, None) if state.in_step => Baseline::Last,
+                (true, None) => Baseline::At(state.tick),
             };
-            // A group nobody has been in shows nothing.
-            let shown = self.groups.find_mut(group);
-            let block = shown.and_then(|shown| shown.block(self.codec, baseline, tick));
-            let kind = if block.is_some() { kind } else { BlockKind::Nothing };
-            self.heads.push(Head { group, known, kind });
-            blocks.extend(block);
+            needed.push((group, baseline));
         }
-        blocks
+        needed
+    }
+
+    /// The block that a link's client needs of a group, if there is anything to tell.
+    fn block(
+        &mut self,
+        state: &mut LinkState,
+        (group, baseline): (Group, Baseline),
+        tick: Tick,
+    ) -> Result<Option<Part>, Waits> {
+        // A group nobody has been in shows nothing.
+        let Some(shown) = self.groups.find_mut(group) else { return Ok(None) };
+        if state.purse.is_empty() && shown.has_news_for(baseline) {
+            let has = (baseline != Baseline::Nothing).then_some(state.tick);
+            state.purse.wait(group, has, tick);
+            return Err(Waits);
+        }
+        state.purse.done(group);
+        let block = shown.block(self.codec, baseline, tick);
+        if let (Some(budget), Some(block)) = (&self.budget, &block) {
+            state.purse.pay(budget, block.len());
+        }
+        Ok(block)
     }
 
     /// Whether a seat's client is still to be told of its last action.
@@ -196,7 +286,10 @@ impl Sender<'_> {
     }
 
     /// What the prelude tells a seat's client about its acts.
-    fn acknowledged(&mut self, state: &mut LinkState) -> (Option<u16>, Option<InputAck>) {
+    pub(super) fn acknowledged(
+        &mut self,
+        state: &mut LinkState,
+    ) -> (Option<u16>, Option<InputAck>) {
         let Role::Seated(seat) = state.role else { return (None, None) };
         let Some(line) = self.seats.get_mut(&seat) else { return (None, None) };
         let news = state.action != line.last_action;
@@ -231,7 +324,7 @@ impl Sender<'_> {
 }
 
 /// The groups a client sees, in order.
-fn seen_by<'a>(
+pub(super) fn seen_by<'a>(
     seats: &'a BTreeMap<Seat, SeatLine>,
     watched: &'a [Group],
     role: Role,
@@ -259,7 +352,7 @@ fn union<'a>(a: &'a [Group], b: &'a [Group]) -> impl Iterator<Item = Group> + 'a
 
 /// The hash of what a client of these groups sees, from what the groups themselves hold: it says
 /// nothing of the blocks that told the client, which is why it finds a fault in them.
-fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
+pub(super) fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
     let mut view = BTreeMap::new();
     // Wide groups first: what a narrower one shows counts.
     for group in seen.iter().filter_map(|group| groups.find(*group)) {
@@ -269,7 +362,7 @@ fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
 }
 
 /// A frame that has no head of its own.
-fn plain(link: LinkId, bytes: Vec<u8>) -> Output {
+pub(super) fn plain(link: LinkId, bytes: Vec<u8>) -> Output {
     let frame = Frame { head: FrameHead::new(), parts: Parts::from_iter([bytes.into()]) };
     Output::Send { link, frame }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use referee_protocol::codec::{Baselines, Codec, View};
+use referee_protocol::codec::{Baselines, Codec, Rungs, View};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{Tick, WireId};
 
@@ -24,11 +24,15 @@ pub(super) struct GroupState {
     /// For each entity its name, and its slot in the view.
     names: Table<u32, (WireId, u32)>,
     ids: Table<WireId, u32>,
-    /// What went out of view, and when.
-    removals: VecDeque<(Tick, WireId)>,
+    /// What went out of view, when, and whether it was gone then.
+    removals: VecDeque<(Tick, WireId, bool)>,
     /// Removals are complete after this tick.
     floor: Tick,
     renamed: Vec<(WireId, WireId)>,
+    /// Renames of sends that may be told again, and when they were.
+    renames: VecDeque<(Tick, WireId, WireId)>,
+    /// Some link needs this group in whole values since so long ago, or everything of it, in this send.
+    pub(super) asked: Asked,
     blocks: Vec<(Baseline, Option<Part>)>,
     spare: Vec<Part>,
 }
@@ -43,6 +47,8 @@ impl Default for GroupState {
             removals: VecDeque::new(),
             floor: Tick(0),
             renamed: Vec::new(),
+            renames: VecDeque::new(),
+            asked: Asked::default(),
             blocks: Vec::new(),
             spare: Vec::new(),
         }
@@ -58,6 +64,21 @@ pub(super) enum Baseline {
     At(Tick),
     /// Nothing.
     Nothing,
+    /// On a link that loses: a rung.
+    Rung(Rungs),
+    /// On such a link: whatever a client has that had what there was at this tick.
+    Since(Tick),
+    /// On such a link: nothing.
+    All,
+}
+
+/// What links that lose need of a group besides what is told from rungs.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// What changed since: the oldest that any of them has.
+    pub(super) since: Option<Tick>,
+    /// Everything.
+    pub(super) all: bool,
 }
 
 impl GroupState {
@@ -79,6 +100,15 @@ impl GroupState {
     /// Whether it changed since the last send.
     pub(super) fn has_news(&self) -> bool {
         self.news
+    }
+
+    /// Whether there is anything to tell those who have this baseline.
+    pub(super) fn has_news_for(&self, baseline: Baseline) -> bool {
+        match baseline {
+            Baseline::Last => self.news,
+            Baseline::At(tick) => self.view.last_tick() > tick.0,
+            Baseline::Nothing | Baseline::Rung(_) | Baseline::Since(_) | Baseline::All => true,
+        }
     }
 
     /// Whether it shows nothing.
@@ -142,6 +172,12 @@ impl GroupState {
         }
     }
 
+    /// What an entity's component is, as it is told.
+    pub(super) fn component(&self, id: u32, component: u16) -> Option<&[u32]> {
+        let (_, slot) = self.names.find(id)?;
+        self.view.component_in(*slot, component)
+    }
+
     fn rename(&mut self, id: u32, old: WireId, new: WireId, tick: Tick) {
         self.next(tick);
         // To a client that is not in step it is another entity.
@@ -150,24 +186,24 @@ impl GroupState {
         self.ids.remove(old);
         self.ids.insert(new, id);
         self.renamed.push((old, new));
-        self.remember(tick, old);
+        self.remember(tick, old, false);
     }
 
-    /// An entity is out of the group's view. `stays` is what the members call it from now on through
-    /// a wider group.
-    pub(super) fn leave(&mut self, id: u32, stays: Option<WireId>, tick: Tick) {
+    /// An entity is out of the group's view: gone, or out of sight, which it stays though it goes later.
+    /// `stays` is what the members call it from now on through a wider group.
+    pub(super) fn leave(&mut self, id: u32, gone: bool, stays: Option<WireId>, tick: Tick) {
         let Some((name, _)) = self.names.remove(id) else { return };
         self.next(tick);
         self.ids.remove(name);
-        self.view.leave(name);
-        self.remember(tick, name);
+        self.view.go(name, gone);
+        self.remember(tick, name, gone);
         self.renamed.extend(stays.filter(|new| *new != name).map(|new| (name, new)));
     }
 
-    fn remember(&mut self, tick: Tick, name: WireId) {
-        self.removals.push_back((tick, name));
+    fn remember(&mut self, tick: Tick, name: WireId, gone: bool) {
+        self.removals.push_back((tick, name, gone));
         if self.removals.len() > REMOVALS_KEPT_MAX
-            && let Some((forgotten, _)) = self.removals.pop_front()
+            && let Some((forgotten, ..)) = self.removals.pop_front()
         {
             self.floor = forgotten;
         }
@@ -179,11 +215,50 @@ impl GroupState {
         self.spare.truncate(SPARE_MAX);
     }
 
-    /// Everything up to now was sent.
-    pub(super) fn sent(&mut self) {
+    /// Everything up to now was sent. What is told again for so many ticks is remembered.
+    pub(super) fn sent(&mut self, tick: Tick, ladder: u64) {
+        if ladder > 0 {
+            self.renames.extend(self.renamed.iter().map(|(old, new)| (tick, *old, *new)));
+        }
+        while self.renames.front().is_some_and(|(at, ..)| at.0 + ladder < tick.0) {
+            self.renames.pop_front();
+        }
         self.renamed.clear();
         self.forget_blocks();
+        self.asked = Asked::default();
         self.news = false;
+        // A room tells no entity from another by its name.
+        drop(self.view.take_reborn());
+    }
+
+    /// Remembers so many sends, for links that lose.
+    pub(super) fn deepen(&mut self, sends: u32) {
+        self.view.deepen(sends);
+    }
+
+    /// When it last changed.
+    pub(super) fn last_tick(&self) -> u64 {
+        self.view.last_tick()
+    }
+
+    /// When what it was at a tick was sent.
+    pub(super) fn sent_by(&self, tick: Tick) -> Option<Tick> {
+        self.view.tick(self.view.send_at(tick.0)?).map(Tick)
+    }
+
+    /// Whether it is known that something had been sent of it by a tick.
+    pub(super) fn has_shown_by(&self, tick: Tick) -> bool {
+        self.view.send_at(tick.0).is_some_and(|send| send > 0)
+    }
+
+    /// Whether what it was at two rungs is still known.
+    pub(super) fn has_rungs(&self, rungs: Rungs) -> bool {
+        rungs.of(&self.view).is_some_and(|from| self.view.remembers(from.older))
+    }
+
+    /// Whether all that went after a tick is still known.
+    pub(super) fn knows_since(&self, tick: Tick) -> bool {
+        tick >= self.floor
     }
 
     /// The block that leads from a baseline to now, if there is anything to tell. The frame's tick is
@@ -201,28 +276,50 @@ impl GroupState {
         if let Some((_, block)) = self.blocks.iter().find(|(known, _)| *known == baseline) {
             return block.clone();
         }
-        let is_news = match baseline {
-            Baseline::Last => self.news,
-            Baseline::At(tick) => self.view.last_tick() > tick.0,
-            Baseline::Nothing => true,
-        };
-        let block = is_news.then(|| self.coded(codec, baseline, tick));
+        let block = self.has_news_for(baseline).then(|| self.coded(codec, baseline, tick));
         self.blocks.push((baseline, block.clone()));
         block
     }
 
     fn coded(&mut self, codec: &mut Codec, baseline: Baseline, tick: Tick) -> Part {
-        // Memory that no frame has any more.
-        let free = self.spare.iter().position(|part| Arc::strong_count(part) == 1);
-        let mut part = free.map(|at| self.spare.swap_remove(at)).unwrap_or_default();
+        let mut part = self.part();
         let out = Arc::make_mut(&mut part);
-        out.clear();
         match baseline {
             Baseline::Last => self.delta(codec, out),
             Baseline::At(known) => self.since(codec, tick, known, out),
             Baseline::Nothing => codec.encode_whole(&mut self.view, tick.0, out),
+            Baseline::Rung(rungs) => self.climb(codec, rungs, out),
+            Baseline::Since(since) => {
+                let gone = self.removed(|at| at > since);
+                codec.encode_news(&mut self.view, since.0, &gone, out);
+            }
+            Baseline::All => codec.encode_all(&mut self.view, out),
         }
         part
+    }
+
+    /// Memory that no frame has any more.
+    fn part(&mut self) -> Part {
+        let free = self.spare.iter().position(|part| Arc::strong_count(part) == 1);
+        let mut part = free.map(|at| self.spare.swap_remove(at)).unwrap_or_default();
+        Arc::make_mut(&mut part).clear();
+        part
+    }
+
+    /// What left at some times, sorted, and whether it was gone the last time that it did.
+    fn removed(&self, when: impl Fn(Tick) -> bool) -> Vec<(WireId, bool)> {
+        let left = self.removals.iter().rev().filter(|(at, ..)| when(*at));
+        let mut left: Vec<(WireId, bool)> = left.map(|(_, name, gone)| (*name, *gone)).collect();
+        left.sort_by_key(|(name, _)| *name);
+        left.dedup_by_key(|(name, _)| *name);
+        left
+    }
+
+    fn climb(&mut self, codec: &mut Codec, rungs: Rungs, out: &mut Vec<u8>) {
+        let past = self.renames.iter().filter(|(at, ..)| at.0 > rungs.base);
+        let mut renamed: Vec<_> = past.map(|(_, old, new)| (*old, *new)).collect();
+        renamed.extend_from_slice(&self.renamed);
+        codec.encode_from(&mut self.view, rungs, &mut renamed, out);
     }
 
     fn delta(&mut self, codec: &mut Codec, out: &mut Vec<u8>) {
@@ -234,11 +331,8 @@ impl GroupState {
 
     fn since(&mut self, codec: &mut Codec, tick: Tick, known: Tick, out: &mut Vec<u8>) {
         let last = self.view.last_tick();
-        let before = self.removals.iter().filter(|(at, _)| *at > known && at.0 < last);
         // Whoever bears a name that was another's comes as a new one: its last bearer leaves first.
-        let mut removed: Vec<WireId> = before.map(|(_, name)| *name).collect();
-        removed.sort_unstable();
-        removed.dedup();
+        let removed = self.removed(|at| at > known && at.0 < last);
         codec.encode_since(&mut self.view, tick.0, (known.0, &removed), out);
     }
 }
@@ -264,9 +358,9 @@ mod tests {
         for id in 1..=past {
             let tick = Tick(u64::from(id));
             group.show(id, WireId(id), None, tick);
-            group.sent();
-            group.leave(id, None, tick);
-            group.sent();
+            group.sent(tick, 0);
+            group.leave(id, true, None, tick);
+            group.sent(tick, 0);
         }
         let now = Tick(u64::from(past));
         let mut block = |baseline| group.block(&mut codec, baseline, now);

@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use referee_protocol::frame::{Ack, Payload};
+use referee_protocol::ladder::Applied;
 use referee_protocol::limits::{
     EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_LIMIT, FRAMES_IN_FLIGHT_MAX,
 };
 use referee_protocol::message::Resume;
 use referee_protocol::{Group, LinkId, Seat, SessionId, Tick};
+
+use super::budget::Purse;
+use super::lossy::{Ladder, Lossy};
 
 /// What a session is to the room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +55,10 @@ pub(super) struct LinkState {
     pub(super) watched: Vec<(Tick, Payload)>,
     /// Its client is told the hash of its view after each state.
     pub(super) check: bool,
+    /// What it may still get, and what waits for that.
+    pub(super) purse: Purse,
+    /// What is known of a client behind a link that loses; none where all arrives in order.
+    pub(super) lossy: Option<Box<Lossy>>,
 }
 
 impl LinkState {
@@ -71,6 +79,9 @@ pub(super) struct SeatLine {
     /// The groups its client sees, in order, and since when.
     pub(super) groups: Vec<Group>,
     pub(super) groups_since: Tick,
+    /// Since when its client knows all of them, those that show nothing among them, as an ordered link
+    /// has it: there both ends count them.
+    pub(super) counted_since: Tick,
     pub(super) last_action: u64,
     /// The number of the last event.
     pub(super) last_event: u64,
@@ -85,6 +96,12 @@ pub(super) struct SeatLine {
 }
 
 impl SeatLine {
+    /// Whether a client that says it has the state of a tick may go on from there, on an ordered link or
+    /// one that loses.
+    fn may_resume(&self, tick: Tick, lossy: bool, now: Tick) -> bool {
+        tick <= now && tick >= self.groups_since && (lossy || tick >= self.counted_since)
+    }
+
     /// Puts an event in line. False when too many wait: then none is kept.
     pub(super) fn push(&mut self, tick: Tick, payload: Payload) -> bool {
         self.last_event += 1;
@@ -142,8 +159,44 @@ impl Links {
             event: 0,
             watched: Vec::new(),
             check: false,
+            purse: Purse::default(),
+            lossy: None,
         };
         self.links.insert(link, state);
+    }
+
+    pub(super) fn lossy(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.lossy = Some(Box::default());
+        }
+    }
+
+    /// The oldest of what some client still shows that waits to hear more.
+    pub(super) fn oldest_waiting(&self) -> Option<Tick> {
+        let waiting = self.links.values().flat_map(|link| link.purse.waiting());
+        waiting.filter_map(|waiting| waiting.has).min()
+    }
+
+    pub(super) fn any_lossy(&self) -> bool {
+        self.links.values().any(|link| link.lossy.is_some())
+    }
+
+    /// Takes what a client behind a link that loses says it has applied.
+    pub(super) fn applied_frames(
+        &mut self,
+        link: LinkId,
+        applied: &Applied,
+        ladder: Ladder,
+        now: Tick,
+    ) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(lossy) = &mut state.lossy else { return };
+        lossy.acknowledge(applied, ladder, now);
+        if let Role::Seated(seat) = state.role
+            && let Some(line) = self.seats.get_mut(&seat)
+        {
+            line.acknowledge(applied.event.min(state.event));
+        }
     }
 
     pub(super) fn check(&mut self, link: LinkId) {
@@ -225,7 +278,7 @@ impl Links {
         match link.resume {
             // Its client knows the groups as they were: what changed since is enough.
             // A client says what it likes: what it claims to know must lie behind us.
-            Some(resume) if !lost && resume.tick >= line.groups_since && resume.tick <= now => {
+            Some(resume) if !lost && line.may_resume(resume.tick, link.lossy.is_some(), now) => {
                 (link.full, link.tick) = (false, resume.tick);
                 link.groups.clone_from(&line.groups);
                 line.acknowledge(resume.event);

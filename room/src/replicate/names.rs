@@ -7,11 +7,11 @@
 //! its number above them; then up to twenty random bits, not all zero:
 //! a space with few names has short ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng};
-use referee_protocol::{Group, WireId};
+use referee_protocol::{Group, Tick, WireId};
 
 use smallvec::SmallVec;
 
@@ -91,6 +91,8 @@ pub(super) struct Names {
     entities: Table<u32, Entry>,
     /// Names that went out of use since the last send: until their end is told nobody may bear them.
     freed: Vec<(Space, WireId)>,
+    /// Names that went out of use, and when: nobody may bear them for a while.
+    resting: VecDeque<(Tick, Space, WireId)>,
 }
 
 #[derive(Default)]
@@ -197,9 +199,15 @@ impl Names {
         }
     }
 
-    /// Everything up to now was sent: the names that went out of use may be drawn again.
-    pub(super) fn sent(&mut self) {
-        for (space, name) in self.freed.drain(..) {
+    /// Everything up to now was sent: names that went out of use longer ago than so many ticks may be
+    /// drawn again.
+    pub(super) fn sent(&mut self, now: Tick, rest: u64) {
+        self.resting.extend(self.freed.drain(..).map(|(space, name)| (now, space, name)));
+        while let Some((at, space, name)) = self.resting.front().copied() {
+            if at.0 + rest > now.0 {
+                break;
+            }
+            self.resting.pop_front();
             if let Some(names) = self.spaces.get_mut(&space) {
                 names.used.remove(name);
             }

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
-use referee_protocol::Group;
 use referee_protocol::words::map_references;
+use referee_protocol::{Group, Kind, Tick};
 
 use super::ROOM;
 use crate::core::Core;
@@ -156,6 +156,14 @@ impl Shown {
 }
 
 impl Cell {
+    /// Whether changes of it are told in this tick.
+    pub(super) fn is_due(&self, game: &Game, tick: Tick) -> bool {
+        let rules = &game.rules;
+        let near = if matches!(self.group, Group::Cell(_)) { rules.grid_every } else { 1 };
+        let every = game.components[self.row].every.max(near);
+        rules.kind == Kind::TurnBased || tick.0.is_multiple_of(every.into())
+    }
+
     /// The component's row, where its values may hold references.
     pub(super) fn refers<'g>(&self, game: &'g Game) -> Option<&'g ComponentRow> {
         Some(&game.components[self.row]).filter(|row| row.refers)

@@ -15,6 +15,9 @@ use crate::trace::{Body, Cube, Flyer, Frames, Pilot};
 /// The words that a slot's entity shows, component after component; none: there is no entity.
 pub(crate) type Words = Option<Vec<u32>>;
 
+/// How many may watch a trace.
+const SPECTATORS: u16 = 100;
+
 /// A trace to be played.
 #[derive(Clone)]
 pub(crate) struct Play {
@@ -80,7 +83,7 @@ pub(crate) fn arena(frames: &Frames<Flyer>) -> Play {
         game: |play, game, tables| {
             let Source::Arena(frames) = &play.source else { return };
             let (frames, spent_ns) = (Arc::clone(frames), Arc::clone(&play.spent_ns));
-            game.realtime(20).players(0..=1).spectators(1).tables(tables.unwrap_or(&[]));
+            game.realtime(20).players(0..=1).spectators(SPECTATORS).tables(tables.unwrap_or(&[]));
             game.replicate::<Position>().replicate::<Velocity>().replicate::<Aim>();
             game.replicate::<Health>().replicate::<Score>().replicate::<State>().keep::<Slot>();
             game.systems(
@@ -106,7 +109,7 @@ pub(crate) fn cubes(frames: &Frames<Cube>) -> Play {
         game: |play, game, tables| {
             let Source::Cubes(frames) = &play.source else { return };
             let (frames, spent_ns) = (Arc::clone(frames), Arc::clone(&play.spent_ns));
-            game.realtime(60).players(0..=1).spectators(1).tables(tables.unwrap_or(&[]));
+            game.realtime(60).players(0..=1).spectators(SPECTATORS).tables(tables.unwrap_or(&[]));
             game.replicate::<Place>().replicate::<Turn>().replicate::<Interacting>().keep::<Slot>();
             game.systems(move |time: Res<Time>, commands: Commands, cubes: Cubes| {
                 timed(&spent_ns, || push(&frames[index(time.tick.0)], time.tick, commands, cubes));

@@ -1,13 +1,14 @@
 //! What state costs on the wire, and what coding it takes: recorded worlds played in real rooms.
 //!
 //! `cargo xtask bench wire` builds what this needs and runs it. `trace` reads the records, `games`
-//! plays them, `stage` is the room and its client, `reference` a client that is further behind,
-//! `traffic` the measuring of both; `crowd` is a match of a thousand; `wasm` and `allocations` have other programs measure; `rows` is
+//! plays them, `stage` is the room and its client, `reference` the codec alone at
+//! some distance; `traffic` measures both; `jitter` is a hundred clients over a bad network; `crowd` is a match of a thousand; `wasm` and `allocations` have other programs measure; `rows` is
 //! what is asked for.
 
 mod allocations;
 mod crowd;
 mod games;
+mod jitter;
 mod reference;
 mod report;
 mod rows;
@@ -86,6 +87,7 @@ fn run(arguments: &Arguments) -> Result {
     let mut report = Report::default();
     let worlds = Worlds::read(&arguments.data)?;
     let measured = rows::bytes(&worlds, &mut report);
+    rows::jittered(&worlds, &mut report);
     if !arguments.quick {
         rows::times(&worlds, &measured, &mut report);
         rows::crowd(&arguments.data, &mut report)?;

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use referee_protocol::codec::{Baselines, Codec, Send, View};
 use referee_protocol::{Replica, Schema, WireId};
 
+/// How far before the baseline the one is that says how things moved, as a room's ladder has it.
+const MOVED: Send = 2;
+
 /// Both ends of a link whose baselines lie so many sends back.
 pub(crate) struct Reference {
     back: Send,
@@ -41,18 +44,13 @@ impl Reference {
         self.coder.counts()
     }
 
-    /// Whether the baselines lie behind the beginning: blocks are not yet what they will be.
-    pub(crate) fn is_warm(&self) -> bool {
-        self.sent.now() > 2 * self.back
-    }
-
     /// Codes what the room's client shows now, and decodes it.
     pub(crate) fn tick(&mut self, tick: u64, shown: &Replica) -> Coded {
         self.sent.begin(tick);
         self.show(shown);
         let now = self.sent.now();
         let base = now.saturating_sub(self.back);
-        let older = if now > 2 * self.back { now - 2 * self.back } else { base };
+        let older = base.saturating_sub(MOVED.min(self.back));
         let from = Baselines { older, base };
         self.body.clear();
         let start = Instant::now();

@@ -10,7 +10,7 @@ use crate::crowd::{self, Seen, Sends, Sight};
 use crate::games::{self, Play};
 use crate::report::{Report, Row};
 use crate::traffic::{self, Times, Traffic};
-use crate::{allocations, trace, wasm};
+use crate::{allocations, jitter, trace, wasm};
 
 /// How many sends an acknowledged datagram's reference lies back: 150 ms in the arena, 100 ms with
 /// the cubes.
@@ -22,9 +22,6 @@ const ROUNDS: u32 = 5;
 
 /// The same, in a crowd.
 const CROWD_ROUNDS: u32 = 3;
-
-/// How a link's frames are made up where its reference lies further back.
-const BY_VIEW: &str = "a block, from a view set to what the room shows, and 3 B of heads";
 
 /// The recorded worlds, and tables that were made from them.
 pub(crate) struct Worlds {
@@ -61,7 +58,7 @@ pub(crate) fn arena(data: &Path) -> Result<Play> {
 
 /// What the state costs on the wire.
 pub(crate) fn bytes(worlds: &Worlds, report: &mut Report) -> Measured {
-    let arena = |tables| traffic::measure(&worlds.arena, tables, &[1, ARENA_BACK]);
+    let arena = |tables| traffic::measure(&worlds.arena, tables, ARENA_BACK);
     let trained = arena(Some(worlds.arena_tables));
     let default = arena(None);
     for (traffic, what, keys, good) in [
@@ -79,13 +76,14 @@ pub(crate) fn bytes(worlds: &Worlds, report: &mut Report) -> Measured {
         ),
     ] {
         let what = (format!("{what}, "), "B per tick");
-        push_bytes(report, traffic, &what, (keys, good, 1.0));
+        push_bytes(report, (traffic, ARENA_BACK), &what, (keys, good, 1.0));
     }
-    let cubes = traffic::measure(&worlds.cubes, Some(worlds.cubes_tables), &[1, CUBES_BACK]);
+    let cubes = traffic::measure(&worlds.cubes, Some(worlds.cubes_tables), CUBES_BACK);
     let keys = ["cubes_trained_ref1_kbps", "cubes_trained_ref6_kbps"];
     let kbps_per_byte = f64::from(worlds.cubes.hz) * 8.0 / 1000.0;
     let what = ("cubes, trained, ".to_owned(), "kbit/s");
-    push_bytes(report, &cubes, &what, (keys, [(105.0, 96.0), (205.0, 194.0)], kbps_per_byte));
+    let good = [(105.0, 96.0), (205.0, 194.0)];
+    push_bytes(report, (&cubes, CUBES_BACK), &what, (keys, good, kbps_per_byte));
     Measured { arena: trained, cubes }
 }
 
@@ -94,11 +92,10 @@ type Limits = ([&'static str; 2], [(f64, f64); 2], f64);
 /// A row for the room's own frames, and one for a link whose reference lies further back.
 fn push_bytes(
     report: &mut Report,
-    traffic: &Traffic,
+    (traffic, back): (&Traffic, u32),
     (what, unit): &(String, &str),
     (keys, good, scale): Limits,
 ) {
-    let [(_, near), (back, far)] = traffic.back_bytes[..] else { return };
     report.push(Row {
         key: Some(keys[0]),
         what: format!("{what}reference 1, {unit}"),
@@ -114,9 +111,26 @@ fn push_bytes(
     report.push(Row {
         key: Some(keys[1]),
         what: format!("{what}reference {back}, {unit}"),
-        value: far * scale,
+        value: traffic.back_bytes * scale,
         good: Some(good[1]),
-        note: format!("{BY_VIEW}; reference 1 so: {:.1}", near * scale),
+        note: "the room's frames on a link like that of datagrams, whole; each send is a rung"
+            .into(),
+    });
+}
+
+/// How often a group is coded for a hundred clients over a bad network.
+pub(crate) fn jittered(worlds: &Worlds, report: &mut Report) {
+    let seen = jitter::play(&worlds.arena, worlds.arena_tables);
+    report.push(Row {
+        key: Some("encodings_per_group_jittered"),
+        what: "arena, 100 clients by datagrams, encodings per tick".into(),
+        value: seen.encodings,
+        good: Some((4.0, 3.0)),
+        note: format!(
+            "of the one group; at most {} in a tick; 20 to 200 ms each way, 20 ms jitter, 2 % lost each \
+             way; {:.1} B for a client and tick; {:.1} % of what arrives builds on what was lost",
+            seen.most, seen.bytes, seen.unfounded_per_cent
+        ),
     });
 }
 

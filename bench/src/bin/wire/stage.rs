@@ -2,11 +2,14 @@
 //! the truth in every tick.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use referee_protocol::frame::{Ack, Lane, split};
+use referee_protocol::ladder::{Applied, LossyKind, LossyPrelude};
+use referee_protocol::replica::Taken;
 use referee_protocol::{BlockKind, LinkId, Replica, Schema, SessionId, Tick, WireId};
 use referee_room::entry::{Create, Join};
 use referee_room::output::Frame;
@@ -26,6 +29,8 @@ pub(crate) struct Stage {
     replica: Replica,
     tick: u64,
     received: u64,
+    /// On a link that loses: how many sends old the acknowledgements are.
+    back: Option<u64>,
     /// Which slot's entity the client knows by which name.
     slots: BTreeMap<WireId, usize>,
 }
@@ -44,14 +49,28 @@ pub(crate) struct Ticked {
 }
 
 impl Stage {
-    /// A room of the trace's game, empty.
+    /// A room of the trace's game, empty, whose client acknowledges at once.
     pub(crate) fn new(play: &Play, tables: Option<&'static [u8]>) -> Self {
+        Self::with_link(play, tables, None)
+    }
+
+    /// The same over a link like that of datagrams, where each send is a rung and acknowledgements are
+    /// so many sends old.
+    pub(crate) fn far(play: &Play, tables: Option<&'static [u8]>, back: u32) -> Self {
+        Self::with_link(play, tables, Some(back.into()))
+    }
+
+    fn with_link(play: &Play, tables: Option<&'static [u8]>, back: Option<u64>) -> Self {
         let of = play.clone();
         let template = Template::new("trace", move |game| (of.game)(&of, game, tables))
             .expect("a trace's game is right");
         let create = Create { params: vec![], seed: [7; 32], build: String::new() };
         let mut room = Room::create(&template, &create).expect("it refuses nobody");
+        room.set_ladder_step(NonZeroU64::MIN);
         room.link(LINK, Link::Open { session: SESSION, resume: None });
+        if back.is_some() {
+            room.link(LINK, Link::Lossy);
+        }
         room.handle(Entry::Join(Join {
             session: SESSION,
             name: "A spectator".into(),
@@ -61,7 +80,7 @@ impl Stage {
         }));
         let replica = Replica::new(play.hz);
         let (play, slots) = (play.clone(), BTreeMap::new());
-        Self { play, template, room, replica, tick: 0, received: 0, slots }
+        Self { play, template, room, replica, tick: 0, received: 0, back, slots }
     }
 
     /// What clients know of the game.
@@ -99,12 +118,24 @@ impl Stage {
         if !frame.is_empty() {
             let (lane, body) = split(&frame).expect("the room sends good frames");
             assert_eq!(lane, Lane::State, "a trace's game has nothing to say but its state");
-            self.replica.apply(self.template.schema(), body).expect("the room sends good state");
-            let told = self.replica.heads().iter();
-            delta = told.clone().all(|head| head.known && head.kind != BlockKind::Absolute);
+            let schema = self.template.schema();
+            if self.back.is_some() {
+                let taken = self.replica.take(schema, body).expect("the room sends good state");
+                assert!(matches!(taken, Taken::Applied(_)), "nothing is lost here: {taken:?}");
+                delta = leads_from_a_rung(body);
+            } else {
+                self.replica.apply(schema, body).expect("the room sends good state");
+                let told = self.replica.heads().iter();
+                delta = told.clone().all(|head| head.known && head.kind != BlockKind::Absolute);
+            }
         }
-        let truth = (self.play.truth)(&self.play, self.tick);
-        self.compare(&truth);
+        // Nothing is sent while there is no word of the first frame.
+        if self.back.is_none() || !frame.is_empty() {
+            let truth = (self.play.truth)(&self.play, self.tick);
+            self.compare(&truth);
+        } else {
+            self.slots.clear();
+        }
         Some(Ticked { tick: self.tick, frame, body: blocks, delta, took })
     }
 
@@ -125,7 +156,13 @@ impl Stage {
         }
         let took = start.elapsed();
         self.received += u64::from(state.is_some());
-        self.room.link(LINK, Link::Ack(Ack { frames: self.received, event: 0 }));
+        let said = match self.back {
+            None => Some(Link::Ack(Ack { frames: self.received, event: 0 })),
+            Some(back) => (self.tick + 1).checked_sub(back).map(|tick| {
+                Link::Applied(Applied { tick: Tick(tick), before: u32::MAX, event: 0 })
+            }),
+        };
+        said.into_iter().for_each(|said| self.room.link(LINK, said));
         let system = Duration::from_nanos(self.play.spent_ns.load(Ordering::Relaxed));
         Some((took.saturating_sub(system), state))
     }
@@ -160,4 +197,11 @@ impl Stage {
         }
         assert!(!free.contains(&true), "tick {tick}: somebody is not seen");
     }
+}
+
+/// Whether all that a frame of a link that loses tells is told by differences.
+fn leads_from_a_rung(mut frame: &[u8]) -> bool {
+    let mut heads = Vec::new();
+    LossyPrelude::read(&mut frame, Tick(0), &mut heads).expect("it was read before");
+    heads.iter().all(|head| head.kind == LossyKind::Rung)
 }

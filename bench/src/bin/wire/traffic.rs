@@ -15,8 +15,8 @@ pub(crate) struct Traffic {
     pub(crate) frame_bytes: f64,
     /// A state frame's blocks without heads.
     pub(crate) body_bytes: f64,
-    /// A frame with a block for a reference so many sends back, for each that was asked for.
-    pub(crate) back_bytes: Vec<(Send, f64)>,
+    /// A frame for a client whose acknowledgements are so many sends old.
+    pub(crate) back_bytes: f64,
     pub(crate) entities: f64,
     pub(crate) tables_bytes: usize,
     /// The room's frames, from the first.
@@ -25,9 +25,6 @@ pub(crate) struct Traffic {
     pub(crate) hash: u64,
     pub(crate) schema: Vec<u8>,
 }
-
-/// What such a link would need before a block: a frame's first byte, and which sends it leads from.
-const HEAD_BYTES: usize = 1 + 2;
 
 /// What is noted of a trace's ticks.
 struct Sum {
@@ -49,22 +46,11 @@ impl Sum {
 }
 
 /// Plays a trace.
-pub(crate) fn measure(play: &Play, tables: Option<&'static [u8]>, back: &[Send]) -> Traffic {
+pub(crate) fn measure(play: &Play, tables: Option<&'static [u8]>, back: Send) -> Traffic {
     let mut stage = Stage::new(play, tables);
-    let mut references: Vec<(Reference, Sum)> = back
-        .iter()
-        .map(|back| (Reference::new(stage.schema(), play.hz, *back), Sum::NOTHING))
-        .collect();
     let mut traffic = Traffic { tables_bytes: tables.map_or(0, <[u8]>::len), ..Traffic::default() };
     let (mut frame, mut body, mut entities) = (Sum::NOTHING, Sum::NOTHING, Sum::NOTHING);
     while let Some(ticked) = stage.tick() {
-        for (reference, sum) in &mut references {
-            reference.tick(ticked.tick, stage.replica());
-            if reference.is_warm() {
-                let head = if reference.body.is_empty() { 0 } else { HEAD_BYTES };
-                sum.add((reference.body.len() + head) as f64);
-            }
-        }
         if ticked.delta {
             frame.add(ticked.frame.len() as f64);
             body.add(ticked.body.len() as f64);
@@ -74,10 +60,23 @@ pub(crate) fn measure(play: &Play, tables: Option<&'static [u8]>, back: &[Send])
     }
     (traffic.frame_bytes, traffic.body_bytes) = (frame.mean(), body.mean());
     traffic.entities = entities.mean();
-    traffic.back_bytes =
-        back.iter().zip(&references).map(|(back, (_, sum))| (*back, sum.mean())).collect();
+    traffic.back_bytes = far(play, tables, back);
     (traffic.hash, traffic.schema) = (stage.replica().hash(), stage.schema().encode());
     traffic
+}
+
+/// The bytes of a state frame for a client whose acknowledgements are so many sends old.
+fn far(play: &Play, tables: Option<&'static [u8]>, back: Send) -> f64 {
+    let mut stage = Stage::far(play, tables, back);
+    let mut frame = Sum::NOTHING;
+    while let Some(ticked) = stage.tick() {
+        // Before that the baselines lie behind the beginning.
+        if ticked.tick > 4 * u64::from(back) {
+            assert!(ticked.delta, "tick {}: it is told without a baseline", ticked.tick);
+            frame.add(ticked.frame.len() as f64);
+        }
+    }
+    frame.mean()
 }
 
 /// Tables made from a trace: from the room's own blocks, and from those for these references.

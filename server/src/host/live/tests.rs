@@ -143,7 +143,7 @@ fn wish() -> Wish {
 fn come(live: &mut Live, wish: Wish) -> (LinkId, Memory) {
     let wire = Memory::default();
     let link = live.admit(wish, Box::new(wire.clone()));
-    live.turn();
+    rest(live);
     (link, wire)
 }
 
@@ -179,7 +179,7 @@ fn ask(live: &mut Live) -> u32 {
     let (answer, mut answered) = oneshot::channel();
     let request = RoomRequest { method: "GET".into(), path: String::new(), body: vec![] };
     live.ask(request, answer);
-    live.turn();
+    rest(live);
     let reply = answered.try_recv().unwrap().unwrap();
     assert_eq!(reply.status, 200);
     String::from_utf8(reply.body).unwrap().parse().unwrap()
@@ -228,7 +228,7 @@ fn a_spectator_does_nothing() {
     let (_, _player) = come(&mut live, wish());
     let (link, watcher) = come(&mut live, Wish { watch: true, ..wish() });
     assert!(live.message(link, &action(1, 0)));
-    live.turn();
+    rest(&mut live);
     assert_eq!(site.house.metrics.unseated.get(), 1);
     assert_eq!(ask(&mut live), 1, "only the request counts");
     assert!(watcher.closed().is_none());
@@ -241,14 +241,14 @@ fn a_seat_comes_back_by_its_token_and_the_older_connection_is_told() {
     let (first, wire) = come(&mut live, wish());
     let token = welcomed(&wire).token.unwrap();
     live.message(first, &action(1, 0));
-    live.turn();
+    rest(&mut live);
     let claim = site.house.tokens.check(&key(), &token);
     let (_, newer) = come(&mut live, Wish { claim, ..wish() });
     let welcome = welcomed(&newer);
     assert_eq!((welcome.resumed, welcome.seat, welcome.last_action), (true, Some(Seat(0)), 1));
     assert_eq!(wire.closed().unwrap().code, Code::Replaced);
     live.gone(first);
-    live.turn();
+    rest(&mut live);
     assert_eq!(live.room.info().connected, 1, "the older one's end changes nothing");
 }
 
@@ -268,7 +268,7 @@ fn one_that_goes_before_it_is_in_leaves_nobody_behind() {
     let mut live = live(&site);
     let link = live.admit(wish(), Box::new(Memory::default()));
     live.gone(link);
-    live.turn();
+    rest(&mut live);
     let info = live.room.info();
     assert_eq!((info.players, info.connected), (1, 0), "the seat is held, nobody is on it");
     assert!(live.quiet_since().is_some());
@@ -280,7 +280,7 @@ fn who_leaves_is_let_go_and_its_seat_is_free() {
     let mut live = live(&site);
     let (link, wire) = come(&mut live, wish());
     live.message(link, &message::encode(&ClientControl::Leave));
-    live.turn();
+    rest(&mut live);
     assert_eq!(wire.closed().unwrap().code, Code::Left);
     assert_eq!(live.room.info().players, 0);
     assert!(live.was_left());
@@ -297,7 +297,7 @@ fn a_client_waits_for_the_tick_after_many_actions_and_loses_none() {
     }
     assert_eq!(sent + 1, referee_protocol::limits::ACTIONS_PER_TICK_MAX as u64);
     assert!(!live.may_say(link));
-    live.turn();
+    rest(&mut live);
     assert!(live.may_say(link));
     assert_eq!(u64::from(ask(&mut live)), sent + 2);
 }
@@ -309,7 +309,7 @@ fn a_full_inbox_stops_everyone_until_the_tick() {
     let (link, _wire) = come(&mut live, wish());
     assert!(live.message(link, &action(1, 0)));
     assert!(!live.message(link, &action(2, 0)));
-    live.turn();
+    rest(&mut live);
     assert!(live.may_say(link));
     assert_eq!(ask(&mut live), 3);
 }
@@ -325,7 +325,7 @@ fn bad_input_ends_the_connection_with_a_code() {
     let (link, wire) = come(&mut live, wish());
     live.message(link, &action(1, 77));
     assert_eq!(wire.closed().unwrap().code, Code::BadMessage);
-    live.turn();
+    rest(&mut live);
     let (link, wire) = come(&mut live, Wish { watch: true, ..wish() });
     let ping = message::encode(&ClientControl::Ping { nonce: 1 });
     let most = 2 * (5 + referee_protocol::limits::ACTIONS_KEPT_MAX);
@@ -346,7 +346,7 @@ fn a_client_whose_wire_is_full_is_let_go_and_others_play_on() {
     player.take();
     watcher.fill();
     live.message(link, &action(1, 0));
-    live.turn();
+    rest(&mut live);
     assert_eq!(watcher.closed().unwrap().code, Code::SlowReader);
     assert_eq!(lanes(&player.take()), [Lane::State]);
 }
@@ -444,7 +444,7 @@ fn ticks_that_nobody_feels_are_counted_apart() {
     let felt = metrics.tick_seconds.count();
     assert!(felt > 0 && metrics.ticks.get() == felt + metrics.ticks_unattended.get());
     live.gone(link);
-    live.turn();
+    rest(&mut live);
     assert_eq!(metrics.tick_seconds.count(), felt, "nobody is there");
     assert!(metrics.ticks.get() > felt && metrics.ticks_unattended.get() > 0);
 }
@@ -456,7 +456,7 @@ fn the_end_of_the_match_is_told_and_kept() {
     let (link, wire) = come(&mut live, wish());
     live.message(link, &action(1, 0));
     live.message(link, &action(2, 2));
-    live.turn();
+    rest(&mut live);
     let ended = ServerControl::Ended { result: "1".into() };
     assert!(controls(&wire.take()).contains(&ended));
     let (_, watcher) = come(&mut live, Wish { watch: true, ..wish() });
@@ -470,9 +470,9 @@ fn a_panic_leaves_what_it_takes_to_make_the_room_again() {
     let mut live = live(&site);
     let (link, wire) = come(&mut live, wish());
     live.message(link, &action(1, 0));
-    live.turn();
+    rest(&mut live);
     live.message(link, &action(2, 1));
-    live.turn();
+    rest(&mut live);
     assert!(live.failed());
     assert_eq!(wire.closed().unwrap().code, Code::Stopped);
     let remains = live.take_remains().unwrap();
@@ -491,12 +491,12 @@ fn a_second_panic_ends_the_room_with_a_code_and_what_was_saved_stays() {
     let mut live = Live::new(Parts { panicked, ..parts(&site, room, 1, unix_ms()) });
     let (link, wire) = come(&mut live, wish());
     live.message(link, &action(1, 0));
-    live.turn();
+    rest(&mut live);
     live.seal();
     let saved = site.house.store.load(&key()).unwrap().unwrap();
     live.message(link, &action(2, 1));
     let (answer, mut answered) = oneshot::channel();
-    live.turn();
+    rest(&mut live);
     assert!(live.failed());
     assert!(live.take_remains().is_none());
     assert_eq!(wire.closed().unwrap().code, Code::Failed);
@@ -515,7 +515,7 @@ fn a_room_in_which_nothing_happened_is_not_saved() {
     let mut live = live(&site);
     let (link, _wire) = come(&mut live, wish());
     live.gone(link);
-    live.turn();
+    rest(&mut live);
     live.seal();
     assert_eq!(site.house.store.load(&key()).unwrap(), None);
 }
@@ -539,9 +539,9 @@ fn seats_outlast_the_time_in_which_their_room_is_not_loaded() {
     let (link, wire) = come(&mut live, wish());
     let token = welcomed(&wire).token.unwrap();
     live.message(link, &action(1, 0));
-    live.turn();
+    rest(&mut live);
     live.gone(link);
-    live.turn();
+    rest(&mut live);
     live.seal();
     let stored = site.house.store.load(&key()).unwrap().unwrap();
     drop(live);
@@ -551,7 +551,7 @@ fn seats_outlast_the_time_in_which_their_room_is_not_loaded() {
     let hour_ms = 3_600_000;
     let mut live = live_with(&site, room, 2, stored.created_unix_ms - hour_ms);
     let (_, _watcher) = come(&mut live, Wish { watch: true, ..wish() });
-    live.turn();
+    rest(&mut live);
     let claim = site.house.tokens.check(&key(), &token);
     let (_, wire) = come(&mut live, Wish { claim, ..wish() });
     let welcome = welcomed(&wire);
@@ -565,7 +565,7 @@ fn what_the_store_does_not_take_is_still_to_be_saved() {
     let mut live = live(&site);
     let (link, _wire) = come(&mut live, wish());
     live.message(link, &action(1, 0));
-    live.turn();
+    rest(&mut live);
     site.house.store.close().unwrap();
     live.seal();
     assert!(live.has_unsaved());
