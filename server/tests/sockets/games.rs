@@ -43,9 +43,11 @@ pub(crate) fn recount(game: &mut Game) {
     game.turn_based().replicate::<Noise>();
 }
 
-/// Panics when told to, or when made with the wrong params; others it refuses.
+/// Panics when told to, or when made with the wrong params; others it refuses. It is saved when its
+/// players have gone, and not before: how many ticks their acts take is a matter of luck.
 pub(crate) fn bomb(game: &mut Game) {
     game.turn_based().replicate::<Count>().action::<Press>().action::<Finish>();
+    game.snapshot_ticks(1_000);
     game.on_create(|params: Params| {
         assert!(params.get("bad").is_none(), "bad params");
         match params.get("odd") {
