@@ -29,6 +29,7 @@ mod registry;
 mod replicate;
 pub mod revive;
 pub mod room;
+mod rules;
 mod seats;
 pub mod snapshot;
 mod table;

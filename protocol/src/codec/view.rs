@@ -2,8 +2,12 @@
 //! clients of it, a client one to know it: both change it by the same calls, and so each stands for
 //! the other's.
 
+mod slot;
+
 use std::collections::VecDeque;
 
+pub(super) use slot::{Cell, Mark, Seen, Slot};
+use slot::{Now, same};
 use smallvec::SmallVec;
 
 use crate::ids::WireId;
@@ -11,216 +15,12 @@ use crate::ids::WireId;
 /// A send of a group, counted from 1: one for each block.
 pub type Send = u32;
 
-/// A value, or its absence, from a send on.
-#[derive(Clone, Default)]
-struct Version {
-    send: Send,
-    tick: u64,
-    shown: bool,
-    words: SmallVec<[u32; 4]>,
-}
-
-/// One component of an entity.
-#[derive(Clone)]
-pub(super) struct Cell {
-    component: u16,
-    /// From oldest to newest: few.
-    versions: SmallVec<[Version; 3]>,
-}
-
-impl Cell {
-    fn version(&self, send: Send) -> Option<&Version> {
-        self.versions.iter().rev().find(|version| version.send <= send)
-    }
-
-    /// The value at a send, where it was shown.
-    pub(super) fn at(&self, send: Send) -> Option<&[u32]> {
-        self.version(send).filter(|version| version.shown).map(|version| &version.words[..])
-    }
-
-    /// Whether it may be something else now than at a send.
-    pub(super) fn is_newer_than(&self, send: Send) -> bool {
-        self.versions.last().is_some_and(|newest| newest.send > send)
-    }
-
-    /// Whether it is something else at one send than at an earlier one.
-    pub(super) fn differs(&self, earlier: Send, later: Send) -> bool {
-        self.is_newer_than(earlier) && !same(self.at(earlier), self.at(later))
-    }
-
-    /// What became of it between three sends, the first of them first.
-    fn seen(&self, older: Send, base: Send, now: Send) -> Seen {
-        let Some(newest) = self.versions.last() else { return Seen::default() };
-        if newest.send <= older {
-            return Seen { was: newest.shown, is: newest.shown, ..Seen::default() };
-        }
-        // From the newest on back, once.
-        let mut rest = &self.versions[..];
-        let mut at = |send| {
-            while let [before @ .., version] = rest {
-                if version.send <= send {
-                    return version.shown.then_some(&version.words[..]);
-                }
-                rest = before;
-            }
-            None
-        };
-        let (now, old, older) = (at(now), at(base), at(older));
-        let changed = newest.send > base && !same(old, now);
-        let moved = older.is_some() && !same(older, old);
-        Seen { was: old.is_some(), is: now.is_some(), moved, changed }
-    }
-
-    /// Whether what it is at a send it became after a tick.
-    pub(super) fn changed_after(&self, send: Send, tick: u64) -> bool {
-        self.version(send).is_some_and(|version| version.tick > tick)
-    }
-
-    /// Sets the value from a send on; forgets what no baseline knows.
-    fn set(&mut self, now: &Now, words: Option<&[u32]>) {
-        match &self.versions[..] {
-            [.., newest] if newest.send == now.send => {}
-            // The oldest one's memory is used again.
-            [_, second, ..] if second.send <= now.oldest => self.versions.rotate_left(1),
-            _ => self.versions.push(Version::default()),
-        }
-        let Some(version) = self.versions.last_mut() else { return };
-        (version.send, version.tick, version.shown) = (now.send, now.tick, words.is_some());
-        version.words.clear();
-        version.words.extend_from_slice(words.unwrap_or(&[]));
-    }
-}
-
-/// Whether two values are the same. Most are of a word or two, for which a call to compare memory costs
-/// more than to compare them.
-fn same(a: Option<&[u32]>, b: Option<&[u32]>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b),
-        (a, b) => a.is_none() && b.is_none(),
-    }
-}
-
-/// What became of a component from an older baseline over a baseline to now.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Seen {
-    /// It was shown at the baseline, and is now.
-    pub(super) was: bool,
-    pub(super) is: bool,
-    /// It was shown at the older baseline, and not as at the baseline.
-    pub(super) moved: bool,
-    /// It is not now what it was at the baseline.
-    pub(super) changed: bool,
-}
-
-/// What there is to tell of an entity.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Mark {
-    /// It moved from the older baseline to the baseline.
-    pub(super) active: bool,
-    /// It changed since the baseline.
-    pub(super) changed: bool,
-    /// It left since the baseline.
-    pub(super) gone: bool,
-}
-
-/// An entity that is or was shown.
-#[derive(Clone)]
-pub(super) struct Slot {
-    pub(super) id: WireId,
-    /// From which send, and its tick, on it was shown, or not. From oldest to newest.
-    life: VecDeque<(Send, u64, bool)>,
-    /// Where it is not shown: it is gone for good, and not only out of sight.
-    pub(super) gone: bool,
-    /// Sorted by component.
-    cells: Vec<Cell>,
-    /// Whose mark it is.
-    marked: u32,
-    mark: Mark,
-}
-
-impl Slot {
-    fn state(&self, send: Send) -> Option<&(Send, u64, bool)> {
-        self.life.iter().rev().find(|(from, ..)| *from <= send)
-    }
-
-    pub(super) fn is_in(&self, send: Send) -> bool {
-        self.state(send).is_some_and(|(.., shown)| *shown)
-    }
-
-    fn is_shown(&self) -> bool {
-        self.life.back().is_some_and(|(.., shown)| *shown)
-    }
-
-    fn show(&mut self, now: &Now, shown: bool) {
-        if self.life.back().is_some_and(|(at, ..)| *at == now.send) {
-            self.life.pop_back();
-        }
-        while self.life.get(1).is_some_and(|(at, ..)| *at <= now.oldest) {
-            self.life.pop_front();
-        }
-        self.life.push_back((now.send, now.tick, shown));
-    }
-
-    /// Whether no baseline knows it.
-    fn is_forgotten(&self, oldest: Send) -> bool {
-        self.life.back().is_some_and(|(at, _, shown)| !shown && *at <= oldest)
-    }
-
-    /// Whether it is shown at a send, and came after a tick.
-    pub(super) fn entered_after(&self, send: Send, tick: u64) -> bool {
-        self.state(send).is_some_and(|(_, at, shown)| *shown && *at > tick)
-    }
-
-    /// Whether it is shown at a send, and something of it became so after a tick.
-    pub(super) fn is_new_since(&self, send: Send, tick: u64) -> bool {
-        self.is_in(send)
-            && (self.entered_after(send, tick)
-                || self.cells.iter().any(|cell| cell.changed_after(send, tick)))
-    }
-
-    pub(super) fn cell(&self, component: u16) -> Option<&Cell> {
-        let at = self.cells.binary_search_by_key(&component, |cell| cell.component).ok()?;
-        self.cells.get(at)
-    }
-
-    pub(super) fn at(&self, component: u16, send: Send) -> Option<&[u32]> {
-        self.cell(component)?.at(send)
-    }
-
-    /// Whether it shows something else at one send than at an earlier one.
-    pub(super) fn differs(&self, earlier: Send, later: Send) -> bool {
-        self.cells.iter().any(|cell| cell.differs(earlier, later))
-    }
-
-    /// What became of each component, by number. Says whether they are others now than at the baseline.
-    pub(super) fn seen(&self, older: Send, base: Send, now: Send, out: &mut [Seen]) -> bool {
-        out.fill(Seen::default());
-        let mut recomposed = false;
-        for cell in &self.cells {
-            let seen = cell.seen(older, base, now);
-            recomposed |= seen.was != seen.is;
-            if let Some(out) = out.get_mut(usize::from(cell.component)) {
-                *out = seen;
-            }
-        }
-        recomposed
-    }
-}
-
 /// One send.
 #[derive(Clone, Default)]
 struct Log {
     send: Send,
     tick: u64,
     touched: Vec<u32>,
-}
-
-/// The send that is being made.
-#[derive(Clone, Copy, Default)]
-struct Now {
-    send: Send,
-    tick: u64,
-    oldest: Send,
 }
 
 /// What a group shows.

@@ -6,7 +6,7 @@
 use referee_protocol::{Group, Kind, Tick};
 use smallvec::SmallVec;
 
-use crate::game::Rules;
+use crate::rules::Rules;
 
 /// How much a client may get at once that got nothing for a while: what fits in this part of a second.
 const AT_ONCE: i64 = 4;

@@ -1,0 +1,61 @@
+//! The rules of a game that are not code: what its calls to [`crate::Game`] have said.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use referee_protocol::{Group, Kind};
+
+/// What happens to a visitor who comes when the match has started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LateJoin {
+    /// It gets a seat if one is free.
+    Seat,
+    /// It watches.
+    Spectate,
+    /// It is refused.
+    Refuse,
+}
+
+/// What a crash may cost a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Nothing: nobody sees what came of an act before the act is on disk.
+    Gated,
+    /// The last moment: acts are on disk within the server's commit interval.
+    Logged,
+    /// All since the last snapshot.
+    Ephemeral,
+}
+
+/// The rules of a game that are not code.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) kind: Kind,
+    pub(crate) hz: u16,
+    pub(crate) rate: RangeInclusive<u16>,
+    pub(crate) players: RangeInclusive<u16>,
+    pub(crate) seats: u16,
+    pub(crate) spectators: u16,
+    pub(crate) late_join: LateJoin,
+    pub(crate) grace: Duration,
+    pub(crate) keep_seats: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) snapshot_ticks: Option<u64>,
+    pub(crate) durability: Durability,
+    pub(crate) tables: &'static [u8],
+    /// What the cells of the grid show is told in every so many ticks only.
+    pub(crate) grid_every: u16,
+    /// What a client gets of the state in a second at most, in bytes; 0: as much as there is.
+    pub(crate) bytes_per_second: u32,
+    pub(crate) urgency: fn(Group) -> u16,
+}
+
+impl Rules {
+    /// Ticks that run between two rebuilds.
+    pub(crate) fn snapshot_ticks(&self) -> u64 {
+        self.snapshot_ticks.unwrap_or(match self.kind {
+            Kind::TurnBased => 32,
+            Kind::Realtime => 60,
+        })
+    }
+}
