@@ -117,7 +117,7 @@ async fn after_a_stall_the_newest_state_is_there_at_once_and_no_backlog_is_playe
 
     relay.stalled.send_replace(true);
     let before = near.with(|session| session.tick());
-    soon(near.wait_until(|session| session.tick().0 >= before.0 + 120)).await.unwrap();
+    soon(near.wait_until(|session| session.tick().0 >= before.0 + 80)).await.unwrap();
     let newest = near.with(|session| session.tick());
     relay.stalled.send_replace(false);
 
@@ -130,5 +130,5 @@ async fn after_a_stall_the_newest_state_is_there_at_once_and_no_backlog_is_playe
     let missed = newest.0 - before.0;
     assert!(seen <= UNDER_WAY_MAX, "{seen} old states were played back of {missed}");
     assert!(took <= CAUGHT_UP_WITHIN, "it took {took:?}");
-    assert!(site.metrics().skips.get() > 50, "the others were never made");
+    assert!(site.metrics().skips.get() > 40, "the others were never made");
 }
