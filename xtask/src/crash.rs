@@ -15,6 +15,9 @@ const KILLS: u32 = 20;
 const DEEP_KILLS: u32 = 200;
 /// How long a server lives between two kills, in milliseconds.
 const ALIVE_MS: std::ops::Range<u64> = 600..2_400;
+/// When the first kill comes, in milliseconds: every room has been played in by then. Before anybody has
+/// acted in it, a room leaves nothing on disk, and its visitors find a new one.
+const FIRST_MS: u64 = 5_000;
 /// What must hold of every game.
 const HOLD: &str = "seats_lost=0,wrong=0,missing=0";
 /// Games, their rooms and players.
@@ -36,7 +39,8 @@ fn crash(project: &Project, kills: u32, log: &mut Log) -> Result {
     }
     let mut seed = seed();
     log.say(&format!("{kills} kills, seed {seed}"))?;
-    let pauses: Vec<Duration> = (0..kills).map(|_| pause(&mut seed)).collect();
+    let mut pauses: Vec<Duration> = (0..kills).map(|_| pause(&mut seed)).collect();
+    pauses[0] = Duration::from_millis(FIRST_MS);
     let total: Duration = pauses.iter().sum();
     let mut server = Server::start(project, free_port()?, data)?;
     // The bots go on for some seconds after the last kill.
