@@ -27,7 +27,7 @@ struct Entry {
 /// Takes all measurements. The hosts take turns, so that a change of the machine's mood meets all.
 pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
     let mut entries = Vec::new();
-    for scenario in bench.scenarios {
+    for &scenario in &bench.scenarios {
         // Until Referee was seen; a ledger with these is told to be insane.
         let mut lengths = Lengths { frame: 1, input: 1 };
         let mut windows: Vec<Vec<Window>> = vec![Vec::new(); hosts.len()];

@@ -24,7 +24,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use measure::{Bench, Times};
-use scenario::{Host, SCENARIOS, SMALL};
+use scenario::{Host, SCENARIOS, SMALL, Scenario};
 
 /// What goes wrong here is shown to a person and never handled: a line of text is enough.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -50,6 +50,22 @@ struct Arguments {
     /// Fewer clients, short windows, one round: says whether it works, not what things cost
     #[arg(long)]
     quick: bool,
+    /// Only the rooms of this name: 250x4
+    #[arg(long, value_name = "ROOMS")]
+    only: Option<String>,
+}
+
+impl Arguments {
+    fn scenarios(&self) -> Result<Vec<Scenario>> {
+        let all = if self.quick { SMALL } else { SCENARIOS };
+        let Some(only) = &self.only else { return Ok(all.to_vec()) };
+        match all.iter().find(|scenario| scenario.name == only) {
+            Some(scenario) => Ok(vec![*scenario]),
+            None => {
+                Err(format!("{only} is none of {}", all.map(|known| known.name).join(", ")).into())
+            }
+        }
+    }
 }
 
 /// For figures that can be trusted.
@@ -83,13 +99,14 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<()> {
     std::fs::create_dir_all(&arguments.folder)?;
+    let scenarios = arguments.scenarios()?;
     let bench = Bench {
         server: arguments.server,
         floor: arguments.floor,
         shim: arguments.counts,
         folder: arguments.folder,
         times: if arguments.quick { QUICK } else { THOROUGH },
-        scenarios: if arguments.quick { SMALL } else { SCENARIOS },
+        scenarios,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ledger = runtime.block_on(ledger::run(&bench, &HOSTS))?;

@@ -37,7 +37,7 @@ pub(crate) struct Bench {
     /// A folder of our own.
     pub(crate) folder: PathBuf,
     pub(crate) times: Times,
-    pub(crate) scenarios: [Scenario; 2],
+    pub(crate) scenarios: Vec<Scenario>,
 }
 
 /// How long things take.

@@ -33,6 +33,9 @@ struct Host {
     /// Fewer clients, short windows, one round: says whether it works, not what things cost
     #[arg(long)]
     quick: bool,
+    /// Only the rooms of this name: 1x200 or 250x4
+    #[arg(long, value_name = "ROOMS")]
+    only: Option<String>,
 }
 
 #[derive(Args)]
@@ -68,6 +71,9 @@ impl Host {
         }
         if self.quick {
             bench.arg("--quick");
+        }
+        if let Some(only) = &self.only {
+            bench.arg("--only").arg(only);
         }
         log.run(&mut bench)
     }
