@@ -1,6 +1,7 @@
 //! What becomes of errors inside a tick. A command on an entity that is gone is dropped and counted;
 //! everything else is a panic, which ends the tick.
 
+use std::any::Any;
 use std::cell::Cell;
 
 use bevy_ecs::error::{BevyError, ErrorContext, FallbackErrorHandler};
@@ -31,4 +32,11 @@ fn handle(error: BevyError, context: ErrorContext) {
             panic!("{} {}: {error}", context.kind(), context.name());
         }
     }
+}
+
+/// What a panic said, for the author of the game.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
 }

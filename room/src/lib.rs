@@ -39,6 +39,7 @@ mod tick;
 pub mod types;
 
 pub use entry::Entry;
+pub use errors::panic_text;
 pub use game::{Durability, Game};
 pub use output::Output;
 pub use room::Room;

@@ -11,6 +11,7 @@ use referee_protocol::frame::Payload;
 use referee_protocol::{Refusal, Tick};
 
 use crate::entry::{Create, Entry, EntryError};
+use crate::errors::panic_text;
 use crate::journal::{Reader, Record};
 use crate::room::Room;
 use crate::snapshot::RestoreError;
@@ -80,6 +81,14 @@ pub struct Passage {
     pub bytes: Vec<u8>,
 }
 
+impl Passage {
+    /// Nothing, after a tick.
+    #[must_use]
+    pub fn empty(after: Tick) -> Self {
+        Self { after, upto: after, bytes: Vec::new() }
+    }
+}
+
 /// Why a room cannot be made again. What is left of it is left as it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ReviveError {
@@ -124,6 +133,8 @@ pub enum ReviveError {
 pub struct Revived {
     /// The room. It writes its journal: see [`Room::take_journal`].
     pub room: Room,
+    /// What led from what it began with to `base`.
+    pub before: Passage,
     /// The newest snapshot it has come to, or what it began with.
     pub base: Base,
     /// What happened since.
@@ -161,6 +172,7 @@ pub struct Revival {
     until: Tick,
     /// The newest snapshot on the way, and what happened since.
     newest: Option<Arc<Vec<u8>>>,
+    before: Passage,
     since: Passage,
     report: Report,
 }
@@ -186,7 +198,8 @@ impl Revival {
             without: BTreeSet::new(),
             until: Tick(u64::MAX),
             newest: None,
-            since: Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() },
+            before: Passage::empty(Tick(0)),
+            since: Passage::empty(Tick(0)),
             report: Report::default(),
         }
     }
@@ -248,7 +261,7 @@ impl Revival {
         };
         room.replication.leave_events();
         let base = self.newest.map_or(self.base, Base::Snapshot);
-        Ok(Revived { room, base, since: self.since, report: self.report })
+        Ok(Revived { room, before: self.before, base, since: self.since, report: self.report })
     }
 
     fn begin(&mut self) -> Result<Room, ReviveError> {
@@ -263,12 +276,13 @@ impl Revival {
         let mut room = made.map_err(|panic| ReviveError::Panicked {
             tick: 0,
             running: "its creation".to_owned(),
-            panic: panic_text(&*panic),
+            panic: panic_text(&*panic).to_owned(),
         })??;
         while room.poll_output().is_some() {}
         room.record();
         let tick = room.info().tick;
-        (self.newest, self.since) = (None, Passage { after: tick, upto: tick, bytes: Vec::new() });
+        self.newest = None;
+        (self.before, self.since) = (Passage::empty(tick), Passage::empty(tick));
         Ok(room)
     }
 
@@ -278,49 +292,108 @@ impl Revival {
         if self.without.contains(&at) {
             without_acts(&mut entries);
         }
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            entries.into_iter().for_each(|entry| room.repeat(entry));
-            room.tick(at);
-            let outputs = std::iter::from_fn(|| room.poll_output());
-            outputs.filter_map(|output| output.saved()).last()
-        }));
-        match ran {
-            Ok(saved) => {
-                while room.take_warning().is_some() {}
-                room.take_journal(&mut self.since.bytes);
-                self.since.upto = at;
-                if let Some(snapshot) = saved {
-                    self.newest = Some(Arc::new(snapshot));
-                    self.since = Passage { after: at, upto: at, bytes: Vec::new() };
-                }
-                self.report.ticks += 1;
-                self.room = Some(room);
-                Ok(())
+        if let Err(error) = run_tick(&mut room, at, entries) {
+            // Values of a failed game may fail once more.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(room)));
+            if self.without.len() >= PANICS_MAX || !self.without.insert(at) {
+                return Err(error);
             }
-            Err(panic) => {
-                let running = room.running().unwrap_or("the room itself").to_owned();
-                // Values of a failed game may fail once more.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(room)));
-                if self.without.len() >= PANICS_MAX || !self.without.insert(at) {
-                    let panic = panic_text(&*panic);
-                    return Err(ReviveError::Panicked { tick: at.0, running, panic });
-                }
-                self.report.panicked.push(at);
-                Ok(())
-            }
+            self.report.panicked.push(at);
+            return Ok(());
         }
+        while room.take_warning().is_some() {}
+        room.take_journal(&mut self.since.bytes);
+        self.since.upto = at;
+        let outputs = std::iter::from_fn(|| room.poll_output());
+        if let Some(snapshot) = outputs.filter_map(|output| output.saved()).last() {
+            self.newest = Some(Arc::new(snapshot));
+            self.before.bytes.append(&mut self.since.bytes);
+            self.before.upto = at;
+            self.since = Passage::empty(at);
+        }
+        self.report.ticks += 1;
+        self.room = Some(room);
+        Ok(())
     }
 }
 
-/// What is left of a tick's entries where the tick panics with them. An action's number is used up, so
-/// that its client does not send it again; the rest of what players did is as if it had not come.
-pub(crate) fn without_acts(entries: &mut Vec<Entry>) {
-    entries.retain(|entry| matches!(entry, Entry::Action { .. }) || !entry.is_act());
-    for entry in entries {
-        if let Entry::Action { payload, .. } = entry {
-            *payload = Payload { kind: u16::MAX, bits: Vec::new() };
+/// Makes a room again that panicked in a tick, and runs that tick without the one act that broke it, or,
+/// where leaving out one does not help, without all. The tick is not in what the room is made from, but
+/// still to be taken from its journal.
+///
+/// # Errors
+/// As for [`Revival::run`]: also when the tick panics without acts.
+pub fn after_panic(
+    template: &Arc<Template>,
+    (base, since): (Base, Passage),
+    (at, entries): (Tick, Vec<Entry>),
+    secret: [u8; 32],
+) -> Result<Revived, ReviveError> {
+    let attempt = |entries: Vec<Entry>| {
+        let (base, since) = (base.clone(), vec![since.clone()]);
+        let mut revived = Revival::new(template, base, since, secret).finish()?;
+        run_tick(&mut revived.room, at, entries)?;
+        Ok(revived)
+    };
+    let acts: Vec<usize> = (0..entries.len()).filter(|place| entries[*place].is_act()).collect();
+    // With the first `good` acts the tick runs, with the first `bad` it panics.
+    let (mut good, mut bad) = (0, acts.len());
+    while bad > good + 1 {
+        let middle = usize::midpoint(good, bad);
+        let first = |(place, _): &(usize, &Entry)| !acts[middle..].contains(place);
+        let some = entries.iter().enumerate().filter(first).map(|(_, entry)| entry.clone());
+        match attempt(some.collect()) {
+            Ok(_) => good = middle,
+            Err(ReviveError::Panicked { .. }) => bad = middle,
+            Err(error) => return Err(error),
         }
     }
+    if let Some(culprit) = bad.checked_sub(1) {
+        let mut others = entries.clone();
+        leave_out(&mut others, |place| place == acts[culprit]);
+        match attempt(others) {
+            Err(ReviveError::Panicked { .. }) => {}
+            outcome => return outcome,
+        }
+    }
+    let mut rest = entries;
+    without_acts(&mut rest);
+    attempt(rest)
+}
+
+/// Runs a tick, and catches its panic. The room is of no use after one.
+fn run_tick(room: &mut Room, at: Tick, entries: Vec<Entry>) -> Result<(), ReviveError> {
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        entries.into_iter().for_each(|entry| room.repeat(entry));
+        room.tick(at);
+    }));
+    ran.map_err(|panic| {
+        let running = room.running().unwrap_or("the room itself").to_owned();
+        ReviveError::Panicked { tick: at.0, running, panic: panic_text(&*panic).to_owned() }
+    })
+}
+
+/// What is left of a tick's entries without what players did.
+fn without_acts(entries: &mut Vec<Entry>) {
+    let acts: Vec<bool> = entries.iter().map(Entry::is_act).collect();
+    leave_out(entries, |place| acts[place]);
+}
+
+/// Leaves out acts. An action's number is used up, so that its client does not send it again; an input or a
+/// request is as if it had not come.
+fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
+    let mut place = 0;
+    entries.retain_mut(|entry| {
+        place += 1;
+        match entry {
+            _ if !which(place - 1) => true,
+            Entry::Action { payload, .. } => {
+                *payload = Payload { kind: u16::MAX, bits: Vec::new() };
+                true
+            }
+            _ => false,
+        }
+    });
 }
 
 /// The next record of the passages, of which some may lie before what was `reached`.
@@ -350,10 +423,4 @@ fn next_record(
         }
     }
     Ok(records.pop_front())
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

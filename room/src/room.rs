@@ -22,7 +22,6 @@ use crate::output::Output;
 use crate::params::{Rulings, Time};
 use crate::random::{Rng, derived_seed};
 use crate::replicate::Replication;
-use crate::revive::without_acts;
 use crate::snapshot::{self, Cover, RestoreError};
 use crate::template::Template;
 
@@ -402,17 +401,6 @@ impl Room {
     #[must_use]
     pub fn broken_tick(&self) -> Option<(Tick, Vec<Entry>)> {
         self.journal.broken()
-    }
-
-    /// Runs a tick that broke off in another life of this room, without what players did in it: their
-    /// actions count as applied, and have no effect.
-    ///
-    /// # Panics
-    /// As for [`Room::tick`].
-    pub fn repeat_without_acts(&mut self, at: Tick, mut entries: Vec<Entry>) {
-        without_acts(&mut entries);
-        self.queue.append(&mut entries);
-        self.tick(at);
     }
 
     /// Queues an entry that a room wrote into its journal: names in it are the room's own.

@@ -1,7 +1,6 @@
 //! A game, checked once at start-up. What is the same in each of its rooms is worked out here: the
 //! schema, and the total order of its systems.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use bevy_ecs::prelude::*;
 use referee_protocol::{Kind, Schema};
 
 use crate::core::{Core, Setup};
+use crate::errors::panic_text;
 use crate::game::{Durability, Game};
 use crate::order::Order;
 use crate::params::{Rulings, Time};
@@ -160,12 +160,6 @@ impl Template {
         initialize_hooks(&mut game);
         game
     }
-}
-
-/// What a panic said. bevy panics where a system's parameters contradict each other.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
 }
 
 fn blank(function: &dyn Fn(&mut Game)) -> Game {

@@ -111,7 +111,7 @@ impl TestRoom {
         room.record();
         Ok(Self {
             create,
-            journal: Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() },
+            journal: Passage::empty(Tick(0)),
             template: Arc::clone(template),
             room,
             clients: Vec::new(),

@@ -12,7 +12,7 @@ use referee_protocol::{LinkId, Seat, SessionId, Tick};
 use referee_room::entry::{Create, Entry};
 use referee_room::output::{Joined, Output};
 use referee_room::prelude::*;
-use referee_room::revive::{Base, Passage, Report, Revival, ReviveError, Revived};
+use referee_room::revive::{Base, Passage, Report, Revival, ReviveError, Revived, after_panic};
 use referee_room::room::Link;
 use referee_room::{Room, Template};
 
@@ -24,12 +24,14 @@ fn create() -> Create {
 
 fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room, Report) {
     let revived =
-        Revival::new(template, base, passages, [9; 32]).finish().expect("it is made again");
-    let Revived { room, base, since, report } = revived;
-    // What is left of it makes it once more.
-    let once_more = Revival::new(template, base, vec![since], [8; 32]).finish().expect("once more");
-    assert_eq!(once_more.room.snapshot(), room.snapshot());
-    assert_eq!(once_more.report.panicked, []);
+        Revival::new(template, base.clone(), passages, [9; 32]).finish().expect("it is made again");
+    let Revived { room, before, base: newest, since, report } = revived;
+    // What is left of it makes it once more, from where it began and from its newest snapshot.
+    for (base, passages) in [(base, vec![before, since.clone()]), (newest, vec![since])] {
+        let again = Revival::new(template, base, passages, [8; 32]).finish().expect("once more");
+        assert_eq!(again.room.snapshot(), room.snapshot());
+        assert_eq!(again.report.panicked, []);
+    }
     (room, report)
 }
 
@@ -183,7 +185,7 @@ fn say(template: &Template, number: u64, text: &str) -> Entry {
 }
 
 #[test]
-fn a_tick_that_panicked_is_run_again_without_what_players_did() {
+fn a_tick_that_panicked_is_run_again_without_the_act_that_broke_it() {
     let (template, mut room) = bare(fragile);
     room.record();
     room.handle(join(1, "Ann"));
@@ -193,24 +195,55 @@ fn a_tick_that_panicked_is_run_again_without_what_players_did() {
     while let Some(output) = room.poll_output() {
         assert!(!matches!(output, Output::Save(_)));
     }
-    room.handle(say(&template, 2, "boom"));
+    for (number, text) in [(2, "before"), (3, "boom"), (4, "after")] {
+        room.handle(say(&template, number, text));
+    }
     room.handle(join(2, "Bob"));
     let broke = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| room.tick(Tick(3))));
     assert!(broke.is_err());
     let (at, entries) = room.broken_tick().unwrap();
-    assert_eq!((at, entries.len()), (Tick(3), 2));
+    assert_eq!((at, entries.len()), (Tick(3), 4));
     let passage = take(&mut room);
     assert_eq!(passage.upto, Tick(2), "the tick that broke off is not in it");
 
-    let (mut again, report) = revive(&template, Base::Create(create()), vec![passage]);
-    assert_eq!((again.info().tick, report.panicked), (Tick(2), vec![]));
-    again.repeat_without_acts(at, entries);
+    let begins = (Base::Create(create()), passage);
+    let Revived { room: mut again, since, .. } =
+        after_panic(&template, begins, (at, entries), [9; 32]).unwrap();
     assert_eq!((again.info().tick, again.info().players), (Tick(3), 2), "Bob came all the same");
-    // The action is used up: the next one is the third.
-    again.handle(say(&template, 2, "again"));
-    again.handle(say(&template, 3, "on"));
+    assert_eq!(since.upto, Tick(2));
+    assert_eq!(
+        take(&mut again).upto,
+        Tick(3),
+        "what the tick was without it is still to be written"
+    );
+    assert_eq!(heard(&mut again), 3, "hello, before and after");
+    // The act is used up, as the others are: the next one is the fifth.
+    again.handle(say(&template, 4, "again"));
+    again.handle(say(&template, 5, "on"));
     again.tick(Tick(4));
-    assert_eq!(again.counters().bad_payloads, 1);
+    assert_eq!((again.counters().bad_payloads, heard(&mut again)), (1, 4));
+}
+
+#[test]
+fn where_no_single_act_broke_a_tick_all_are_left_out() {
+    let (template, mut room) = bare(fragile);
+    room.record();
+    room.handle(join(1, "Ann"));
+    room.tick(Tick(1));
+    let passage = take(&mut room);
+    let entries: Vec<_> =
+        [(1, "boom"), (2, "fine"), (3, "boom")].map(|(n, text)| say(&template, n, text)).into();
+    let begins = (Base::Create(create()), passage);
+    let revived = after_panic(&template, begins, (Tick(2), entries), [9; 32]).unwrap();
+    let mut again = revived.room;
+    assert_eq!((again.info().tick, heard(&mut again)), (Tick(2), 0));
+    again.handle(say(&template, 4, "on"));
+    again.tick(Tick(3));
+    assert_eq!(heard(&mut again), 1, "the three are used up");
+}
+
+fn heard(room: &mut Room) -> u64 {
+    room.to_json()["resources"]["Heard"][0].as_u64().expect("a number")
 }
 
 #[test]

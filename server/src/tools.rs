@@ -109,6 +109,17 @@ impl Stored {
     }
 }
 
+/// How far back passages lead to the end without a gap.
+fn reaches_back_to(passages: &[Passage]) -> u64 {
+    let mut rest = passages.iter().rev();
+    let Some(last) = rest.next() else { return 0 };
+    let joined = |reached: u64, passage: &Passage| {
+        (passage.upto.0 >= reached).then(|| reached.min(passage.after.0))
+    };
+    rest.try_fold(last.after.0, |reached, passage| joined(reached, passage).ok_or(reached))
+        .unwrap_or_else(|reached| reached)
+}
+
 fn find(games: &Games, room: &str) -> Result<(RoomKey, Arc<Template>), ToolError> {
     let unknown = || ToolError::Name(room.to_owned());
     let (game, name) = room.trim_start_matches('/').split_once('/').ok_or_else(unknown)?;
@@ -159,7 +170,9 @@ pub fn inspect(
 /// When it is not there, cannot be read, or comes to another state.
 pub fn replay(games: &Games, config: &Config, room: &str) -> Result<String, ToolError> {
     let stored = Stored::open(games, config, room)?;
-    let first = stored.begins.first().map_or(0, |(tick, _)| *tick);
+    let back = reaches_back_to(&stored.passages);
+    let first = stored.begins.iter().map(|(tick, _)| *tick).find(|tick| *tick >= back);
+    let first = first.unwrap_or(u64::MAX);
     let begun = std::time::Instant::now();
     let revived = stored.revival(first, None)?.finish();
     let mut revived = revived.map_err(|error| ToolError::Revive(stored.key.clone(), error))?;
@@ -176,7 +189,8 @@ pub fn replay(games: &Games, config: &Config, room: &str) -> Result<String, Tool
         "{key}: ticks {first} to {} again, {ticks} that ran, in {ms:.1} ms",
         info.tick.0
     );
-    let _ = writeln!(out, "state hashes compared: {hashes}, all equal");
+    let equal = if hashes == 0 { "none lie in between" } else { "all equal" };
+    let _ = writeln!(out, "state hashes compared: {hashes}, {equal}");
     let _ = write!(out, "state hash at the end: {hash:016x}");
     for tick in report.panicked {
         let _ = write!(out, "\ntick {} panics, and was run without what players did", tick.0);

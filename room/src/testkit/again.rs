@@ -78,7 +78,7 @@ struct Anew {
 
 impl Anew {
     fn new(test: &TestRoom, seed: u64) -> Self {
-        let since = Passage { bytes: Vec::new(), upto: test.journal.after, ..test.journal };
+        let since = Passage::empty(test.journal.after);
         let (base, room) = (Base::Create(test.create.clone()), test.begin_again());
         Self { template: test.template.clone(), room, base, since, random: seed }
     }
@@ -90,7 +90,7 @@ impl Anew {
         let outputs = std::iter::from_fn(|| self.room.poll_output());
         if let Some(snapshot) = outputs.filter_map(|output| output.saved()).last() {
             self.base = Base::Snapshot(snapshot.into());
-            self.since = Passage { after: at, upto: at, bytes: Vec::new() };
+            self.since = Passage::empty(at);
         }
     }
 

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use referee_protocol::{Code, Incarnation, Refusal};
-use referee_room::Template;
 use referee_room::entry::Create;
-use referee_room::revive::{Base, Report, Revival, ReviveError, Revived};
+use referee_room::revive::{Base, Report, Revival, ReviveError, Revived, after_panic};
 use referee_room::room::Room;
+use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
-use super::live::{Live, Next, Parts, Remains};
+use super::live::{Live, Next, Parts, Past, Remains};
 use super::thread::{Arrival, Place, Thread};
-use super::{going_down, panic_text, unix_ms};
+use super::{going_down, unix_ms};
 use crate::directory::Directory;
 use crate::key::RoomKey;
 use crate::store::{Store, StoredRoom};
@@ -73,6 +73,8 @@ fn after(thread: &Thread, place: &Place, mut live: Live) -> Live {
 /// Loads the room, or makes it.
 async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     let house = &thread.house;
+    // First: what is left over here would be tried again for ever.
+    let left = place.remains.take();
     if thread.stopping() {
         return Err(going_down());
     }
@@ -80,7 +82,6 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         return Err(refusal);
     }
     let template = house.games[&place.key.game].template.clone();
-    let left = place.remains.take();
     let (store, key, look) = (house.store.clone(), place.key.clone(), left.is_none());
     // The disk may be slow; the thread's other rooms go on meanwhile.
     let read = tokio::task::spawn_blocking(move || find(&store, &key, look)).await;
@@ -137,10 +138,11 @@ async fn load(
     template: &Arc<Template>,
     stored: StoredRoom,
 ) -> Result<(Room, Remains), Refusal> {
-    let (remains, passages) =
+    let saved = stored.snapshot.is_some();
+    let (begins, passages) =
         Remains::stored(stored).map_err(|error| unreadable(&place.key, &error.to_string()))?;
-    let created_unix_ms = remains.created_unix_ms;
-    let mut revival = Revival::new(template, remains.base, passages, seed()?);
+    let created_unix_ms = begins.created_unix_ms;
+    let mut revival = Revival::new(template, begins.base.clone(), passages, seed()?);
     thread.house.metrics.rooms_loaded.up();
     loop {
         let begun = Instant::now();
@@ -153,7 +155,7 @@ async fn load(
         }
     }
     let revived = revival.finish().map_err(|error| not_revived(thread, place, &error))?;
-    let Revived { room, base, since, report } = revived;
+    let Revived { room, before, base, since, report } = revived;
     if report.ticks > 0 {
         let Report { ticks, hashes, .. } = report;
         tracing::info!(room = %place.key, ticks, hashes, "a room goes on from its journal");
@@ -167,29 +169,25 @@ async fn load(
     }
     // A journal with which the game panics is not followed on: what comes next tells everything.
     let follows = report.panicked.is_empty();
-    Ok((room, Remains { created_unix_ms, base, since, broken: None, follows }))
+    let past = Past::loaded(created_unix_ms, &begins.base, saved, before);
+    Ok((room, Remains { created_unix_ms, base, since, past, broken: None, follows }))
 }
 
-/// The room that panicked, as it was in the tick before; then that tick without what players did in it.
+/// The room that panicked, as it was in the tick before; then that tick without what broke it.
 fn resurrect(
     thread: &Thread,
     place: &Place,
     template: &Arc<Template>,
     left: Remains,
 ) -> Result<(Room, Remains), Refusal> {
-    let Remains { created_unix_ms, base, since, broken, follows } = left;
-    let made = Revival::new(template, base, vec![since], seed()?).finish();
+    let Remains { created_unix_ms, base, since, past, broken, follows } = left;
+    let made = match broken {
+        Some(broken) => after_panic(template, (base, since), broken, seed()?),
+        None => Revival::new(template, base, vec![since], seed()?).finish(),
+    };
     let revived = made.map_err(|error| not_revived(thread, place, &error))?;
-    let Revived { mut room, base, since, .. } = revived;
-    if let Some((at, entries)) = broken {
-        let again = AssertUnwindSafe(|| room.repeat_without_acts(at, entries));
-        catch_unwind(again).map_err(|panic| {
-            let panic = panic_text(&*panic);
-            tracing::error!(room = %place.key, panic, "a game panicked again; its room has ended");
-            failed(thread, place)
-        })?;
-    }
-    Ok((room, Remains { created_unix_ms, base, since, broken: None, follows }))
+    let Revived { room, base, since, .. } = revived;
+    Ok((room, Remains { created_unix_ms, base, since, past, broken: None, follows }))
 }
 
 fn not_revived(thread: &Thread, place: &Place, error: &ReviveError) -> Refusal {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
 use referee_room::room::{Counters, NextTick, Room};
-use referee_room::{Entry, Template};
+use referee_room::{Entry, Template, panic_text};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
@@ -23,11 +23,13 @@ use crate::key::RoomKey;
 mod clients;
 mod keep;
 mod outputs;
+mod past;
 #[cfg(test)]
 mod tests;
 
 use keep::Keep;
 pub(crate) use keep::{Remains, line};
+pub(crate) use past::Past;
 
 /// A second panic within this ends a room for good.
 const PANICS_APART: Duration = Duration::from_secs(60);
@@ -200,7 +202,7 @@ impl Live {
         match catch_unwind(AssertUnwindSafe(|| run(&mut self.room))) {
             Ok(result) => Some(result),
             Err(panic) => {
-                self.fail(&super::panic_text(&*panic));
+                self.fail(panic_text(&*panic));
                 None
             }
         }
@@ -217,7 +219,7 @@ impl Live {
         match &self.remains {
             Some(_) => tracing::error!(
                 room = %self.key, %running, panic,
-                "a game panicked; its room goes on from the tick before, without what players did"
+                "a game panicked; its room goes on from the tick before, without what broke it"
             ),
             None => tracing::error!(
                 room = %self.key, %running, panic, "a game panicked; its room has ended"

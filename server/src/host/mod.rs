@@ -21,7 +21,6 @@ mod live;
 mod thread;
 mod wheel;
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -208,10 +207,4 @@ pub(crate) fn going_down() -> Refusal {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis() as u64
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

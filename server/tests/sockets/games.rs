@@ -61,6 +61,16 @@ pub(crate) fn bomb(game: &mut Game) {
     });
 }
 
+/// Panics when told to, and whenever it is about to be saved for good.
+pub(crate) fn stubborn(game: &mut Game) {
+    game.turn_based().replicate::<Count>().action::<Press>().action::<Finish>();
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>, ends: Actions<Finish>| {
+        count.0 += presses.len() as u32;
+        assert!(ends.is_empty(), "boom");
+    });
+    game.on_stop(|count: Res<Count>| assert_eq!(count.0, u32::MAX, "not now"));
+}
+
 /// What a screen of noise is: large, and another in every tick.
 #[derive(Resource, Replicate, Default)]
 struct Noise {

@@ -1,13 +1,18 @@
 //! Rooms coming up, going away and coming back.
 
-use referee_client_tokio::{Code, Options, Seat, Status, Value};
+use referee_client_tokio::{Client, Code, Options, Seat, Status, Value};
 
 use referee_protocol::Refusal;
 use referee_protocol::message::Hello;
 
+use referee_server::store::JournalKeep;
+use referee_server::tools;
+
 use super::{brief, site};
 use crate::games::recount;
-use crate::site::{Site, back, counts, end, end_code, hello_to, named, press, said, soon, until};
+use crate::site::{
+    Site, all_games, back, counts, end, end_code, hello_to, named, press, said, soon, until,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn first_visitors_at_once_land_in_one_room() {
@@ -198,6 +203,51 @@ async fn a_panic_takes_a_room_back_one_tick_a_second_ends_it_and_nobody_else_is_
     until(|| metrics.rooms.get() == 1).await;
     let player = site.join("bomb/a").await;
     counts(&player, 3).await;
+}
+
+#[tokio::test]
+async fn a_game_that_panics_as_it_is_saved_loses_nothing_and_lets_the_server_end() {
+    let mut site = site(|_| {});
+    let player = site.join("stubborn/a").await;
+    press(&player);
+    counts(&player, 1).await;
+    let back = back(&player);
+    drop(player);
+    soon(site.stop()).await;
+    site.start();
+    let again = site.join_as("stubborn/a", back).await;
+    counts(&again, 1).await;
+}
+
+#[tokio::test]
+async fn a_match_that_is_kept_whole_is_played_again_over_a_panic_and_a_crash() {
+    let mut site = site(|config| {
+        config.store.journal_keep = JournalKeep::Match;
+        config.save_every_ms = 1;
+    });
+    let player = site.join("stubborn/a").await;
+    let counted = async |player: &Client, range: std::ops::RangeInclusive<i128>| {
+        for count in range {
+            press(player);
+            counts(player, count).await;
+        }
+    };
+    counted(&player, 1..=50).await;
+    player.send_action("Finish", &Value::Null).unwrap();
+    counted(&player, 51..=100).await;
+    let options = back(&player);
+    drop(player);
+    // It panics as it is saved: the next start has to make it from its journal.
+    soon(site.stop()).await;
+    site.start();
+    let player = site.join_as("stubborn/a", options).await;
+    counted(&player, 101..=150).await;
+    drop(player);
+    soon(site.stop()).await;
+    let replay = tools::replay(&all_games(), &site.config, "stubborn/a").unwrap();
+    assert!(replay.starts_with("stubborn/a: ticks 0 to "), "{replay}");
+    let state = tools::inspect(&all_games(), &site.config, "stubborn/a", None).unwrap();
+    assert!(state.contains("\"Count\": 150"), "{state}");
 }
 
 /// Why a room is not made with these params.

@@ -272,6 +272,7 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("count", count);
     host("single", games::single);
     host("bomb", games::bomb);
+    host("stubborn", games::stubborn);
     host("flood", games::flood);
     host("ticker", games::ticker);
     host("teller", games::teller);

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::Tick;
-use referee_protocol::bits::{read_varint, write_varint};
+use referee_protocol::bits::{BitError, read_varint};
 use referee_room::entry::{Entry, EntryError};
 use referee_room::revive::{Base, Passage};
 use referee_room::{Durability, Output};
 
 use super::Live;
+use super::past::{Past, beginning};
 use crate::host::unix_ms;
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
@@ -27,6 +28,7 @@ pub(crate) struct Remains {
     pub(crate) created_unix_ms: u64,
     pub(crate) base: Base,
     pub(crate) since: Passage,
+    pub(crate) past: Past,
     /// The tick that panicked, and its entries.
     pub(crate) broken: Option<(Tick, Vec<Entry>)>,
     /// What is in the store leads up to here: more may follow on it.
@@ -51,8 +53,8 @@ impl Remains {
 
     /// What is left of a room that was just created.
     pub(crate) fn created(base: Base, created_unix_ms: u64) -> Self {
-        let since = Passage { after: Tick(0), upto: Tick(0), bytes: Vec::new() };
-        Self { created_unix_ms, base, since, broken: None, follows: false }
+        let (since, past) = (Passage::empty(Tick(0)), Past::default());
+        Self { created_unix_ms, base, since, past, broken: None, follows: false }
     }
 
     /// What the store has of a room, and the journal's passages that come after its base.
@@ -75,9 +77,10 @@ impl Remains {
             }
             passages.push(passage);
         }
-        let (tick, created_unix_ms, base) = begins.ok_or(EntryError::Newer(u8::MAX))?;
-        let since = Passage { after: Tick(tick), upto: Tick(tick), bytes: Vec::new() };
-        Ok((Self { created_unix_ms, base, since, broken: None, follows: true }, passages))
+        // A journal without its beginning.
+        let (tick, created_unix_ms, base) = begins.ok_or(BitError::End)?;
+        let (since, past) = (Passage::empty(Tick(tick)), Past::default());
+        Ok((Self { created_unix_ms, base, since, past, broken: None, follows: true }, passages))
     }
 }
 
@@ -88,8 +91,7 @@ pub(super) struct Keep {
     created_unix_ms: u64,
     base: Base,
     since: Passage,
-    /// What came before the base and is not in the store's history yet.
-    past: Option<Chunk>,
+    past: Past,
     past_is: JournalKeep,
     follows: bool,
     /// The number of the newest append.
@@ -110,14 +112,14 @@ impl Keep {
         line: Arc<JournalLine>,
         remains: Remains,
     ) -> Self {
-        let Remains { created_unix_ms, base, since, follows, .. } = remains;
+        let Remains { created_unix_ms, base, since, past, follows, .. } = remains;
         Self {
             durability,
             line,
             created_unix_ms,
             base,
             since,
-            past: None,
+            past,
             past_is: if durability == Durability::Ephemeral { JournalKeep::None } else { keep },
             follows,
             appended: 0,
@@ -134,43 +136,25 @@ impl Keep {
 
     /// A chunk of the records from this place on, or of all that a room needs.
     fn chunk(&self, life: u64, after: Tick, from: usize) -> Chunk {
-        let mut bytes = Vec::new();
-        if !self.follows {
-            write_varint(&mut bytes, self.created_unix_ms);
-            self.base.encode(&mut bytes);
-            bytes.extend_from_slice(&self.since.bytes);
-        } else {
-            bytes.extend_from_slice(&self.since.bytes[from..]);
+        let upto = self.since.upto.0;
+        if self.follows {
+            let bytes = self.since.bytes[from..].to_vec();
+            return Chunk { life, after: after.0, upto, whole: false, bytes };
         }
-        let after = if self.follows { after } else { self.since.after };
-        Chunk { life, after: after.0, upto: self.since.upto.0, whole: !self.follows, bytes }
+        let mut bytes = beginning(self.created_unix_ms, &self.base);
+        bytes.extend_from_slice(&self.since.bytes);
+        Chunk { life, after: self.since.after.0, upto, whole: true, bytes }
     }
 
     /// The room has rebuilt itself from this snapshot at the end of its last tick.
-    fn rebase(&mut self, life: u64, snapshot: Vec<u8>) {
-        if self.past_is != JournalKeep::None {
-            self.put_into_past(life);
+    fn rebase(&mut self, lasting: bool, snapshot: Vec<u8>) {
+        if lasting && self.past_is != JournalKeep::None {
+            self.past.add(self.past_is, self.created_unix_ms, &self.base, &self.since);
         }
         self.base = Base::Snapshot(Arc::new(snapshot));
         self.since.after = self.since.upto;
         self.since.bytes.clear();
         self.unsaved = true;
-    }
-
-    fn put_into_past(&mut self, life: u64) {
-        let mut bytes = Vec::new();
-        let (after, upto) = (self.since.after.0, self.since.upto.0);
-        // Where the beginning is dropped some day, whatever is left has to begin by itself.
-        let whole = matches!(self.base, Base::Create(_)) || self.past_is != JournalKeep::Match;
-        let past = self.past.get_or_insert_with(|| {
-            if whole {
-                write_varint(&mut bytes, self.created_unix_ms);
-                self.base.encode(&mut bytes);
-            }
-            Chunk { life, after, upto, whole, bytes }
-        });
-        past.bytes.extend_from_slice(&self.since.bytes);
-        past.upto = upto;
     }
 
     /// Whether more than may wait does.
@@ -240,7 +224,7 @@ impl Live {
 
     /// The room has rebuilt itself.
     pub(super) fn rebased(&mut self, snapshot: Vec<u8>) {
-        self.keep.rebase(self.incarnation.0, snapshot);
+        self.keep.rebase(self.room.is_lasting(), snapshot);
     }
 
     /// When the newest snapshot is to be saved, if there is one.
@@ -271,11 +255,11 @@ impl Live {
             saved_unix_ms: unix_ms(),
             tick: keep.since.after.0,
             snapshot: Some(snapshot.to_vec()),
-            history: keep.past.clone(),
+            history: keep.past.waiting(self.incarnation.0),
             ..StoredRoom::default()
         };
         if self.house.store.save(self.key.clone(), room) {
-            keep.past = None;
+            keep.past.saved();
         } else {
             keep.unsaved = true;
         }
@@ -295,6 +279,7 @@ impl Live {
             created_unix_ms: keep.created_unix_ms,
             base: keep.base.clone(),
             since: keep.since.clone(),
+            past: std::mem::take(&mut keep.past),
             broken: Some(broken),
             follows: keep.follows,
         })

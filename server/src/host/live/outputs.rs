@@ -117,7 +117,8 @@ impl Live {
             last_action: 0,
             last_event: 0,
             events_lost: false,
-            ended: info.ended,
+            // In a gated room the end may not be on disk yet: it is announced once it is.
+            ended: info.ended.filter(|_| self.ended),
         };
         fill(&mut welcome);
         self.tell(link, &ServerControl::Welcome(welcome));
