@@ -10,12 +10,12 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use referee_protocol::{Code, Incarnation, Refusal};
 use referee_room::entry::Create;
-use referee_room::revive::{Base, Report, Revival, ReviveError, Revived, after_panic};
+use referee_room::revive::{Base, Report, Revival, ReviveError, after_panic};
 use referee_room::room::Room;
 use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
-use super::live::{Live, Next, Parts, Past, Remains};
+use super::live::{Live, Next, Parts, Remains};
 use super::thread::{Arrival, Place, Thread};
 use super::{going_down, unix_ms};
 use crate::directory::Directory;
@@ -138,10 +138,8 @@ async fn load(
     template: &Arc<Template>,
     stored: StoredRoom,
 ) -> Result<(Room, Remains), Refusal> {
-    let saved = stored.snapshot.is_some();
     let (begins, passages) =
         Remains::stored(stored).map_err(|error| unreadable(&place.key, &error.to_string()))?;
-    let created_unix_ms = begins.created_unix_ms;
     let mut revival = Revival::new(template, begins.base.clone(), passages, seed()?);
     thread.house.metrics.rooms_loaded.up();
     loop {
@@ -155,22 +153,22 @@ async fn load(
         }
     }
     let revived = revival.finish().map_err(|error| not_revived(thread, place, &error))?;
-    let Revived { room, before, base, since, report } = revived;
-    if report.ticks > 0 {
-        let Report { ticks, hashes, .. } = report;
-        tracing::info!(room = %place.key, ticks, hashes, "a room goes on from its journal");
+    tell(&place.key, &revived.report);
+    Ok(begins.revived(revived))
+}
+
+fn tell(room: &RoomKey, report: &Report) {
+    let Report { ticks, hashes, differs, .. } = *report;
+    if ticks > 0 {
+        tracing::info!(%room, ticks, hashes, "a room goes on from its journal");
     }
-    if let Some(tick) = report.differs {
+    if let Some(tick) = differs {
         tracing::error!(
-            room = %place.key, tick = tick.0,
+            %room, tick = tick.0,
             "a room came to another state than it was in: its game is not deterministic, or is another \
              build"
         );
     }
-    // A journal with which the game panics is not followed on: what comes next tells everything.
-    let follows = report.panicked.is_empty();
-    let past = Past::loaded(created_unix_ms, &begins.base, saved, before);
-    Ok((room, Remains { created_unix_ms, base, since, past, broken: None, follows }))
 }
 
 /// The room that panicked, as it was in the tick before; then that tick without what broke it.
@@ -178,16 +176,15 @@ fn resurrect(
     thread: &Thread,
     place: &Place,
     template: &Arc<Template>,
-    left: Remains,
+    mut left: Remains,
 ) -> Result<(Room, Remains), Refusal> {
-    let Remains { created_unix_ms, base, since, past, broken, follows } = left;
-    let made = match broken {
+    let (base, since) = (left.base.clone(), left.since.clone());
+    let made = match left.broken.take() {
         Some(broken) => after_panic(template, (base, since), broken, seed()?),
         None => Revival::new(template, base, vec![since], seed()?).finish(),
     };
     let revived = made.map_err(|error| not_revived(thread, place, &error))?;
-    let Revived { room, base, since, .. } = revived;
-    Ok((room, Remains { created_unix_ms, base, since, past, broken: None, follows }))
+    Ok(left.revived(revived))
 }
 
 fn not_revived(thread: &Thread, place: &Place, error: &ReviveError) -> Refusal {

@@ -29,7 +29,6 @@ mod tests;
 
 use keep::Keep;
 pub(crate) use keep::{Remains, line};
-pub(crate) use past::Past;
 
 /// A second panic within this ends a room for good.
 const PANICS_APART: Duration = Duration::from_secs(60);

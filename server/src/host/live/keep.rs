@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use referee_protocol::Tick;
 use referee_protocol::bits::{BitError, read_varint};
 use referee_room::entry::{Entry, EntryError};
-use referee_room::revive::{Base, Passage};
-use referee_room::{Durability, Output};
+use referee_room::revive::{Base, Passage, Revived};
+use referee_room::{Durability, Output, Room};
 
 use super::Live;
 use super::past::{Past, beginning};
@@ -62,7 +62,7 @@ impl Remains {
     /// # Errors
     /// What is wrong with the bytes.
     pub(crate) fn stored(stored: StoredRoom) -> Result<(Self, Vec<Passage>), EntryError> {
-        let mut passages = Vec::new();
+        let (mut passages, saved) = (Vec::new(), stored.snapshot.is_some());
         let snapshot = stored.snapshot.map(|snapshot| Base::Snapshot(Arc::new(snapshot)));
         let mut begins = snapshot.map(|base| (stored.tick, stored.created_unix_ms, base));
         for chunk in stored.journal {
@@ -79,8 +79,18 @@ impl Remains {
         }
         // A journal without its beginning.
         let (tick, created_unix_ms, base) = begins.ok_or(BitError::End)?;
-        let (since, past) = (Passage::empty(Tick(tick)), Past::default());
+        let (since, past) = (Passage::empty(Tick(tick)), Past::stored(saved));
         Ok((Self { created_unix_ms, base, since, past, broken: None, follows: true }, passages))
+    }
+
+    /// What is left of a room that was made again from this.
+    pub(crate) fn revived(self, revived: Revived) -> (Room, Self) {
+        let Revived { room, before, base, since, report } = revived;
+        let Self { created_unix_ms, past, .. } = self;
+        let past = past.goes_on(created_unix_ms, &self.base, before);
+        // A journal with which the game panics is not followed on: what comes next tells everything.
+        let follows = self.follows && report.panicked.is_empty();
+        (room, Self { created_unix_ms, base, since, past, broken: None, follows })
     }
 }
 

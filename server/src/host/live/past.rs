@@ -25,17 +25,18 @@ pub(super) fn beginning(created_unix_ms: u64, base: &Base) -> Vec<u8> {
 }
 
 impl Past {
-    /// Of a room that was loaded, `saved` or only in the journal: what led from its stored base to where it
-    /// begins now.
-    pub(crate) fn loaded(created_unix_ms: u64, base: &Base, saved: bool, before: Passage) -> Self {
-        if before.after == before.upto {
-            return Self { chunk: None, follows: saved };
+    /// Of a room whose base is a snapshot that was `saved`, and with it what led there; or only in the
+    /// journal.
+    pub(super) fn stored(saved: bool) -> Self {
+        Self { chunk: None, follows: saved }
+    }
+
+    /// The room has gone on from its base to a newer one, by what came `before` that.
+    pub(super) fn goes_on(mut self, created_unix_ms: u64, base: &Base, before: Passage) -> Self {
+        if before.after < before.upto {
+            self.add(JournalKeep::Match, created_unix_ms, base, &before);
         }
-        let mut bytes = if saved { Vec::new() } else { beginning(created_unix_ms, base) };
-        bytes.extend_from_slice(&before.bytes);
-        let (after, upto) = (before.after.0, before.upto.0);
-        let chunk = Chunk { life: 0, after, upto, whole: !saved, bytes };
-        Self { chunk: Some(chunk), follows: true }
+        self
     }
 
     /// What came since a base is over: a newer one takes its place.

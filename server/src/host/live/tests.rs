@@ -12,6 +12,7 @@ use referee_room::prelude::*;
 use referee_room::revive::{Base, Revival};
 
 mod gated;
+mod kept;
 
 use super::*;
 use crate::config::Config;
