@@ -84,21 +84,23 @@ impl Order {
         runs
     }
 
-    /// Sets what [`Order::last_runs`] gave, in the same order.
+    /// Sets what [`Order::last_runs`] gave, in the same order, or what it gave of systems alone.
     pub(crate) fn set_last_runs<E>(
         &self,
         graph: &mut ScheduleGraph,
+        conditions: bool,
         mut next: impl FnMut() -> Result<Tick, E>,
     ) -> Result<(), E> {
         for Step { system, .. } in &self.steps {
-            for condition in graph.systems.get_conditions_mut(*system).into_iter().flatten() {
+            let own = graph.systems.get_conditions_mut(*system).filter(|_| conditions);
+            for condition in own.into_iter().flatten() {
                 condition.set_last_run(next()?);
             }
             if let Some(system) = graph.systems.get_mut(*system) {
                 system.set_last_run(next()?);
             }
         }
-        for group in &self.groups {
+        for group in self.groups.iter().filter(|_| conditions) {
             for condition in graph.system_sets.get_conditions_mut(*group).into_iter().flatten() {
                 condition.set_last_run(next()?);
             }

@@ -19,7 +19,9 @@ pub(crate) use write::{Cover, write_state};
 
 const MAGIC: &[u8; 4] = b"RFSN";
 /// The version of the snapshot format.
-pub const SNAPSHOT_VERSION: u16 = 1;
+pub const SNAPSHOT_VERSION: u16 = 2;
+/// The last version that has no ages of conditions.
+const WITHOUT_CONDITIONS: u16 = 1;
 
 /// Why a snapshot cannot be loaded. It is left as it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -69,8 +71,8 @@ pub(crate) fn state(snapshot: &[u8]) -> &[u8] {
     &snapshot[MAGIC.len() + 2 + 4 + types as usize..]
 }
 
-/// Checks a snapshot's header and gives the state's bytes.
-fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<&'a [u8], RestoreError> {
+/// Checks a snapshot's header and gives its version and the state's bytes.
+fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<(u16, &'a [u8]), RestoreError> {
     let rest = snapshot.strip_prefix(MAGIC).ok_or(RestoreError::NotASnapshot)?;
     let (version, rest) = rest.split_first_chunk().ok_or(RestoreError::NotASnapshot)?;
     let version = u16::from_le_bytes(*version);
@@ -84,7 +86,7 @@ fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<&'a [u8], RestoreError> {
         rmp_serde::from_slice(stored).map_err(|_| RestoreError::NotASnapshot)?;
     let now = types(game);
     if stored == now {
-        return Ok(state);
+        return Ok((version, state));
     }
     let lost = stored.iter().filter(|old| !now.contains(old)).map(|(name, _)| name.as_str());
     let new = now.iter().filter(|new| !stored.contains(new)).map(|(name, _)| name.as_str());

@@ -5,6 +5,7 @@ mod common;
 use common::{bare, busy, join};
 use proptest::prelude::*;
 use referee_room::Room;
+use referee_room::inspect::difference;
 use referee_room::prelude::{Game, Tick};
 use referee_room::snapshot::RestoreError;
 
@@ -34,6 +35,22 @@ fn a_newer_format_is_refused_by_name() {
     let (_, mut snapshot) = saved();
     snapshot[4] = 99;
     assert_eq!(refusal(&snapshot), RestoreError::Newer(99));
+}
+
+/// What `saved` gave when snapshots had format 1, which knew no ages of conditions: `busy` has one.
+const FORMAT_1: &[u8] = include_bytes!("data/snapshot-1.bin");
+
+#[test]
+fn a_snapshot_of_format_1_is_the_room_that_it_was() {
+    let (template, snapshot) = saved();
+    let mut old = Room::restore(&template, FORMAT_1, [0; 32]).expect("it is read");
+    let mut now = Room::restore(&template, &snapshot, [0; 32]).expect("it is read");
+    for tick in 30..60 {
+        assert_eq!(difference(&old.to_json(), &now.to_json()), None, "tick {tick}");
+        old.tick(Tick(tick));
+        now.tick(Tick(tick));
+    }
+    assert!(Room::restore(&template, &old.snapshot(), [0; 32]).is_ok(), "it is of format 2 now");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 
-use super::{RestoreError, body};
+use super::{RestoreError, WITHOUT_CONDITIONS, body};
 use crate::core::{Core, InputBuffer, SeatState, Setup};
 use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
@@ -30,7 +30,7 @@ use crate::types::NetId;
 /// When the bytes are no snapshot of this game as it is now.
 pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, RestoreError> {
     let mut game = template.build();
-    let state = body(&game, snapshot)?;
+    let (version, state) = body(&game, snapshot)?;
     let (ids, state) = entity_ids(state)?;
     // All entities first: references may point forward.
     let entities: Vec<(u32, Entity)> =
@@ -41,7 +41,7 @@ pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, Restore
     };
     let mut from = Loader::new(state, &find);
     load_clocks(&mut game, &mut from)?;
-    load_ages(&mut game, template, &mut from)?;
+    load_ages(&mut game, template, version, &mut from)?;
     load_room(&mut game, &mut from)?;
     load_seats(&mut game, &mut from)?;
     for timer in game.timers.clone() {
@@ -84,9 +84,15 @@ fn load_clocks(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> 
     Ok(())
 }
 
-fn load_ages(game: &mut Game, template: &Template, from: &mut Loader<'_>) -> Result<(), LoadError> {
+fn load_ages(
+    game: &mut Game,
+    template: &Template,
+    version: u16,
+    from: &mut Loader<'_>,
+) -> Result<(), LoadError> {
     let now = game.world.read_change_tick();
-    template.order().set_last_runs(game.schedule.graph_mut(), || age(now, from))?;
+    let (order, graph) = (template.order(), game.schedule.graph_mut());
+    order.set_last_runs(graph, version > WITHOUT_CONDITIONS, || age(now, from))?;
     game.hooks.set_last_runs(|| age(now, from))
 }
 
