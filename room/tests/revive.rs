@@ -41,6 +41,15 @@ fn take(room: &mut Room) -> Passage {
     Passage { after: span.after, upto: span.upto, bytes }
 }
 
+/// A room after its first tick, in which Ann came.
+fn begun(game: fn(&mut Game)) -> (Arc<Template>, Room) {
+    let (template, mut room) = bare(game);
+    room.record();
+    room.handle(join(1, "Ann"));
+    room.tick(Tick(1));
+    (template, room)
+}
+
 /// A match that is journaled every few ticks, with the hash after each tick and all snapshots.
 struct Played {
     template: Arc<Template>,
@@ -186,10 +195,7 @@ fn say(template: &Template, number: u64, text: &str) -> Entry {
 
 #[test]
 fn a_tick_that_panicked_is_run_again_without_the_act_that_broke_it() {
-    let (template, mut room) = bare(fragile);
-    room.record();
-    room.handle(join(1, "Ann"));
-    room.tick(Tick(1));
+    let (template, mut room) = begun(fragile);
     room.handle(say(&template, 1, "hello"));
     room.tick(Tick(2));
     while let Some(output) = room.poll_output() {
@@ -226,10 +232,7 @@ fn a_tick_that_panicked_is_run_again_without_the_act_that_broke_it() {
 
 #[test]
 fn where_no_single_act_broke_a_tick_all_are_left_out() {
-    let (template, mut room) = bare(fragile);
-    room.record();
-    room.handle(join(1, "Ann"));
-    room.tick(Tick(1));
+    let (template, mut room) = begun(fragile);
     let passage = take(&mut room);
     let entries: Vec<_> =
         [(1, "boom"), (2, "fine"), (3, "boom")].map(|(n, text)| say(&template, n, text)).into();
@@ -248,10 +251,7 @@ fn heard(room: &mut Room) -> u64 {
 
 #[test]
 fn a_panic_in_what_is_run_again_is_treated_the_same() {
-    let (template, mut room) = bare(fragile);
-    room.record();
-    room.handle(join(1, "Ann"));
-    room.tick(Tick(1));
+    let (template, mut room) = begun(fragile);
     for (number, text) in [(1, "one"), (2, "two"), (3, "three")] {
         room.handle(say(&template, number, text));
         room.tick(Tick(number + 1));
@@ -287,10 +287,7 @@ fn a_game_that_panics_in_any_case_is_given_up() {
 
 #[test]
 fn events_of_another_life_are_not_told_twice_and_that_some_may_be_lost_is_told() {
-    let (template, mut room) = bare(busy);
-    room.record();
-    room.handle(join(1, "Ann"));
-    room.tick(Tick(1));
+    let (template, mut room) = begun(busy);
     room.handle(say(&template, 1, "hello"));
     room.tick(Tick(2));
     let (mut again, _) = revive(&template, Base::Create(create()), vec![take(&mut room)]);

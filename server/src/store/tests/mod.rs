@@ -32,6 +32,18 @@ impl Temp {
         self.0.join("rooms.redb")
     }
 
+    /// Writes another format into the file of rooms, which stays open: as a crash leaves it.
+    #[must_use]
+    fn set_format(&self, format: u32) -> Database {
+        let database = Database::open(self.file()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.insert(META_FORMAT, format.to_le_bytes().as_slice()).unwrap();
+        drop(meta);
+        transaction.commit().unwrap();
+        database
+    }
+
     fn open(&self) -> Arc<Store> {
         Store::open(&self.0, &StoreConfig::default()).unwrap()
     }
@@ -181,18 +193,10 @@ async fn a_truncated_file_is_left_as_it_is() {
 fn a_newer_file_is_left_as_it_is() {
     let temp = Temp::new();
     temp.open().save(key("a"), room("kept"));
-    let set_format = |format: u32| {
-        let database = Database::open(temp.file()).unwrap();
-        let transaction = database.begin_write().unwrap();
-        let mut meta = transaction.open_table(META).unwrap();
-        meta.insert(META_FORMAT, format.to_le_bytes().as_slice()).unwrap();
-        drop(meta);
-        transaction.commit().unwrap();
-    };
-    set_format(FORMAT + 1);
+    drop(temp.set_format(FORMAT + 1));
     let error = temp.refused(&["update", "rooms.redb"]);
     assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }));
-    set_format(FORMAT);
+    drop(temp.set_format(FORMAT));
     assert_eq!(snapshot(&temp.open(), "a").as_deref(), Some("kept"));
 }
 
@@ -210,12 +214,7 @@ fn a_refused_file_stays_as_it_is_also_when_a_repair_was_tried() {
     temp.open().save(key("a"), room(&"x".repeat(20_000)));
     // As a crash leaves it: the next one to open it must repair it.
     let crashed = |format: u32| {
-        let database = Database::open(temp.file()).unwrap();
-        let transaction = database.begin_write().unwrap();
-        let mut meta = transaction.open_table(META).unwrap();
-        meta.insert(META_FORMAT, format.to_le_bytes().as_slice()).unwrap();
-        drop(meta);
-        transaction.commit().unwrap();
+        let _open = temp.set_format(format);
         fs::read(temp.file()).unwrap()
     };
     let (ours, newer) = (crashed(FORMAT), crashed(FORMAT + 1));
