@@ -30,6 +30,10 @@ use crate::session::{self, Wish};
 use crate::transport::socket::{End, Framing, Reader, refuse};
 use crate::transport::stream::{QuicStream, Stream, TlsStream, close};
 
+/// How long a QUIC handshake that is under way when its client is to be refused may still take: its
+/// last flight is on its way, as far as the client knows it is over.
+const HANDSHAKE_ENDS_WITHIN: Duration = Duration::from_millis(500);
+
 /// What a WebSocket over TLS is made of.
 type TlsSocket = tokio_rustls::server::TlsStream<TcpStream>;
 
@@ -131,9 +135,17 @@ impl Hosts {
                 _ = stop.wait_for(|stop| *stop) => going_down(),
             }
         });
+        let mut connecting = incoming.accept().ok()?;
         let connection = tokio::select! {
-            connection = incoming.accept().ok()? => connection.ok()?,
-            _ = over.as_mut() => return None,
+            connection = &mut connecting => connection.ok()?,
+            refusal = over.as_mut() => {
+                // A client's handshake ends before ours, and nothing can be told before that.
+                let until = deadline.min(Instant::now() + HANDSHAKE_ENDS_WITHIN);
+                let connection = timeout_at(until.into(), connecting).await.ok()?.ok()?;
+                self.house.metrics.ended(refusal.code);
+                close(&connection, &refusal);
+                return None;
+            }
         };
         tokio::select! {
             opened = connection.accept_bi() => {
