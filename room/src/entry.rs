@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use referee_protocol::bits::{BitError, read_varint, write_varint};
 use referee_protocol::frame::Payload;
-use referee_protocol::{Seat, SessionId, Tick};
+use referee_protocol::{Incarnation, Seat, SessionId, Tick};
 
 /// How a room begins.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +97,12 @@ pub enum Entry {
     Request(RequestEntry),
     /// The room is about to be saved for good, or for a while.
     Seal,
+    /// A life of the room begins: what clients are told from here on may be something else than what
+    /// they were told after the tick before. Of no effect on the simulation.
+    Begin {
+        /// The life's number: no two lives of any room of a store have the same.
+        incarnation: Incarnation,
+    },
 }
 
 /// Why bytes are no entry.
@@ -115,9 +121,9 @@ pub enum EntryError {
 
 impl Entry {
     /// What each kind of entry is called, by its number.
-    pub const KINDS: [&'static str; 12] = [
+    pub const KINDS: [&'static str; 13] = [
         "create", "join", "drop", "resume", "leave", "input", "action", "alarm", "request",
-        "answer", "admin", "seal",
+        "answer", "admin", "seal", "begin",
     ];
 
     /// The number of its kind.
@@ -133,6 +139,7 @@ impl Entry {
             Self::Action { .. } => 6,
             Self::Request(_) => 8,
             Self::Seal => 11,
+            Self::Begin { .. } => 12,
         }
     }
 
@@ -188,6 +195,7 @@ impl Entry {
                 put(out, &request.body);
             }
             Self::Seal => {}
+            Self::Begin { incarnation } => write_varint(out, incarnation.0),
         }
     }
 
@@ -230,6 +238,7 @@ impl Entry {
                 body: take(bytes)?.to_vec(),
             }),
             11 => Self::Seal,
+            12 => Self::Begin { incarnation: Incarnation(read_varint(bytes)?) },
             newer => return Err(EntryError::Newer(newer)),
         })
     }
@@ -313,6 +322,7 @@ mod tests {
                 body: vec![],
             }),
             Entry::Seal,
+            Entry::Begin { incarnation: Incarnation(70_000) },
         ]
     }
 

@@ -79,6 +79,17 @@ impl Square {
         outside(place.x, self.0).max(outside(place.y, self.1))
     }
 
+    /// Its number: the row above the column.
+    pub(crate) fn number(self) -> u64 {
+        u64::from(self.1) << 16 | u64::from(self.0)
+    }
+
+    /// The cell with this number, if there is one.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        let (column, row) = (number as u16, u16::try_from(number >> 16).ok()?);
+        (column < CELLS_MAX && row < CELLS_MAX).then_some(Self(column, row))
+    }
+
     /// Its group: bits of column and row in turn, so that a small map has small numbers.
     pub(crate) fn group(self) -> Group {
         let spread =

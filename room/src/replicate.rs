@@ -11,9 +11,11 @@ mod frames;
 mod group;
 mod ladder;
 mod links;
+mod lives;
 mod lossy;
 mod names;
 mod renames;
+mod save;
 mod shown;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -137,6 +139,8 @@ impl Replication {
         };
         replication.rebuilt(game);
         replication.since = Age::new(0);
+        // What waits for a client's budget differs from one run of a room to the next.
+        replication.links.lives.apart = game.rules.bytes_per_second > 0;
         replication
     }
 
@@ -225,9 +229,12 @@ impl Replication {
             group.deepen(depth);
             group.sent(tick, again);
         }
-        // One tick more: what went in the oldest tick from which something is told.
+        // One tick more: what went in the oldest tick from which something is told. Whether links lose
+        // makes no difference: which names are drawn must follow from the room alone, so that they are
+        // the same when it runs again.
         let waited = self.links.oldest_waiting().map_or(0, |has| tick.0.saturating_sub(has.0) + 1);
-        self.names.sent(tick, waited.max(if again > 0 { again + 1 } else { 0 }));
+        self.names
+            .sent(tick, waited.max(if self.ladder.ticks > 0 { self.ladder.ticks + 1 } else { 0 }));
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(group));
     }

@@ -255,11 +255,10 @@ impl Revival {
     /// As for [`Revival::run`], where it has not been called.
     pub fn finish(mut self) -> Result<Revived, ReviveError> {
         while !self.run(|_| false)? {}
-        let mut room = match self.room.take() {
+        let room = match self.room.take() {
             Some(room) => room,
             None => self.begin()?,
         };
-        room.replication.leave_events();
         let base = self.newest.map_or(self.base, Base::Snapshot);
         Ok(Revived { room, before: self.before, base, since: self.since, report: self.report })
     }

@@ -32,7 +32,8 @@ pub enum Link {
     Open {
         /// The session.
         session: SessionId,
-        /// What the client still knows of this very life of the room; none when it knows of another.
+        /// What the client still knows, of whichever life of the room; none where it knows nothing by
+        /// the room's present schema.
         resume: Option<Resume>,
     },
     /// What is sent on it may get lost, come twice, late or in another order, as datagrams do. Comes
@@ -156,7 +157,8 @@ impl Room {
 
     /// The room a snapshot holds. The host then drops each of [`Room::sessions`] by an entry.
     ///
-    /// `secret` seeds the names that entities have on the wire: new for every load.
+    /// What its clients were told goes on where it was, so that they may as well. `secret` seeds the
+    /// names that entities have on the wire where the snapshot does not tell them: new for every load.
     ///
     /// # Errors
     /// When the bytes are no snapshot of this game as it is now; they are left as they are.
@@ -167,7 +169,10 @@ impl Room {
     ) -> Result<Self, RestoreError> {
         let game = snapshot::load(template, snapshot)?;
         let mut room = Self::with(template, game);
-        room.replication.seed(secret);
+        let told = snapshot::told(&room.game, snapshot)?;
+        if !told.map_or(Ok(false), |told| room.replication.load(told))? {
+            room.replication.seed(secret);
+        }
         room.replication.collect_all(&mut room.game);
         Ok(room)
     }
@@ -417,7 +422,10 @@ impl Room {
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let mut out = snapshot::header(&self.game);
-        snapshot::write_state(&self.game, &self.template, Cover::All, &mut out);
+        snapshot::put_part(&mut out, |out| {
+            snapshot::write_state(&self.game, &self.template, Cover::All, out);
+        });
+        self.replication.save(&mut out);
         out
     }
 

@@ -2,13 +2,15 @@
 //! well, so that what bevy hides (entity handles, rows, allocator state) cannot differ between a
 //! room that lived on and one that was restored.
 //!
-//! A snapshot is a header (magic, version, the types it holds) and the state. The state's bytes are
-//! sorted by `NetId` and hold exact values, so their hash is the state hash. Change ages are stored
-//! relative to "now": `Added` and `Changed` mean the same after a rebuild.
+//! A snapshot is a header (magic, version, the types it holds), the state with its length, and what
+//! clients were told (`replicate/save.rs`). The state's bytes are sorted by `NetId` and hold exact
+//! values, so their hash is the state hash. Change ages are stored relative to "now": `Added` and
+//! `Changed` mean the same after a rebuild.
 
 mod load;
 mod write;
 
+use referee_protocol::bits::BitError;
 use referee_protocol::schema::FieldType;
 
 use crate::field::LoadError;
@@ -19,9 +21,11 @@ pub(crate) use write::{Cover, write_state};
 
 const MAGIC: &[u8; 4] = b"RFSN";
 /// The version of the snapshot format.
-pub const SNAPSHOT_VERSION: u16 = 2;
+pub const SNAPSHOT_VERSION: u16 = 3;
 /// The last version that has no ages of conditions.
 const WITHOUT_CONDITIONS: u16 = 1;
+/// The last version that ends with the state.
+const WITHOUT_TOLD: u16 = 2;
 
 /// Why a snapshot cannot be loaded. It is left as it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -65,28 +69,61 @@ pub(crate) fn header(game: &Game) -> Vec<u8> {
     out
 }
 
-/// The state's bytes in a snapshot of our own.
-pub(crate) fn state(snapshot: &[u8]) -> &[u8] {
-    let types = snapshot[MAGIC.len() + 2..].first_chunk().map_or(0, |len| u32::from_le_bytes(*len));
-    &snapshot[MAGIC.len() + 2 + 4 + types as usize..]
+/// Appends a part with its length before it.
+pub(crate) fn put_part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let begin = out.len();
+    out.extend([0; 4]);
+    write(out);
+    let len = (out.len() - begin - 4) as u32;
+    out[begin..begin + 4].copy_from_slice(&len.to_le_bytes());
 }
 
-/// Checks a snapshot's header and gives its version and the state's bytes.
-fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<(u16, &'a [u8]), RestoreError> {
+/// Takes a part with its length before it off the front.
+fn part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    *bytes = rest;
+    Some(part)
+}
+
+/// The state's bytes in a snapshot of our own.
+pub(crate) fn state(snapshot: &[u8]) -> &[u8] {
+    let mut rest = &snapshot[MAGIC.len() + 2..];
+    part(&mut rest).and_then(|_| part(&mut rest)).unwrap_or_default()
+}
+
+/// What a snapshot holds.
+struct Body<'a> {
+    version: u16,
+    state: &'a [u8],
+    /// What clients were told; nothing in an older format.
+    told: Option<&'a [u8]>,
+}
+
+/// What clients were told by the room that made a snapshot; none when that is not known.
+pub(crate) fn told<'a>(game: &Game, snapshot: &'a [u8]) -> Result<Option<&'a [u8]>, RestoreError> {
+    Ok(body(game, snapshot)?.told)
+}
+
+/// Checks a snapshot's header and takes it apart.
+fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<Body<'a>, RestoreError> {
     let rest = snapshot.strip_prefix(MAGIC).ok_or(RestoreError::NotASnapshot)?;
     let (version, rest) = rest.split_first_chunk().ok_or(RestoreError::NotASnapshot)?;
     let version = u16::from_le_bytes(*version);
     if version > SNAPSHOT_VERSION {
         return Err(RestoreError::Newer(version));
     }
-    let (len, rest) = rest.split_first_chunk().ok_or(RestoreError::NotASnapshot)?;
-    let len = u32::from_le_bytes(*len) as usize;
-    let (stored, state) = rest.split_at_checked(len).ok_or(RestoreError::NotASnapshot)?;
+    let mut rest = rest;
+    let stored = part(&mut rest).ok_or(RestoreError::NotASnapshot)?;
+    let (state, told) = match version {
+        ..=WITHOUT_TOLD => (rest, None),
+        _ => (part(&mut rest).ok_or(BitError::End).map_err(LoadError::from)?, Some(rest)),
+    };
     let stored: Vec<(String, FieldType)> =
         rmp_serde::from_slice(stored).map_err(|_| RestoreError::NotASnapshot)?;
     let now = types(game);
     if stored == now {
-        return Ok((version, state));
+        return Ok(Body { version, state, told });
     }
     let lost = stored.iter().filter(|old| !now.contains(old)).map(|(name, _)| name.as_str());
     let new = now.iter().filter(|new| !stored.contains(new)).map(|(name, _)| name.as_str());

@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 use referee_protocol::frame::Payload;
-use referee_protocol::message::Resume;
 use referee_protocol::{
     Code, Group, Incarnation, LinkId, Refusal, Replica, Seat, SessionId, Tick, WireId,
 };
@@ -73,6 +72,8 @@ pub struct TestRoom {
     /// How long an act takes in a turn-based room, in nanoseconds.
     act_nanos: u128,
     next: u64,
+    /// The room's present life.
+    life: u64,
     /// Hashes of all the states the room was in, where somebody wants to know.
     states: Option<BTreeSet<u64>>,
 }
@@ -109,6 +110,7 @@ impl TestRoom {
         let create = Create { params, seed: bytes, build: String::new() };
         let mut room = Room::create(template, &create)?;
         room.record();
+        room.handle(Entry::Begin { incarnation: Incarnation(1) });
         Ok(Self {
             create,
             journal: Passage::empty(Tick(0)),
@@ -121,6 +123,7 @@ impl TestRoom {
             now: 0,
             act_nanos: ACT_NANOS,
             next: 0,
+            life: 1,
             states: None,
         })
     }
@@ -157,7 +160,7 @@ impl TestRoom {
         self.room.link(link, Link::Open { session, resume: None });
         self.room.link(link, Link::Check);
         let hz = self.room.info().hz.unwrap_or(0);
-        self.clients.push(TestClient::new(session, link, hz));
+        self.clients.push(TestClient::new(session, link, hz, Incarnation(self.life)));
         let player = TestPlayer(self.clients.len() - 1);
         self.room.handle(Entry::Join(Join {
             session,
@@ -315,7 +318,13 @@ impl TestRoom {
         while let Some(output) = self.room.poll_output() {
             self.note(tick, &output);
             match output {
-                Output::Joined { session, outcome } => drop(self.joined.insert(session, outcome)),
+                Output::Joined { session, outcome } => {
+                    let client = self.clients.iter_mut().find(|client| client.session == session);
+                    if let (Some(client), Joined::Seated { last_event, .. }) = (client, &outcome) {
+                        client.welcomed(*last_event);
+                    }
+                    self.joined.insert(session, outcome);
+                }
                 Output::Send { link, frame } => {
                     let schema = self.template.schema();
                     let client = self.clients.iter_mut().find(|client| client.link == link);
@@ -394,7 +403,7 @@ impl TestRoom {
         let link = LinkId(session.0);
         let client = &mut self.clients[player.0];
         let resume = client.resume();
-        client.reconnect(session, link);
+        client.reconnect(session, link, Incarnation(self.life));
         let (seat, generation) = (client.seat.expect("it had a seat"), client.generation);
         self.room.link(link, Link::Open { session, resume });
         self.room.link(link, Link::Check);
@@ -432,7 +441,8 @@ impl TestRoom {
         self.replies.remove(&id).expect("the room answers every request")
     }
 
-    /// The room is sealed, saved, thrown away and restored. All connections are gone; seats are held.
+    /// The room is sealed, saved, thrown away and restored: another life of it begins. All connections
+    /// are gone; seats are held, and whoever resumes gets what changed since.
     ///
     /// # Panics
     /// When the room cannot read its own snapshot.
@@ -443,7 +453,8 @@ impl TestRoom {
         self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.room.record();
-        self.clients.iter_mut().for_each(TestClient::forget);
+        self.life += 1;
+        self.room.handle(Entry::Begin { incarnation: Incarnation(self.life) });
         for session in self.room.sessions() {
             self.room.handle(Entry::Drop { session });
         }
@@ -588,11 +599,4 @@ impl TestRoom {
         players.sort_by_key(|player| player.seat);
         players
     }
-}
-
-/// The incarnation of every test room: a restart forgets what clients know instead.
-const INCARNATION: Incarnation = Incarnation(1);
-
-fn resume_point(tick: Tick, event: u64) -> Resume {
-    Resume { incarnation: INCARNATION, tick, event }
 }

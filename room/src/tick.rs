@@ -76,7 +76,7 @@ impl Room {
         let first = at.0 % seats;
         let place = |seat: &Seat| (u64::from(seat.0) + seats - first) % seats;
         entries.sort_by_key(|entry| match entry {
-            Entry::Create(_) => (0, 0),
+            Entry::Create(_) | Entry::Begin { .. } => (0, 0),
             Entry::Input { seat, .. } | Entry::Action { seat, .. } => (1, place(seat)),
             Entry::Request(_) => (2, 0),
             Entry::Drop { .. } | Entry::Leave { .. } => (3, 0),
@@ -90,6 +90,10 @@ impl Room {
     fn drain(&mut self, entry: Entry) {
         match entry {
             Entry::Create(_) | Entry::Seal => {} // the first made the room; the last is looked at later
+            Entry::Begin { incarnation } => {
+                let last = self.game.world.resource::<Time>().before;
+                self.replication.begin_life(incarnation, last);
+            }
             Entry::Join(join) => self.join(join),
             Entry::Resume { session, seat, generation } => self.resume(session, seat, generation),
             Entry::Drop { session } => self.drop_session(session),

@@ -166,14 +166,20 @@ fn a_returning_client_gets_only_what_changed() {
 }
 
 #[test]
-fn after_a_restart_everything_is_sent_anew() {
+fn after_a_restart_only_what_changed_is_sent() {
     let mut room = TestRoom::new(busy);
     let ann = room.join("Ann");
+    let others: Vec<_> = (0..6).map(|n| room.join(&format!("Player {n}"))).collect();
+    room.cut(ann);
+    room.act(others[0], Say("meanwhile".into()));
     room.restart();
     let before = room.frames(ann).len();
     room.resume(ann).expect("the seat outlives the restart");
-    assert!(is_full(&room.frames(ann)[before]));
-    assert_eq!(room.seen_on_entities(ann, "Player").len(), 1);
+    let frames = &room.frames(ann)[before..];
+    let state = frames.iter().find(|frame| lane(frame[0]) == Some(Lane::State)).unwrap();
+    assert!(!is_full(state), "it is no full frame");
+    assert_eq!(room.events(ann).len(), 1, "what was said meanwhile is told, once");
+    assert_eq!(room.seen_on_entities(ann, "Player").len(), 7);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use common::script::{Script, advance, payload};
 use common::{Say, bare, busy, join};
-use referee_protocol::frame::Lane;
-use referee_protocol::{LinkId, Seat, SessionId, Tick};
+use referee_protocol::frame::{EventsFrame, Lane};
+use referee_protocol::message::Resume;
+use referee_protocol::{Incarnation, LinkId, Seat, SessionId, Tick};
 use referee_room::entry::{Create, Entry};
 use referee_room::output::{Joined, Output};
 use referee_room::prelude::*;
@@ -285,29 +286,54 @@ fn a_game_that_panics_in_any_case_is_given_up() {
     assert!(matches!(error, ReviveError::Panicked { tick: 6, .. }), "{error}");
 }
 
-#[test]
-fn events_of_another_life_are_not_told_twice_and_that_some_may_be_lost_is_told() {
-    let (template, mut room) = begun(busy);
+/// A room that said "hello" in its first life, and goes on in its second: what a client that comes back
+/// with `resume` is told, as (events lost, the last event before those that come, how many come).
+fn back(resume: Option<(u64, u64, u64)>) -> (bool, u64, usize) {
+    let (template, mut room) = bare(busy);
+    room.record();
+    room.handle(Entry::Begin { incarnation: Incarnation(3) });
+    room.handle(join(1, "Ann"));
+    room.tick(Tick(1));
     room.handle(say(&template, 1, "hello"));
     room.tick(Tick(2));
     let (mut again, _) = revive(&template, Base::Create(create()), vec![take(&mut room)]);
+    again.handle(Entry::Begin { incarnation: Incarnation(4) });
     let session = SessionId(7);
-    again.link(LinkId(7), Link::Open { session, resume: None });
+    let resume = resume.map(|(life, tick, event)| Resume {
+        incarnation: Incarnation(life),
+        tick: Tick(tick),
+        event,
+    });
+    again.link(LinkId(7), Link::Open { session, resume });
     again.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
     again.handle(say(&template, 2, "again"));
     again.tick(Tick(3));
-    let (mut lost, mut events) = (false, 0);
+    let (mut told, mut events) = ((false, 0), 0);
     while let Some(output) = again.poll_output() {
         match output {
-            Output::Joined { outcome: Joined::Seated { events_lost, .. }, .. } => {
-                lost = events_lost
+            Output::Joined { outcome: Joined::Seated { events_lost, last_event, .. }, .. } => {
+                told = (events_lost, last_event)
             }
             Output::Send { frame, .. } => {
-                events += usize::from(frame.to_vec().first() == Some(&(Lane::Events as u8)));
+                let bytes = frame.to_vec();
+                if bytes.first() == Some(&(Lane::Events as u8)) {
+                    events += EventsFrame::decode(&bytes[1..]).unwrap().events.len();
+                }
             }
             _ => {}
         }
     }
-    assert!(lost);
-    assert_eq!(events, 1, "what was said since it came back");
+    (told.0, told.1, events)
+}
+
+#[test]
+fn events_are_told_once_over_all_lives_of_a_room() {
+    assert_eq!(back(Some((3, 2, 1))), (false, 1, 1), "it has heard hello");
+    assert_eq!(back(Some((3, 1, 0))), (false, 0, 2), "it has not");
+    // What it heard in what is lost of its life did not happen in this one.
+    assert_eq!(back(Some((3, 5, 4))), (false, 1, 1));
+    // It says nothing of what it heard.
+    assert_eq!(back(None), (false, 0, 2));
+    // Nobody knows what it heard: rather none of it than some of it twice.
+    assert_eq!(back(Some((2, 2, 1))), (true, 1, 1));
 }

@@ -188,9 +188,11 @@ proptest! {
         prop_assert_eq!(codec.decode_absolute(&mut there, 1, &mut bytes), Ok(true));
         prop_assert_eq!(shown(&there), shown(&view));
         prop_assert_eq!(bytes, &rest[..]);
-        // What is cut off is missed.
+        // What is cut off is missed, unless what is left happens to be another block.
         for length in [length - 1, length / 2] {
-            prop_assert!(codec.decode_absolute(&mut there, 1, &mut &block[..length]).is_err());
+            if codec.decode_absolute(&mut there, 1, &mut &block[..length]).is_ok() {
+                prop_assert_ne!(shown(&there), shown(&view));
+            }
         }
     }
 }

@@ -119,6 +119,54 @@ impl View {
         self.logs.push_back(log);
     }
 
+    /// A view that was written down when its last send was of this tick. What was shown then is told by
+    /// [`View::enter_since`] and [`View::set_since`], and may be the baseline of all who were in step.
+    #[must_use]
+    pub fn again(depth: u32, tick: u64) -> Self {
+        let mut view = Self::new(depth);
+        // Its last send changed nothing: all of it was there in the one before.
+        view.now = Now { send: 1, tick: tick.saturating_sub(1), oldest: 1 };
+        view.logs = VecDeque::from([Log { send: 1, tick: view.now.tick, touched: Vec::new() }]);
+        view
+    }
+
+    /// Shows an entity that came into view in this tick. Gives its slot; none where it is shown.
+    pub fn enter_since(&mut self, id: WireId, tick: u64) -> Option<u32> {
+        let now = std::mem::replace(&mut self.now.tick, tick);
+        let slot = self.enter_new(id);
+        self.now.tick = now;
+        slot
+    }
+
+    /// Sets what a component of the entity in a slot became in this tick; none where it was hidden.
+    pub fn set_since(&mut self, at: u32, component: u16, tick: u64, words: Option<&[u32]>) {
+        let now = Now { tick, ..self.now };
+        let cells = &mut self.slots[at as usize].cells;
+        if let Err(place) = cells.binary_search_by_key(&component, |cell| cell.component) {
+            let mut cell = Cell { component, versions: SmallVec::new() };
+            cell.set(&now, words);
+            cells.insert(place, cell);
+        }
+    }
+
+    /// What is shown, to be written down: each entity's id, its slot, and when it came into view.
+    pub fn entered(&self) -> impl Iterator<Item = (WireId, u32, u64)> {
+        let slots = self.order.iter().map(|(_, at)| (*at, self.slot(*at)));
+        slots.filter_map(|(at, slot)| {
+            let (_, tick, shown) = slot.life.back()?;
+            shown.then_some((slot.id, at, *tick))
+        })
+    }
+
+    /// What became of the components of the entity in a slot, by number, and when.
+    pub fn set_in_slot(&self, at: u32) -> impl Iterator<Item = (u16, u64, Option<&[u32]>)> {
+        self.slot(at).cells.iter().filter_map(|cell| {
+            // What another entity left behind in this slot is nothing of this one's.
+            let last = cell.versions.last().filter(|last| last.send > 0)?;
+            Some((cell.component, last.tick, last.shown.then_some(&last.words[..])))
+        })
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::new(self.depth);

@@ -62,16 +62,6 @@ impl Replication {
         self.pending_events.len() > before
     }
 
-    /// A new life of the room begins: which of the events that wait in line were heard in the one before
-    /// is not known. They are not told twice; whoever comes back is told that some may be lost.
-    pub(crate) fn leave_events(&mut self) {
-        for line in self.links.seats.values_mut().filter(|line| !line.events.is_empty()) {
-            line.events.clear();
-            line.event_bytes = 0;
-            line.events_lost = true;
-        }
-    }
-
     /// Puts what waits in line for each seat and spectator.
     pub(super) fn queue_events(&mut self, outputs: &mut VecDeque<Output>) {
         for event in std::mem::take(&mut self.pending_events) {

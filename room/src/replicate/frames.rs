@@ -8,7 +8,7 @@ use referee_protocol::codec::Codec;
 use referee_protocol::frame::{EventsFrame, FrameHead, InputAck, Payload, Prelude};
 use referee_protocol::limits::STATE_SILENCE_MAX_MS;
 use referee_protocol::message::{self, ServerControl};
-use referee_protocol::{Group, Kind, LinkId, Seat, SessionId, Tick, hash};
+use referee_protocol::{Group, Incarnation, Kind, LinkId, Seat, SessionId, Tick, hash};
 use smallvec::SmallVec;
 
 use super::Replication;
@@ -50,6 +50,11 @@ impl Replication {
             let tick = game.world.resource::<Core>().tick;
             self.send_to(link, tick, true, outputs);
         }
+    }
+
+    /// A life of the room begins after this tick.
+    pub(crate) fn begin_life(&mut self, incarnation: Incarnation, last: Tick) {
+        self.links.begin_life(incarnation, last);
     }
 
     pub(crate) fn seated(&mut self, session: SessionId, seat: Seat, now: Tick) {
@@ -101,7 +106,7 @@ impl Replication {
         &'a mut self,
         outputs: &'a mut VecDeque<Output>,
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
-        let Links { links, seats, watched } = &mut self.links;
+        let Links { links, seats, watched, .. } = &mut self.links;
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
         let heads = &mut self.heads;
         let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);

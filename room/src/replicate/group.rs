@@ -12,22 +12,24 @@ use crate::output::Part;
 use crate::table::Table;
 
 /// How many sends back the baselines of ordered links lie.
-const DEPTH: u32 = 2;
+pub(super) const DEPTH: u32 = 2;
 /// How many blocks' memory a group keeps, to use it again.
 const SPARE_MAX: usize = 8;
 
 /// The state of one group.
 pub(super) struct GroupState {
-    view: View,
+    pub(super) view: View,
     /// Whether something changed since the last send: the view has begun the next.
     news: bool,
+    /// It was loaded, and nothing changed since: its last send tells nothing.
+    pub(super) at_rest: bool,
     /// For each entity its name, and its slot in the view.
-    names: Table<u32, (WireId, u32)>,
-    ids: Table<WireId, u32>,
+    pub(super) names: Table<u32, (WireId, u32)>,
+    pub(super) ids: Table<WireId, u32>,
     /// What went out of view, when, and whether it was gone then.
-    removals: VecDeque<(Tick, WireId, bool)>,
+    pub(super) removals: VecDeque<(Tick, WireId, bool)>,
     /// Removals are complete after this tick.
-    floor: Tick,
+    pub(super) floor: Tick,
     renamed: Vec<(WireId, WireId)>,
     /// Renames of sends that may be told again, and when they were.
     renames: VecDeque<(Tick, WireId, WireId)>,
@@ -42,6 +44,7 @@ impl Default for GroupState {
         Self {
             view: View::new(DEPTH),
             news: false,
+            at_rest: false,
             names: Table::default(),
             ids: Table::default(),
             removals: VecDeque::new(),
@@ -131,6 +134,7 @@ impl GroupState {
     fn next(&mut self, tick: Tick) {
         if !self.news {
             self.news = true;
+            self.at_rest = false;
             self.view.begin(tick.0);
         }
     }
@@ -332,7 +336,7 @@ impl GroupState {
     fn since(&mut self, codec: &mut Codec, tick: Tick, known: Tick, out: &mut Vec<u8>) {
         let last = self.view.last_tick();
         // Whoever bears a name that was another's comes as a new one: its last bearer leaves first.
-        let removed = self.removed(|at| at > known && at.0 < last);
+        let removed = self.removed(|at| at > known && (at.0 < last || self.at_rest));
         codec.encode_since(&mut self.view, tick.0, (known.0, &removed), out);
     }
 }

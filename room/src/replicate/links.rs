@@ -9,9 +9,10 @@ use referee_protocol::limits::{
     EVENTS_KEPT_MAX_BYTES, FRAMES_IN_FLIGHT_LIMIT, FRAMES_IN_FLIGHT_MAX,
 };
 use referee_protocol::message::Resume;
-use referee_protocol::{Group, LinkId, Seat, SessionId, Tick};
+use referee_protocol::{Group, Incarnation, LinkId, Seat, SessionId, Tick};
 
 use super::budget::Purse;
+use super::lives::Lives;
 use super::lossy::{Ladder, Lossy};
 
 /// What a session is to the room.
@@ -102,27 +103,63 @@ impl SeatLine {
         tick <= now && tick >= self.groups_since && (lossy || tick >= self.counted_since)
     }
 
-    /// Puts an event in line. False when too many wait: then none is kept.
+    /// Puts an event in line. False when too many wait: then the oldest are not kept.
     pub(super) fn push(&mut self, tick: Tick, payload: Payload) -> bool {
         self.last_event += 1;
-        self.event_bytes += payload.bits.len() + 8;
+        self.event_bytes += event_bytes(&payload);
         self.events.push_back((self.last_event, tick, payload));
         let fits = self.event_bytes <= EVENTS_KEPT_MAX_BYTES;
-        if !fits {
-            self.events.clear();
-            self.event_bytes = 0;
+        while self.event_bytes > EVENTS_KEPT_MAX_BYTES {
+            self.drop_oldest();
             self.events_lost = true;
         }
         fits
     }
 
-    fn acknowledge(&mut self, event: u64) {
-        while self.events.front().is_some_and(|(number, ..)| *number <= event) {
-            if let Some((_, _, payload)) = self.events.pop_front() {
-                self.event_bytes -= payload.bits.len() + 8;
-            }
+    /// The number of the last event before those that are kept.
+    fn before_kept(&self) -> u64 {
+        self.last_event - self.events.len() as u64
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, _, payload)) = self.events.pop_front() {
+            self.event_bytes -= event_bytes(&payload);
         }
     }
+
+    fn acknowledge(&mut self, event: u64) {
+        while self.events.front().is_some_and(|(number, ..)| *number <= event) {
+            self.drop_oldest();
+        }
+    }
+
+    /// A client comes back that has the events up to this number; none where it has none that are known
+    /// here. Says whether some are lost that it should have had.
+    fn heard(&mut self, event: Option<u64>) -> bool {
+        let lost = std::mem::take(&mut self.events_lost);
+        match event {
+            Some(event) => {
+                let lost = event < self.before_kept();
+                self.acknowledge(event);
+                lost
+            }
+            None => lost,
+        }
+    }
+
+    /// Which of the events that are kept were heard is not known: they are not told twice. Says whether
+    /// there were any.
+    fn forget(&mut self) -> bool {
+        let lost = self.events_lost || !self.events.is_empty();
+        self.acknowledge(u64::MAX);
+        self.events_lost = false;
+        lost
+    }
+}
+
+/// What an event that is kept counts.
+fn event_bytes(payload: &Payload) -> usize {
+    payload.bits.len() + 8
 }
 
 /// All links and seats of a room.
@@ -131,12 +168,13 @@ pub(super) struct Links {
     pub(super) seats: BTreeMap<Seat, SeatLine>,
     /// What clients see that have no seat, in order.
     pub(super) watched: Vec<Group>,
+    pub(super) lives: Lives,
 }
 
 impl Default for Links {
     fn default() -> Self {
-        let watched = vec![Group::Everyone];
-        Self { links: BTreeMap::new(), seats: BTreeMap::new(), watched }
+        let (watched, lives) = (vec![Group::Everyone], Lives::default());
+        Self { links: BTreeMap::new(), seats: BTreeMap::new(), watched, lives }
     }
 }
 
@@ -239,6 +277,12 @@ impl Links {
         })
     }
 
+    /// A life of the room begins with what there was after this tick.
+    pub(super) fn begin_life(&mut self, incarnation: Incarnation, last: Tick) {
+        let events = self.seats.iter().map(|(seat, line)| (*seat, line.last_event)).collect();
+        self.lives.begin(incarnation, last, events);
+    }
+
     fn by_session(&mut self, session: SessionId) -> Option<&mut LinkState> {
         self.links.values_mut().find(|link| link.session == session)
     }
@@ -269,24 +313,31 @@ impl Links {
             .seats
             .entry(seat)
             .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
-        let lost = std::mem::take(&mut line.events_lost);
         line.sampled = None; // samples are numbered anew
         let Some(link) = self.links.values_mut().find(|link| link.session == session) else {
-            return (line.last_event - line.events.len() as u64, lost);
+            return (line.before_kept(), line.heard(None));
         };
         link.role = Role::Seated(seat);
-        match link.resume {
-            // Its client knows the groups as they were: what changed since is enough.
-            // A client says what it likes: what it claims to know must lie behind us.
-            Some(resume) if !lost && line.may_resume(resume.tick, link.lossy.is_some(), now) => {
-                (link.full, link.tick) = (false, resume.tick);
-                link.groups.clone_from(&line.groups);
-                line.acknowledge(resume.event);
+        let lives = &self.lives;
+        let common = |resume: Resume| Some((resume, lives.common(seat, resume, now)));
+        let lost = match link.resume.and_then(common) {
+            None => line.heard(None),
+            // It comes from a life of which nothing is known any more.
+            Some((_, None)) => line.forget(),
+            Some((resume, Some(common))) => {
+                let lost = line.heard(Some(resume.event.min(common.event)));
+                // Its client knows the groups as they were: what changed since is enough.
+                // A client says what it likes: what it claims to know must lie behind us.
+                let known = lives.holds(resume, common)
+                    && line.may_resume(resume.tick, link.lossy.is_some(), now);
+                if !lost && known {
+                    (link.full, link.tick) = (false, resume.tick);
+                    link.groups.clone_from(&line.groups);
+                }
+                lost
             }
-            Some(resume) => line.acknowledge(resume.event),
-            None => {}
-        }
-        link.event = line.last_event - line.events.len() as u64;
+        };
+        link.event = line.before_kept();
         (link.event, lost)
     }
 

@@ -11,12 +11,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng};
-use referee_protocol::{Group, Tick, WireId};
+use referee_protocol::{Group, Seat, Tick, WireId};
 
 use smallvec::SmallVec;
 
 use super::Called;
 use super::links::Links;
+use super::save::{load_group, number};
+use crate::field::{LoadError, Loader, Saver};
 use crate::table::Table;
 
 /// Most random bits of a name.
@@ -65,7 +67,18 @@ impl Space {
         }
     }
 
-    /// The generator's stream.
+    /// The space with this stream.
+    fn from_stream(stream: u64) -> Option<Self> {
+        Some(match Group::from_number(stream) {
+            Some(Group::Everyone) => Self::Everyone,
+            Some(Group::Cell(0)) => Self::Grid,
+            Some(Group::Team(team)) => Self::Team(team),
+            Some(Group::Player(Seat(seat))) => Self::Player(seat),
+            Some(Group::Cell(_)) | None => return None,
+        })
+    }
+
+    /// The generator's stream, and the space's number in a snapshot.
     fn stream(self) -> u64 {
         match self {
             Self::Everyone => 0,
@@ -182,13 +195,18 @@ impl Names {
         }
     }
 
-    fn draw(&mut self, space: Space) -> WireId {
+    /// A space's generator and names.
+    fn space(&mut self, space: Space) -> &mut SpaceNames {
         let secret = self.secret;
-        let names = self.spaces.entry(space).or_insert_with(|| {
+        self.spaces.entry(space).or_insert_with(|| {
             let mut rng = ChaCha8Rng::from_seed(secret);
             rng.set_stream(space.stream());
             SpaceNames { rng, used: Table::default() }
-        });
+        })
+    }
+
+    fn draw(&mut self, space: Space) -> WireId {
+        let names = self.space(space);
         let (mark, width) = space.mark();
         loop {
             let random = names.rng.next_u32() >> (32 - space.random_bits(names.used.len()));
@@ -213,6 +231,77 @@ impl Names {
             }
         }
     }
+}
+
+impl Names {
+    pub(super) fn save(&self, out: &mut Saver<'_>) {
+        out.raw(&self.secret);
+        out.varint(self.spaces.len() as u64);
+        for (space, names) in &self.spaces {
+            out.varint(space.stream());
+            out.raw(&names.rng.get_word_pos().to_le_bytes());
+        }
+        let resting = || {
+            let freed = self.freed.iter().map(|(space, name)| (Tick(0), *space, *name));
+            self.resting.iter().copied().chain(freed)
+        };
+        out.varint(resting().count() as u64);
+        for (tick, space, name) in resting() {
+            out.varint(tick.0);
+            out.varint(space.stream());
+            out.varint(u64::from(name.0));
+        }
+        out.varint(self.entities.len() as u64);
+        for (id, entry) in self.entities.iter() {
+            out.varint(u64::from(id));
+            out.varint(entry.own.len() as u64);
+            for (space, name) in &entry.own {
+                out.varint(space.stream());
+                out.varint(u64::from(name.0));
+            }
+            out.varint(entry.called.len() as u64);
+            for (group, space) in &entry.called {
+                out.varint(group.number());
+                out.varint(space.stream());
+            }
+        }
+    }
+
+    pub(super) fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
+        let mut names = Self::new(from.array()?);
+        for _ in 0..from.count()? {
+            let space = load_space(from)?;
+            let position = u128::from_le_bytes(from.array()?);
+            names.space(space).rng.set_word_pos(position);
+        }
+        for _ in 0..from.count()? {
+            let (tick, space) = (Tick(from.varint()?), load_space(from)?);
+            let name = load_name(from)?;
+            names.space(space).used.insert(name, ());
+            names.resting.push_back((tick, space, name));
+        }
+        for _ in 0..from.count()? {
+            let (id, mut entry) = (number(from)?, Entry::default());
+            for _ in 0..from.count()? {
+                let (space, name) = (load_space(from)?, load_name(from)?);
+                names.space(space).used.insert(name, ());
+                entry.own.push((space, name));
+            }
+            for _ in 0..from.count()? {
+                entry.called.push((load_group(from)?, load_space(from)?));
+            }
+            names.entities.insert(id, entry);
+        }
+        Ok(names)
+    }
+}
+
+fn load_space(from: &mut Loader<'_>) -> Result<Space, LoadError> {
+    Space::from_stream(from.varint()?).ok_or(LoadError::Number)
+}
+
+fn load_name(from: &mut Loader<'_>) -> Result<WireId, LoadError> {
+    Ok(WireId(number(from)?))
 }
 
 /// By the name of which space a group calls an entity that these groups see: the widest, if the

@@ -14,7 +14,7 @@ use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 
-use super::{RestoreError, WITHOUT_CONDITIONS, body};
+use super::{Body, RestoreError, WITHOUT_CONDITIONS, body};
 use crate::core::{Core, InputBuffer, SeatState, Setup};
 use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
@@ -30,7 +30,7 @@ use crate::types::NetId;
 /// When the bytes are no snapshot of this game as it is now.
 pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, RestoreError> {
     let mut game = template.build();
-    let (version, state) = body(&game, snapshot)?;
+    let Body { version, state, .. } = body(&game, snapshot)?;
     let (ids, state) = entity_ids(state)?;
     // All entities first: references may point forward.
     let entities: Vec<(u32, Entity)> =

@@ -38,6 +38,7 @@ impl TestRoom {
                     while straight.poll_output().is_some() {}
                     anew.run(*at, entries);
                     compare("a room that was made anew", &mut anew.room, &mut straight);
+                    compare_told(&anew.room, &straight);
                 }
                 Record::Hash(at, hash) => {
                     let now = straight.state_hash();
@@ -114,12 +115,27 @@ fn run(room: &mut Room, at: Tick, entries: &[Entry]) {
     room.tick(at);
 }
 
+/// Clients that come back are told alike by both.
+#[track_caller]
+fn compare_told(anew: &Room, straight: &Room) {
+    let told = |room: &Room| {
+        let mut out = Vec::new();
+        room.replication.save(&mut out);
+        out
+    };
+    let tick = straight.info().tick.0;
+    assert!(
+        told(anew) == told(straight),
+        "tick {tick}: a room that was made anew tells its clients otherwise than one that was played straight"
+    );
+}
+
 #[track_caller]
 fn compare(what: &str, one: &mut Room, straight: &mut Room) {
+    let tick = straight.info().tick.0;
     if one.state_hash() == straight.state_hash() {
         return;
     }
-    let tick = straight.info().tick.0;
     let (one, other) = (one.to_json(), straight.to_json());
     let place = difference(&one, &other);
     let place = place.unwrap_or_else(|| "in something that JSON does not tell".to_owned());

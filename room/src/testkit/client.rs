@@ -2,7 +2,7 @@
 
 use referee_protocol::frame::{Ack, EventsFrame, Lane, split};
 use referee_protocol::message::{self, Resume, ServerControl};
-use referee_protocol::{LinkId, Refusal, Replica, Schema, Seat, SessionId, Tick};
+use referee_protocol::{Incarnation, LinkId, Refusal, Replica, Schema, Seat, SessionId, Tick};
 use serde_json::Value;
 
 use crate::inspect::json_of;
@@ -35,10 +35,13 @@ pub(super) struct TestClient {
     received: u64,
     last_event: u64,
     knows: bool,
+    /// The life of the room that it is in, and the one that it was in before.
+    life: Incarnation,
+    life_before: Incarnation,
 }
 
 impl TestClient {
-    pub(super) fn new(session: SessionId, link: LinkId, hz: u16) -> Self {
+    pub(super) fn new(session: SessionId, link: LinkId, hz: u16, life: Incarnation) -> Self {
         Self {
             session,
             link,
@@ -56,6 +59,8 @@ impl TestClient {
             received: 0,
             last_event: 0,
             knows: false,
+            life,
+            life_before: life,
         }
     }
 
@@ -119,17 +124,23 @@ impl TestClient {
 
     /// What it knows, if anything.
     pub(super) fn resume(&self) -> Option<Resume> {
-        self.knows.then(|| super::resume_point(self.replica.tick(), self.last_event))
+        let (incarnation, tick, event) = (self.life, self.replica.tick(), self.last_event);
+        self.knows.then_some(Resume { incarnation, tick, event })
     }
 
-    pub(super) fn reconnect(&mut self, session: SessionId, link: LinkId) {
+    /// Begins anew in this life of its room.
+    pub(super) fn reconnect(&mut self, session: SessionId, link: LinkId, life: Incarnation) {
         (self.session, self.link) = (session, link);
+        (self.life_before, self.life) = (self.life, life);
         (self.received, self.cut, self.ended) = (0, false, None);
     }
 
-    /// Its room has begun a new life: what it knows is of no use for a resume.
-    pub(super) fn forget(&mut self) {
-        (self.knows, self.last_event) = (false, 0);
+    /// It is told the number of the last event before those that come. In another life of the room they
+    /// are numbered from what that life has.
+    pub(super) fn welcomed(&mut self, last_event: u64) {
+        if self.life != self.life_before {
+            self.last_event = last_event;
+        }
     }
 }
 

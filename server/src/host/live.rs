@@ -151,6 +151,7 @@ impl Live {
             stirred: false,
         };
         live.journal();
+        live.enter(Entry::Begin { incarnation }, 0);
         // Whoever held a seat when the room was saved has no connection to this life of it.
         for session in live.room.sessions() {
             live.enter(Entry::Drop { session }, 0);
