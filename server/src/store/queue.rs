@@ -35,12 +35,14 @@ pub(super) struct Save {
     pub(super) past: Vec<Arc<Chunk>>,
     /// It was removed before: what else there is of it goes.
     pub(super) anew: bool,
+    /// The last life that the removal was of, where that is known.
+    pub(super) gone: Option<u64>,
 }
 
 impl Change {
     pub(super) fn save(mut room: StoredRoom) -> Self {
         let past = room.history.take().map(Arc::new).into_iter().collect();
-        Self::Save(Save { room: Arc::new(room), past, anew: false })
+        Self::Save(Save { room: Arc::new(room), past, anew: false, gone: None })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -56,13 +58,16 @@ impl Change {
     /// This one in place of an older one that was not written.
     fn in_place_of(self, older: &Self) -> Self {
         match (self, older) {
-            (Self::Save(save), Self::Delete(_)) => Self::Save(Save { anew: true, ..save }),
+            (Self::Save(save), Self::Delete(gone)) => {
+                Self::Save(Save { anew: true, gone: *gone, ..save })
+            }
             (Self::Save(save), Self::Save(older)) => {
                 let past = older.past.iter().cloned().chain(save.past).collect();
-                Self::Save(Save { past, anew: older.anew || save.anew, ..save })
+                let (anew, gone) = (older.anew || save.anew, older.gone.max(save.gone));
+                Self::Save(Save { past, anew, gone, ..save })
             }
             (Self::Delete(life), Self::Delete(older)) => Self::Delete(life.max(*older)),
-            (delete @ Self::Delete(_), Self::Save(_)) => delete,
+            (Self::Delete(life), Self::Save(older)) => Self::Delete(life.max(older.gone)),
         }
     }
 }
@@ -240,9 +245,21 @@ impl Queue {
         self.backoff.worked()
     }
 
-    /// The batch was not written: what no newer change replaces waits again. Returns whether this
-    /// is the first failure in a row.
-    pub(super) fn failed(&mut self, batch: &Batch, why: String, now: Instant) -> bool {
+    /// The batch was not written, or nobody knows: what no newer change replaces waits again. `removed`
+    /// are rooms that it removes, with their newest life: the next attempt may find nothing of them.
+    /// Returns whether this is the first failure in a row.
+    pub(super) fn failed(
+        &mut self,
+        batch: &Batch,
+        removed: &[(RoomKey, u64)],
+        why: String,
+        now: Instant,
+    ) -> bool {
+        for (key, life) in removed {
+            if let Some(Change::Delete(newest)) = self.writing.get_mut(key) {
+                *newest = Some(*life).max(*newest);
+            }
+        }
         for (key, change) in std::mem::take(&mut self.writing) {
             self.bytes -= change.bytes();
             let change = match self.waiting.entry(key.clone()) {
@@ -298,8 +315,8 @@ mod tests {
         assert!(queue.push(key("a"), save(1)) && queue.push(key("b"), save(2)));
         let batch = queue.take(now);
         assert!(queue.push(key("b"), save(3)));
-        assert!(queue.failed(&batch, "full".into(), now), "the first in a row");
-        assert!(!queue.failed(&Batch::default(), "full".into(), now));
+        assert!(queue.failed(&batch, &[], "full".into(), now), "the first in a row");
+        assert!(!queue.failed(&Batch::default(), &[], "full".into(), now));
         let Some(newest) = queue.find(&key("b")) else { panic!("b is gone") };
         assert!(
             matches!(&newest, Change::Save(save) if save.room.snapshot.as_deref() == Some(&[0; 3][..]))
@@ -333,7 +350,7 @@ mod tests {
         assert_eq!(past(&queue), (vec![1, 2], false));
         let batch = queue.take(now);
         queue.push(key("a"), with_past(3));
-        queue.failed(&batch, "full".into(), now);
+        queue.failed(&batch, &[], "full".into(), now);
         assert_eq!(past(&queue), (vec![1, 2, 3], false));
         queue.push(key("a"), Change::Delete(Some(3)));
         queue.push(key("a"), with_past(4));
@@ -342,6 +359,24 @@ mod tests {
         let batch = queue.take(now);
         queue.done(&batch, true, now);
         assert_eq!((queue.len(), queue.bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_a_removal_takes_along_is_not_forgotten() {
+        let now = Instant::now();
+        let mut queue = Queue::new(10_000, 1, now);
+        let life = |queue: &Queue| match queue.find(&key("a")) {
+            Some(Change::Delete(life)) => life,
+            other => panic!("{other:?}"),
+        };
+        queue.push(key("a"), Change::Delete(None));
+        let batch = queue.take(now);
+        queue.failed(&batch, &[(key("a"), 4)], "full".into(), now);
+        assert_eq!(life(&queue), Some(4), "it may have been removed all the same");
+        queue.push(key("a"), save(1));
+        queue.push(key("a"), save(2));
+        queue.push(key("a"), Change::Delete(Some(3)));
+        assert_eq!(life(&queue), Some(4));
     }
 
     #[test]

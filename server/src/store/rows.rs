@@ -47,16 +47,17 @@ pub(super) struct Outcome {
     pub(super) removed: Vec<(RoomKey, u64)>,
 }
 
-/// Does all of it durably.
+/// Does all of it durably. `outcome` says what it did, or would have done where it fails: it may have
+/// been done all the same.
 pub(super) fn transact(
     database: &Database,
     what: &Transaction<'_>,
-) -> Result<Outcome, redb::Error> {
+    outcome: &mut Outcome,
+) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     // Otherwise the start after a crash walks the whole file.
     transaction.set_quick_repair(true);
-    let mut outcome = Outcome { swept_all: true, removed: vec![] };
     {
         let mut tables = Tables::open(&transaction)?;
         for (key, change) in &what.batch.changes {
@@ -80,7 +81,7 @@ pub(super) fn transact(
         meta.insert(META_NUMBERS, end.to_le_bytes().as_slice())?;
     }
     transaction.commit()?;
-    Ok(outcome)
+    Ok(())
 }
 
 impl<'t> Tables<'t> {

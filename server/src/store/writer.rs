@@ -71,16 +71,17 @@ impl Shared {
         let mut look_at = Instant::now();
         while let Some(batch) = self.next_batch(&mut look_at) {
             let begun = Instant::now();
-            let outcome = self.write(&batch);
+            let mut did = Outcome { swept_all: true, removed: vec![] };
+            let outcome = self.write(&batch, &mut did);
             let closing = self.queue().closing;
             match &outcome {
-                Ok(did) => self.done(&batch, did),
-                Err(why) => self.failed(&batch, why),
+                Ok(()) => self.done(&batch, &did),
+                Err(why) => self.failed(&batch, &did, why),
             }
             self.progress.send_modify(|progress| {
                 progress.time += begun.elapsed();
                 match &outcome {
-                    Ok(_) => {
+                    Ok(()) => {
                         progress.durable = batch.up_to;
                         progress.commits += 1;
                         progress.bytes +=
@@ -139,14 +140,14 @@ impl Shared {
         }
     }
 
-    fn failed(&self, batch: &Batch, why: &str) {
-        if self.queue().failed(batch, why.to_owned(), Instant::now()) {
+    fn failed(&self, batch: &Batch, did: &Outcome, why: &str) {
+        if self.queue().failed(batch, &did.removed, why.to_owned(), Instant::now()) {
             tracing::error!("the store cannot be written, rooms wait in memory: {why}");
         }
     }
 
     /// Writes a batch.
-    fn write(&self, batch: &Batch) -> Result<Outcome, String> {
+    fn write(&self, batch: &Batch, outcome: &mut Outcome) -> Result<(), String> {
         if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.reopen()
                 .map_err(|error| format!("the database cannot be opened again: {error}"))?;
@@ -167,13 +168,13 @@ impl Shared {
         if !settling.is_empty() {
             self.tails.store(true, Ordering::Release);
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| transact(database, &transaction)))
+        catch_unwind(AssertUnwindSafe(|| transact(database, &transaction, outcome)))
             .map_err(|_| "the database panicked".to_owned())?
             .map_err(|error| error.to_string())?;
         for Settling { key, chunks, upto_id } in &settling {
             self.journal.moved(key, *upto_id, chunks.len() as u64);
         }
-        Ok(outcome)
+        Ok(())
     }
 
     /// Reads what is to move over. What is left for want of time holds its batches, and is found

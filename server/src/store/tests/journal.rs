@@ -236,6 +236,25 @@ async fn what_stays_in_the_journal_for_long_moves_beside_the_snapshot() {
 }
 
 #[tokio::test]
+async fn a_removal_that_failed_and_was_done_all_the_same_stays_one() {
+    for operation in 0..40 {
+        let machine = Machine::new();
+        let store = machine.open();
+        append(&store, "a", whole(5, 0, 3));
+        store.flush().await.unwrap();
+        // It is beside the snapshot now; the journal's file still has it.
+        store.settle(&key("a"));
+        store.flush().await.unwrap();
+        machine.fail_after(operation);
+        store.delete(key("a"));
+        while store.flush().await.is_err() {}
+        let machine = machine.after_power_cut();
+        drop(store);
+        assert_eq!(ticks(&machine.open(), "a"), None, "operation {operation} failed");
+    }
+}
+
+#[tokio::test]
 async fn the_file_stays_small_and_a_commit_costs_one_sync() {
     let machine = Machine::new();
     let store = machine.open();
