@@ -177,8 +177,12 @@ impl Replication {
 
     /// Takes in everything there is: after a load.
     pub(crate) fn collect_all(&mut self, game: &mut Game) {
+        let core = game.world.resource::<Core>();
         self.dirty.push(ROOM);
-        self.dirty.extend(game.world.resource::<Core>().index.keys());
+        self.dirty.extend(core.index.keys());
+        for (seat, state) in &core.seats {
+            self.links.applied(*seat, state.last_action, core.tick);
+        }
         self.since = game.world.change_tick();
     }
 
@@ -453,7 +457,7 @@ impl Replication {
                 self.dirty.extend(own.into_iter().flat_map(GroupState::members));
                 self.resubscribed = true;
             }
-            self.links.applied(*seat, state.last_action);
+            self.links.applied(*seat, state.last_action, core.tick);
         }
         if game.grid.is_some() {
             self.links.watch_first();

@@ -246,6 +246,14 @@ impl Room {
         self.replication.link(link, event, &self.game, &mut self.outputs);
     }
 
+    /// All that the room did up to this tick is on disk. From the first such call on a client is told that
+    /// its action is applied only once that is; until then it keeps it, and says it again to a later life
+    /// of the room which does not have it. In a turn-based room those who wait are told at once.
+    pub fn durable(&mut self, upto: Tick) {
+        let (now, at_once) = (self.core().tick, self.game.rules.kind == Kind::TurnBased);
+        self.replication.durable(upto, now, at_once && self.settling == 0, &mut self.outputs);
+    }
+
     /// When to tick next, given the time (in ticks).
     #[must_use]
     pub fn next_due(&self, now: Tick) -> NextTick {

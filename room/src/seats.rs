@@ -123,13 +123,15 @@ impl Room {
         (state.connected, state.session, state.active) = (true, session, now);
         // Samples of the connection before would outrank those of this one, which count from 1.
         state.inputs.iter_mut().for_each(|buffer| buffer.waiting.clear());
-        let (last_action, entity) = (state.last_action, state.entity);
+        let (applied, entity) = (state.last_action, state.entity);
         if was_connected {
             let text = "this seat was taken over by another connection with its token";
             let refusal = Refusal::new(Code::Replaced, text);
             self.outputs.push_back(Output::Disconnect { session: before, refusal });
         }
         let (last_event, events_lost) = self.replication.resumed(session, seat, now);
+        // What is not on disk may have to be said again to a later life of the room.
+        let last_action = self.replication.last_action(seat).unwrap_or(applied);
         let resumed = true;
         self.outputs.push_back(Output::Joined {
             session,

@@ -57,6 +57,33 @@ impl Replication {
         self.links.begin_life(incarnation, last);
     }
 
+    /// All up to this tick is on disk. Tells so at once those clients that keep an action for it, where
+    /// `at_once` says that no tick may come soon.
+    pub(crate) fn durable(
+        &mut self,
+        upto: Tick,
+        now: Tick,
+        at_once: bool,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.links.durable(upto);
+        let answers = |state: &LinkState, seats: &BTreeMap<Seat, SeatLine>| match state.role {
+            Role::Seated(seat) => seats.get(&seat).is_some_and(|l| l.last_action != state.action),
+            Role::Waiting | Role::Watching => false,
+        };
+        let Links { links, seats, .. } = &self.links;
+        let owed: SmallVec<[LinkId; 8]> = match at_once {
+            true => links.iter().filter(|(_, s)| answers(s, seats)).map(|(id, _)| *id).collect(),
+            false => SmallVec::new(),
+        };
+        owed.into_iter().for_each(|link| self.send_to(link, now, true, outputs));
+    }
+
+    /// The last action of a seat that its client need not keep.
+    pub(crate) fn last_action(&self, seat: Seat) -> Option<u64> {
+        self.links.last_action(seat)
+    }
+
     pub(crate) fn seated(&mut self, session: SessionId, seat: Seat, now: Tick) {
         self.links.seated(session, seat, now);
     }

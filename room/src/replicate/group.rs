@@ -109,7 +109,8 @@ impl GroupState {
     pub(super) fn has_news_for(&self, baseline: Baseline) -> bool {
         match baseline {
             Baseline::Last => self.news,
-            Baseline::At(tick) => self.view.last_tick() > tick.0,
+            // Who had its last send in an earlier life may remember other ones before that.
+            Baseline::At(tick) => self.view.last_tick() > tick.0 || self.at_rest,
             Baseline::Nothing | Baseline::Rung(_) | Baseline::Since(_) | Baseline::All => true,
         }
     }

@@ -15,6 +15,10 @@ use super::budget::Purse;
 use super::lives::Lives;
 use super::lossy::{Ladder, Lossy};
 
+/// How many ticks with actions of a seat may wait for the disk one by one; with more, the last ones wait
+/// for each other.
+const APPLIED_MAX: usize = 64;
+
 /// What a session is to the room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Role {
@@ -83,7 +87,10 @@ pub(super) struct SeatLine {
     /// Since when its client knows all of them, those that show nothing among them, as an ordered link
     /// has it: there both ends count them.
     pub(super) counted_since: Tick,
+    /// The last action that its client need not keep any more.
     pub(super) last_action: u64,
+    /// Later ones that were applied in ticks which are not on disk yet.
+    pub(super) applied: VecDeque<(Tick, u64)>,
     /// The number of the last event.
     pub(super) last_event: u64,
     /// Events that the client has not acknowledged.
@@ -169,12 +176,15 @@ pub(super) struct Links {
     /// What clients see that have no seat, in order.
     pub(super) watched: Vec<Group>,
     pub(super) lives: Lives,
+    /// Actions are acknowledged once they are on disk.
+    waits_for_disk: bool,
 }
 
 impl Default for Links {
     fn default() -> Self {
         let (watched, lives) = (vec![Group::Everyone], Lives::default());
-        Self { links: BTreeMap::new(), seats: BTreeMap::new(), watched, lives }
+        let (links, seats) = (BTreeMap::new(), BTreeMap::new());
+        Self { links, seats, watched, lives, waits_for_disk: false }
     }
 }
 
@@ -373,10 +383,32 @@ impl Links {
         self.watched.extend(first.filter(|group| matches!(group, Group::Cell(_))));
     }
 
-    pub(super) fn applied(&mut self, seat: Seat, action: u64) {
-        if let Some(line) = self.seats.get_mut(&seat) {
+    /// A seat's last action, as of this tick.
+    pub(super) fn applied(&mut self, seat: Seat, action: u64, now: Tick) {
+        let Some(line) = self.seats.get_mut(&seat) else { return };
+        if !self.waits_for_disk {
             line.last_action = action;
+        } else if line.applied.back().map_or(line.last_action, |(_, last)| *last) != action {
+            if line.applied.len() == APPLIED_MAX {
+                line.applied.pop_back();
+            }
+            line.applied.push_back((now, action));
         }
+    }
+
+    /// All up to this tick is on disk; what comes after it is acknowledged once it is, too.
+    pub(super) fn durable(&mut self, upto: Tick) {
+        self.waits_for_disk = true;
+        for line in self.seats.values_mut() {
+            while let Some((_, action)) = line.applied.pop_front_if(|(tick, _)| *tick <= upto) {
+                line.last_action = action;
+            }
+        }
+    }
+
+    /// The last action of a seat that its client need not keep; none where the seat is not known.
+    pub(super) fn last_action(&self, seat: Seat) -> Option<u64> {
+        self.seats.get(&seat).map(|line| line.last_action)
     }
 
     pub(super) fn sampled(&mut self, seat: Seat, sample: u64, margin: i64) {

@@ -144,7 +144,6 @@ impl SeatLine {
         self.groups.iter().for_each(|group| out.varint(group.number()));
         out.varint(self.groups_since.0);
         out.varint(self.counted_since.0);
-        out.varint(self.last_action);
         out.varint(self.last_event);
         self.events_lost.save(out);
         out.varint(self.events.len() as u64);
@@ -161,7 +160,6 @@ impl SeatLine {
             groups,
             groups_since: Tick(from.varint()?),
             counted_since: Tick(from.varint()?),
-            last_action: from.varint()?,
             last_event: from.varint()?,
             events_lost: bool::load(from)?,
             ..Self::default()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
 use referee_room::room::{Counters, NextTick, Room};
-use referee_room::{Entry, Template, panic_text};
+use referee_room::{Durability, Entry, Template, panic_text};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
@@ -121,7 +121,8 @@ impl Live {
             }
         };
         let past = house.config.store.journal_keep;
-        let keep = Keep::new(template.durability(), past, line(&parts.wake), remains);
+        let keep =
+            Keep::new(template.durability(), past, line(&parts.wake, info.hz.is_some()), remains);
         house.metrics.rooms.up();
         let mut live = Self {
             house,
@@ -152,6 +153,9 @@ impl Live {
         };
         live.journal();
         live.enter(Entry::Begin { incarnation }, 0);
+        if live.template.durability() == Durability::Logged {
+            live.guarded(|room| room.durable(info.tick));
+        }
         // Whoever held a seat when the room was saved has no connection to this life of it.
         for session in live.room.sessions() {
             live.enter(Entry::Drop { session }, 0);
@@ -252,6 +256,7 @@ impl Live {
     /// Runs what is due.
     pub(crate) fn turn(&mut self) -> Next {
         let begun = Instant::now();
+        self.note_durable();
         self.hand_out();
         let offer = self.keep.is_gated().then(|| self.offer_again(begun)).flatten();
         if self.keep.is_gated() {
@@ -294,6 +299,7 @@ impl Live {
 
     /// Runs a tick, which began just `now`.
     fn tick(&mut self, at: Tick, now: Instant) {
+        self.note_durable();
         self.guarded(|room| room.tick(at));
         while let Some(warning) = self.guarded(Room::take_warning).flatten() {
             tracing::warn!(room = %self.key, "{warning}");

@@ -108,6 +108,8 @@ pub(super) struct Keep {
     appended: u64,
     /// The journal took nothing the last time.
     behind: bool,
+    /// In a logged room: up to which tick each append goes that is not on disk.
+    ticks: VecDeque<(u64, Tick)>,
     /// Outputs that wait until this append is on disk; none while the journal has not taken it.
     held: VecDeque<(Option<u64>, Output)>,
     /// The base is to be saved.
@@ -134,6 +136,7 @@ impl Keep {
             follows,
             appended: 0,
             behind: false,
+            ticks: VecDeque::new(),
             held: VecDeque::new(),
             unsaved: false,
             saved: None,
@@ -165,6 +168,26 @@ impl Keep {
         self.since.after = self.since.upto;
         self.since.bytes.clear();
         self.unsaved = true;
+    }
+
+    /// Notes up to which tick an append goes. While the disk does not come on, the last ones count as one.
+    fn note(&mut self, number: u64) {
+        if self.durability != Durability::Logged {
+            return;
+        }
+        if self.ticks.len() >= HELD_MAX {
+            self.ticks.pop_back();
+        }
+        self.ticks.push_back((number, self.since.upto));
+    }
+
+    /// The last tick of what has come onto the disk since this was asked last.
+    fn came_onto_disk(&mut self) -> Option<Tick> {
+        let (durable, mut upto) = (self.line.durable(), None);
+        while let Some((_, tick)) = self.ticks.pop_front_if(|(number, _)| *number <= durable) {
+            upto = Some(tick);
+        }
+        upto
     }
 
     /// Whether more than may wait does.
@@ -204,8 +227,20 @@ impl Live {
         let from = self.keep.since.bytes.len();
         let Some(span) = self.room.take_journal(&mut self.keep.since.bytes) else { return };
         self.keep.since.upto = span.upto;
-        if self.keep.durability != Durability::Ephemeral && self.room.is_lasting() {
-            self.append(span.after, from);
+        match self.keep.durability {
+            Durability::Gated | Durability::Logged if self.room.is_lasting() => {
+                self.append(span.after, from);
+            }
+            // Nothing that is worth keeping is lost with it.
+            Durability::Logged => drop(self.guarded(|room| room.durable(span.upto))),
+            Durability::Gated | Durability::Ephemeral => {}
+        }
+    }
+
+    /// Tells the room how far it is on disk, where its clients keep actions for that.
+    pub(super) fn note_durable(&mut self) {
+        if let Some(upto) = self.keep.came_onto_disk() {
+            self.guarded(|room| room.durable(upto));
         }
     }
 
@@ -214,6 +249,7 @@ impl Live {
         let chunk = keep.chunk(self.incarnation.0, after, from);
         match self.house.store.append(&self.key, &keep.line, chunk, keep.is_gated()) {
             Some(number) => {
+                keep.note(number);
                 (keep.appended, keep.follows, keep.behind) = (number, true, false);
                 let waiting = keep.held.iter_mut().filter(|(at, _)| at.is_none());
                 waiting.for_each(|(at, _)| *at = Some(number));
@@ -296,8 +332,12 @@ impl Live {
     }
 }
 
-/// A room's line into the journal, which gives it its turn when something it waits for is on disk.
-pub(crate) fn line(wake: &Arc<tokio::sync::Notify>) -> Arc<JournalLine> {
+/// A room's line into the journal, which gives it its turn when something it waits for is on disk. A
+/// realtime room that is not gated gets its turn anyway.
+pub(crate) fn line(wake: &Arc<tokio::sync::Notify>, realtime: bool) -> Arc<JournalLine> {
     let wake = Arc::clone(wake);
-    JournalLine::new(move || wake.notify_one())
+    match realtime {
+        true => JournalLine::new(move || wake.notify_one()),
+        false => JournalLine::told_of_all(move || wake.notify_one()),
+    }
 }

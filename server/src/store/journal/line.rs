@@ -11,6 +11,8 @@ pub struct JournalLine {
     durable: AtomicU64,
     /// The newest batch whose end was told: once per line and batch.
     told: AtomicU64,
+    /// Whether somebody waits for what is not gated as well.
+    always: bool,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -20,7 +22,18 @@ impl JournalLine {
     /// return at once and must not panic.
     #[must_use]
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Self::with(false, wake)
+    }
+
+    /// The same, where `wake` is called after a commit that holds any chunk of this line.
+    #[must_use]
+    pub fn told_of_all(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Self::with(true, wake)
+    }
+
+    fn with(always: bool, wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
+            always,
             appended: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             told: AtomicU64::new(0),
@@ -42,6 +55,11 @@ impl JournalLine {
     /// Appends up to this one are on disk.
     pub(in crate::store) fn move_to(&self, number: u64) {
         self.durable.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// Whether it is told of commits without gated chunks of it.
+    pub(in crate::store) fn is_told_of_all(&self) -> bool {
+        self.always
     }
 
     /// Tells whoever waits that this batch is on disk.

@@ -169,7 +169,7 @@ fn tell(work: &Work, number: u64) {
     for item in &work.items {
         item.line.move_to(item.number);
     }
-    for item in work.items.iter().filter(|item| item.gated) {
+    for item in work.items.iter().filter(|item| item.gated || item.line.is_told_of_all()) {
         item.line.tell(number);
     }
 }
