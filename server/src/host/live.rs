@@ -121,8 +121,13 @@ impl Live {
             }
         };
         let past = house.config.store.journal_keep;
-        let keep =
-            Keep::new(template.durability(), past, line(&parts.wake, info.hz.is_some()), remains);
+        let keep = Keep::new(
+            template.durability(),
+            past,
+            line(&parts.wake, info.hz.is_some()),
+            remains,
+            info.lasting,
+        );
         house.metrics.rooms.up();
         let mut live = Self {
             house,
@@ -257,14 +262,17 @@ impl Live {
     pub(crate) fn turn(&mut self) -> Next {
         let begun = Instant::now();
         self.note_durable();
+        let waited = self.keep.waits();
+        let opens = self.keep.opens_at(begun);
         self.hand_out();
         let offer = self.keep.is_gated().then(|| self.offer_again(begun)).flatten();
-        if self.keep.is_gated() {
+        if waited {
             self.announce();
         }
-        match (self.run(begun), offer) {
-            (Next::Never, Some(offer)) => Next::At(offer),
-            (Next::At(at), Some(offer)) => Next::At(at.min(offer)),
+        let sooner = offer.into_iter().chain(opens).min();
+        match (self.run(begun), sooner) {
+            (Next::Never, Some(sooner)) => Next::At(sooner),
+            (Next::At(at), Some(sooner)) => Next::At(at.min(sooner)),
             (next, _) => next,
         }
     }

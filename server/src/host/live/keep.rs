@@ -20,6 +20,11 @@ use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 /// Outputs of a gated room that may wait for the disk. With so many it waits, too.
 const HELD_MAX: usize = 4_096;
 
+/// How long a room that was loaded waits for the disk before its first word, where it is not gated. With
+/// a disk that takes nothing it speaks all the same; then whoever hears it, and comes back after a
+/// crash, gets everything anew.
+const OPENS_WITHIN: Duration = Duration::from_secs(1);
+
 /// When a gated room offers the journal again what it did not take.
 const OFFER_AGAIN: Duration = Duration::from_millis(100);
 
@@ -108,6 +113,9 @@ pub(super) struct Keep {
     appended: u64,
     /// The journal took nothing the last time.
     behind: bool,
+    /// That this life of a stored room has begun is not on disk. Until it is, or until then at the
+    /// latest, nobody is told anything: a later life could not tell what its clients know.
+    opening: Option<Instant>,
     /// In a logged room: up to which tick each append goes that is not on disk.
     ticks: VecDeque<(u64, Tick)>,
     /// Outputs that wait until this append is on disk; none while the journal has not taken it.
@@ -123,7 +131,9 @@ impl Keep {
         keep: JournalKeep,
         line: Arc<JournalLine>,
         remains: Remains,
+        lasting: bool,
     ) -> Self {
+        let opens = durability == Durability::Logged && lasting;
         let Remains { created_unix_ms, base, since, past, follows, .. } = remains;
         Self {
             durability,
@@ -136,6 +146,7 @@ impl Keep {
             follows,
             appended: 0,
             behind: false,
+            opening: opens.then(|| Instant::now() + OPENS_WITHIN),
             ticks: VecDeque::new(),
             held: VecDeque::new(),
             unsaved: false,
@@ -145,6 +156,18 @@ impl Keep {
 
     pub(super) fn is_gated(&self) -> bool {
         self.durability == Durability::Gated
+    }
+
+    /// Whether what the room says may have to wait for the disk.
+    pub(super) fn waits(&self) -> bool {
+        self.is_gated() || self.opening.is_some()
+    }
+
+    /// Gives the time at which a room that is opening does so at the latest; none when it is open.
+    pub(super) fn opens_at(&mut self, now: Instant) -> Option<Instant> {
+        let on_disk = self.appended > 0 && self.line.durable() > 0;
+        self.opening = self.opening.filter(|latest| !on_disk && *latest > now);
+        self.opening
     }
 
     /// A chunk of the records from this place on, or of all that a room needs.
@@ -198,7 +221,10 @@ impl Keep {
     /// Whether what the last tick did may be told.
     pub(super) fn is_open(&self) -> bool {
         let durable = || !self.behind && self.line.durable() >= self.appended;
-        !self.is_gated() || self.held.is_empty() && durable()
+        match self.waits() {
+            true => self.held.is_empty() && durable(),
+            false => self.held.is_empty(),
+        }
     }
 
     /// Holds an output, if it has to wait. Gives it back otherwise.
@@ -214,7 +240,7 @@ impl Keep {
     pub(super) fn release(&mut self) -> Option<Output> {
         let durable = self.line.durable();
         let (number, _) = self.held.front()?;
-        if number.is_none_or(|number| number > durable) {
+        if self.waits() && number.is_none_or(|number| number > durable) {
             return None;
         }
         self.held.pop_front().map(|(_, output)| output)
@@ -247,7 +273,7 @@ impl Live {
     fn append(&mut self, after: Tick, from: usize) {
         let keep = &mut self.keep;
         let chunk = keep.chunk(self.incarnation.0, after, from);
-        match self.house.store.append(&self.key, &keep.line, chunk, keep.is_gated()) {
+        match self.house.store.append(&self.key, &keep.line, chunk, keep.waits()) {
             Some(number) => {
                 keep.note(number);
                 (keep.appended, keep.follows, keep.behind) = (number, true, false);

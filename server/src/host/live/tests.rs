@@ -235,13 +235,16 @@ fn a_spectator_does_nothing() {
     assert!(watcher.closed().is_none());
 }
 
-#[test]
-fn a_seat_comes_back_by_its_token_and_the_older_connection_is_told() {
+#[tokio::test]
+async fn a_seat_comes_back_by_its_token_and_the_older_connection_is_told() {
     let site = site(Config::default());
     let mut live = live(&site);
     let (first, wire) = come(&mut live, wish());
     let token = welcomed(&wire).token.unwrap();
     live.message(first, &action(1, 0));
+    rest(&mut live);
+    // Once what it did is on disk, its client need not keep it.
+    site.house.store.flush().await.unwrap();
     rest(&mut live);
     let claim = site.house.tokens.check(&key(), &token);
     let (_, newer) = come(&mut live, Wish { claim, ..wish() });
