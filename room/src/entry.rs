@@ -8,7 +8,7 @@ use referee_protocol::frame::Payload;
 use referee_protocol::{Incarnation, Seat, SessionId, Tick};
 
 /// How a room begins.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Create {
     /// The first visitor's parameters as JSON; empty for none.
     pub params: Vec<u8>,
@@ -16,7 +16,14 @@ pub struct Create {
     pub seed: [u8; 32],
     /// The build that runs it, for the record.
     pub build: String,
+    /// What an earlier match under the same id left in its storage: see [`crate::room::Room::storage`].
+    pub storage: Vec<u8>,
+    /// The wall clock, in milliseconds since 1970; 0 in a game that has no alarms.
+    pub unix_ms: u64,
 }
+
+/// The number of a [`Create`] with a storage and the time.
+const CREATE_WITH_MORE: u8 = 13;
 
 /// A client that wants in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,7 +54,8 @@ pub struct RequestEntry {
 }
 
 /// One thing that happened outside. The numbers of the variants are part of the file format:
-/// 7 (alarm), 9 (answer) and 10 (admin) are reserved.
+/// 9 (answer) and 10 (admin) are reserved. A room that begins with what an earlier match left, or
+/// that is told the time, has the number 13.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
     /// The room begins.
@@ -93,6 +101,14 @@ pub enum Entry {
         /// The action.
         payload: Payload,
     },
+    /// The wall clock: alarms that are due by then come due.
+    Alarm {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+        /// It broke the tick that it came in: no system hears of what comes due, and nothing of it comes
+        /// due again.
+        lost: bool,
+    },
     /// A request into the room.
     Request(RequestEntry),
     /// The room is about to be saved for good, or for a while.
@@ -137,28 +153,38 @@ impl Entry {
             Self::Leave { .. } => 4,
             Self::Input { .. } => 5,
             Self::Action { .. } => 6,
+            Self::Alarm { .. } => 7,
             Self::Request(_) => 8,
             Self::Seal => 11,
             Self::Begin { .. } => 12,
         }
     }
 
-    /// Whether somebody acted: what is left out where a tick with it panics, and what can make a room
+    /// Whether somebody acted, or an alarm may have come due: what is left out where a tick with it panics, and what can make a room
     /// worth keeping.
     #[must_use]
     pub fn is_act(&self) -> bool {
-        matches!(self, Self::Input { .. } | Self::Action { .. } | Self::Request(_))
+        use Entry::{Action, Alarm, Input, Request};
+        matches!(self, Input { .. } | Action { .. } | Alarm { .. } | Request(_))
     }
 
     /// Appends the entry's bytes: its number, then its fields; numbers as LEB128, bytes and texts
     /// with their length before them.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.number());
+        let more = |create: &Create| !create.storage.is_empty() || create.unix_ms != 0;
+        out.push(match self {
+            Self::Create(create) if more(create) => CREATE_WITH_MORE,
+            _ => self.number(),
+        });
         match self {
             Self::Create(create) => {
                 put(out, &create.params);
                 out.extend_from_slice(&create.seed);
                 put(out, create.build.as_bytes());
+                if more(create) {
+                    put(out, &create.storage);
+                    write_varint(out, create.unix_ms);
+                }
             }
             Self::Join(join) => {
                 write_varint(out, join.session.0);
@@ -188,6 +214,10 @@ impl Entry {
                 write_varint(out, *number);
                 put_payload(out, payload);
             }
+            Self::Alarm { unix_ms, lost } => {
+                write_varint(out, *unix_ms);
+                out.push(u8::from(*lost));
+            }
             Self::Request(request) => {
                 write_varint(out, request.id);
                 put(out, request.method.as_bytes());
@@ -207,11 +237,12 @@ impl Entry {
         let (&number, rest) = bytes.split_first().ok_or(BitError::End)?;
         *bytes = rest;
         Ok(match number {
-            0 => Self::Create(Create {
-                params: take(bytes)?.to_vec(),
-                seed: take_seed(bytes)?,
-                build: take_text(bytes)?,
-            }),
+            0 => Self::Create(take_create(bytes)?),
+            CREATE_WITH_MORE => {
+                let create = take_create(bytes)?;
+                let (storage, unix_ms) = (take(bytes)?.to_vec(), read_varint(bytes)?);
+                Self::Create(Create { storage, unix_ms, ..create })
+            }
             1 => Self::Join(take_join(bytes)?),
             2 => Self::Drop { session: SessionId(read_varint(bytes)?) },
             3 => Self::Resume {
@@ -231,6 +262,7 @@ impl Entry {
                 number: read_varint(bytes)?,
                 payload: take_payload(bytes)?,
             },
+            7 => Self::Alarm { unix_ms: read_varint(bytes)?, lost: take_bool(bytes)? },
             8 => Self::Request(RequestEntry {
                 id: read_varint(bytes)?,
                 method: take_text(bytes)?,
@@ -275,9 +307,24 @@ fn take_seat(bytes: &mut &[u8]) -> Result<Seat, EntryError> {
     Ok(Seat(u16::try_from(read_varint(bytes)?).map_err(|_| BitError::Number)?))
 }
 
+fn take_bool(bytes: &mut &[u8]) -> Result<bool, EntryError> {
+    let (&byte, rest) = bytes.split_first().ok_or(BitError::End)?;
+    *bytes = rest;
+    Ok(byte != 0)
+}
+
 fn take_payload(bytes: &mut &[u8]) -> Result<Payload, EntryError> {
     let kind = u16::try_from(read_varint(bytes)?).map_err(|_| BitError::Number)?;
     Ok(Payload { kind, bits: take(bytes)?.to_vec() })
+}
+
+fn take_create(bytes: &mut &[u8]) -> Result<Create, EntryError> {
+    Ok(Create {
+        params: take(bytes)?.to_vec(),
+        seed: take_seed(bytes)?,
+        build: take_text(bytes)?,
+        ..Create::default()
+    })
 }
 
 fn take_join(bytes: &mut &[u8]) -> Result<Join, EntryError> {
@@ -289,9 +336,8 @@ fn take_join(bytes: &mut &[u8]) -> Result<Join, EntryError> {
         attributes.insert(take_text(bytes)?, take_text(bytes)?);
     }
     let generation = read_varint(bytes)?;
-    let (&watch, rest) = bytes.split_first().ok_or(BitError::End)?;
-    *bytes = rest;
-    Ok(Join { session, name, attributes, generation, watch: watch != 0 })
+    let watch = take_bool(bytes)?;
+    Ok(Join { session, name, attributes, generation, watch })
 }
 
 #[cfg(test)]
@@ -302,7 +348,7 @@ mod tests {
     fn samples() -> Vec<Entry> {
         let payload = Payload { kind: 3, bits: vec![1, 2, 3] };
         vec![
-            Entry::Create(Create { params: b"{}".to_vec(), seed: [7; 32], build: "b".into() }),
+            Entry::Create(create()),
             Entry::Join(Join {
                 session: SessionId(300),
                 name: "Ann".into(),
@@ -323,7 +369,15 @@ mod tests {
             }),
             Entry::Seal,
             Entry::Begin { incarnation: Incarnation(70_000) },
+            Entry::Create(Create { storage: vec![1, 2], ..create() }),
+            Entry::Create(Create { unix_ms: 300, ..create() }),
+            Entry::Alarm { unix_ms: 300, lost: true },
         ]
+    }
+
+    fn create() -> Create {
+        let params = b"{}".to_vec();
+        Create { params, seed: [7; 32], build: "b".into(), ..Create::default() }
     }
 
     #[test]
@@ -342,7 +396,18 @@ mod tests {
         let mut bytes = vec![];
         samples()[6].encode(&mut bytes);
         assert_eq!(bytes, [6, 1, 2, 3, 3, 1, 2, 3]);
-        assert_eq!(Entry::decode(&mut &[7u8][..]), Err(EntryError::Newer(7)));
+        bytes.clear();
+        samples()[0].encode(&mut bytes);
+        assert_eq!(bytes, [&[0, 2, b'{', b'}'][..], &[7; 32], &[1, b'b']].concat());
+        bytes.clear();
+        let more = Create { storage: vec![5], unix_ms: 300, ..create() };
+        Entry::Create(more).encode(&mut bytes);
+        let rest = [1, b'b', 1, 5, 0xac, 2];
+        assert_eq!(bytes, [&[13, 2, b'{', b'}'][..], &[7; 32], &rest].concat());
+        bytes.clear();
+        Entry::Alarm { unix_ms: 300, lost: false }.encode(&mut bytes);
+        assert_eq!(bytes, [7, 0xac, 2, 0]);
+        assert_eq!(Entry::decode(&mut &[14u8][..]), Err(EntryError::Newer(14)));
     }
 
     proptest! {

@@ -9,6 +9,7 @@ extern crate self as referee_room;
 
 pub use bevy_ecs;
 
+pub mod alarms;
 pub mod conditions;
 mod core;
 pub mod entry;
@@ -32,6 +33,7 @@ pub mod room;
 mod rules;
 mod seats;
 pub mod snapshot;
+pub mod storage;
 mod table;
 pub mod template;
 pub mod testkit;

@@ -15,6 +15,7 @@ use referee_protocol::schema::FieldType;
 
 use crate::field::LoadError;
 use crate::game::Game;
+use crate::storage;
 
 pub(crate) use load::load;
 pub(crate) use write::{Cover, write_state};
@@ -56,7 +57,8 @@ pub enum RestoreError {
 fn types(game: &Game) -> Vec<(String, FieldType)> {
     let components = game.components.iter().map(|row| (row.name.clone(), row.shape.clone()));
     let timers = game.timers.iter().map(|row| (row.name.clone(), FieldType::Unit));
-    components.chain(timers).collect()
+    let alarms = game.alarms.iter().map(|row| (format!("alarm {}", row.name), FieldType::Unit));
+    components.chain(timers).chain(alarms).collect()
 }
 
 /// The header of a game's snapshots.
@@ -92,21 +94,49 @@ pub(crate) fn state(snapshot: &[u8]) -> &[u8] {
     part(&mut rest).and_then(|_| part(&mut rest)).unwrap_or_default()
 }
 
-/// What a snapshot holds.
+/// What clients were told by the room that made a snapshot; none when that is not known.
+pub(crate) fn told(snapshot: &[u8]) -> Result<Option<&[u8]>, RestoreError> {
+    Ok(body(snapshot)?.told)
+}
+
+/// A snapshot's header, read, and what follows it.
 struct Body<'a> {
     version: u16,
+    types: Vec<(String, FieldType)>,
     state: &'a [u8],
     /// What clients were told; nothing in an older format.
     told: Option<&'a [u8]>,
 }
 
-/// What clients were told by the room that made a snapshot; none when that is not known.
-pub(crate) fn told<'a>(game: &Game, snapshot: &'a [u8]) -> Result<Option<&'a [u8]>, RestoreError> {
-    Ok(body(game, snapshot)?.told)
+impl Body<'_> {
+    /// Whether the room had a storage. It comes with the first system that takes it.
+    fn has_storage(&self) -> bool {
+        self.types.iter().any(|(name, _)| name == storage::NAME)
+    }
+
+    /// Checks that the game is the one whose state it is.
+    fn check(&self, game: &Game) -> Result<(), RestoreError> {
+        let (stored, mut now) = (&self.types, types(game));
+        if !self.has_storage() {
+            now.retain(|(name, _)| name != storage::NAME);
+        }
+        if *stored == now {
+            return Ok(());
+        }
+        let lost = stored.iter().filter(|old| !now.contains(old)).map(|(name, _)| name.as_str());
+        let new = now.iter().filter(|new| !stored.contains(new)).map(|(name, _)| name.as_str());
+        let mut names: Vec<&str> = lost.chain(new).collect();
+        names.sort_unstable();
+        names.dedup();
+        Err(RestoreError::Changed(match names.is_empty() {
+            true => "their order".to_owned(),
+            false => names.join(", "),
+        }))
+    }
 }
 
-/// Checks a snapshot's header and takes it apart.
-fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<Body<'a>, RestoreError> {
+/// Reads a snapshot's header.
+fn body(snapshot: &[u8]) -> Result<Body<'_>, RestoreError> {
     let rest = snapshot.strip_prefix(MAGIC).ok_or(RestoreError::NotASnapshot)?;
     let (version, rest) = rest.split_first_chunk().ok_or(RestoreError::NotASnapshot)?;
     let version = u16::from_le_bytes(*version);
@@ -119,19 +149,6 @@ fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<Body<'a>, RestoreError> {
         ..=WITHOUT_TOLD => (rest, None),
         _ => (part(&mut rest).ok_or(BitError::End).map_err(LoadError::from)?, Some(rest)),
     };
-    let stored: Vec<(String, FieldType)> =
-        rmp_serde::from_slice(stored).map_err(|_| RestoreError::NotASnapshot)?;
-    let now = types(game);
-    if stored == now {
-        return Ok(Body { version, state, told });
-    }
-    let lost = stored.iter().filter(|old| !now.contains(old)).map(|(name, _)| name.as_str());
-    let new = now.iter().filter(|new| !stored.contains(new)).map(|(name, _)| name.as_str());
-    let mut names: Vec<&str> = lost.chain(new).collect();
-    names.sort_unstable();
-    names.dedup();
-    Err(RestoreError::Changed(match names.is_empty() {
-        true => "their order".to_owned(),
-        false => names.join(", "),
-    }))
+    let types = rmp_serde::from_slice(stored).map_err(|_| RestoreError::NotASnapshot)?;
+    Ok(Body { version, types, state, told })
 }

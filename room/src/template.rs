@@ -8,12 +8,14 @@ use std::sync::Arc;
 use bevy_ecs::prelude::*;
 use referee_protocol::{Kind, Schema};
 
+use crate::alarms::Wall;
 use crate::core::{Core, Setup};
 use crate::errors::panic_text;
 use crate::game::{Durability, Game};
 use crate::order::Order;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
+use crate::storage::Storage;
 
 /// Why a game cannot be hosted: every problem found, each naming its culprit and the way out.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -49,6 +51,9 @@ pub struct Template {
     schema_hash: u64,
     stale_tables: bool,
     durability: Durability,
+    /// A system or a hook takes the storage.
+    storage: bool,
+    alarms: bool,
 }
 
 impl Template {
@@ -68,6 +73,9 @@ impl Template {
                 Order::default()
             });
             initialize_hooks(&mut game);
+            if game.world.components().component_id::<Storage>().is_some() {
+                game.add_storage();
+            }
             (game, problems, order)
         }));
         let (mut game, mut problems, order) = registered.map_err(|panic| GameError {
@@ -98,6 +106,8 @@ impl Template {
             schema_hash,
             stale_tables,
             durability: game.rules.durability,
+            alarms: !game.alarms.is_empty(),
+            storage: game.world.contains_resource::<Storage>(),
         }))
     }
 
@@ -145,14 +155,24 @@ impl Template {
         self.schema.kind
     }
 
+    /// Whether it has alarms: then its rooms are to be told the time.
+    #[must_use]
+    pub fn has_alarms(&self) -> bool {
+        self.alarms
+    }
+
     /// The one order in which the systems run.
     pub(crate) fn order(&self) -> &Order {
         &self.order
     }
 
-    /// A game filled for one room, its systems and hooks ready to run.
-    pub(crate) fn build(&self) -> Game {
+    /// A game filled for one room, its systems and hooks ready to run. It has a storage where a system
+    /// takes it, or where there is something to be `kept` in it.
+    pub(crate) fn build(&self, kept: bool) -> Game {
         let mut game = blank(&self.function);
+        if self.storage || kept {
+            game.add_storage();
+        }
         // Building the graph would take four times as long; the order is known already.
         let graph = game.schedule.graph_mut();
         graph.systems.initialize(&mut game.world);
@@ -180,6 +200,7 @@ fn blank(function: &dyn Fn(&mut Game)) -> Game {
         kind: game.rules.kind,
         hz: game.rules.hz,
         public_seed: 0,
+        wall: Wall::default(),
     });
     crate::errors::install(&mut game.world);
     game
@@ -229,6 +250,7 @@ fn missing(name: &str) -> String {
         ("ActionQueue<", "Actions", "action"),
         ("Outbox<", "Events", "event"),
         ("TimerQueue<", "Timers", "timer"),
+        ("AlarmQueue<", "Alarms", "alarm"),
         ("DueNow<", "Due", "timer"),
     ] {
         if let Some(of) = inner(wrapper) {
@@ -251,7 +273,8 @@ fn same_names(game: &Game) -> Vec<String> {
     let actions = game.actions.iter().map(|row| ("action", &row.name[..]));
     let events = game.events.iter().map(|row| ("event", &row.name[..]));
     let timers = game.timers.iter().map(|row| ("timer", &row.name[..]));
-    for key in components.chain(actions).chain(events).chain(timers) {
+    let alarms = game.alarms.iter().map(|row| ("alarm", &row.name[..]));
+    for key in components.chain(actions).chain(events).chain(timers).chain(alarms) {
         *seen.entry(key).or_default() += 1;
     }
     let twice = seen.into_iter().filter(|(_, count)| *count > 1);

@@ -20,7 +20,7 @@ use referee_room::{Room, Template};
 const TICKS: u64 = 300;
 
 fn create() -> Create {
-    Create { params: vec![], seed: [3; 32], build: String::new() }
+    Create { seed: [3; 32], ..Create::default() }
 }
 
 fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room, Report) {
@@ -317,7 +317,7 @@ fn back(resume: Option<(u64, u64, u64)>) -> (bool, u64, usize) {
             Output::Send { frame, .. } => {
                 let bytes = frame.to_vec();
                 if bytes.first() == Some(&(Lane::Events as u8)) {
-                    events += EventsFrame::decode(&bytes[1..]).unwrap().events.len();
+                    events += EventsFrame::decode(&bytes[1..]).expect("good events").events.len();
                 }
             }
             _ => {}

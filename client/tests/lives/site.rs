@@ -111,7 +111,7 @@ impl Site {
         let template = Template::new("test", chronicle).unwrap_or_else(|e| panic!("{e}"));
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let create = Create { params: vec![], seed: bytes, build: String::new() };
+        let create = Create { seed: bytes, ..Create::default() };
         let room = Room::create(&template, &create).expect("the game creates its room");
         let players = (0..PLAYERS).map(|number| {
             let (game, id) = (GameName::new("test"), MatchId::new("m"));
@@ -506,8 +506,8 @@ impl Site {
         let state = self.room.to_json();
         let seats = state["seats"].as_array().into_iter().flatten();
         let entity = seats.filter(|of| of["seat"] == seat).map(|of| of["player"].clone()).next();
-        let entities = state["entities"].as_array().into_iter().flatten();
-        let found = entities.filter(|of| Some(&of["id"]) == entity.as_ref()).next();
+        let mut entities = state["entities"].as_array().into_iter().flatten();
+        let found = entities.find(|of| Some(&of["id"]) == entity.as_ref());
         let numbers = |name: &str| {
             let list = found.and_then(|of| of["Log"][name].as_array());
             let list = list.into_iter().flatten();

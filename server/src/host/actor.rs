@@ -15,6 +15,7 @@ use referee_room::room::Room;
 use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
+use super::left;
 use super::live::{Live, Next, Parts, Remains};
 use super::thread::{Arrival, Place, Thread};
 use super::{going_down, unix_ms};
@@ -65,6 +66,7 @@ fn after(thread: &Thread, place: &Place, mut live: Live) -> Live {
     let remains = live.take_remains();
     if remains.is_none() {
         thread.house.store.settle(&place.key);
+        thread.house.wakes.stuck(&place.key);
     }
     place.remains.replace(remains);
     live
@@ -91,9 +93,13 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     })?;
     let (room, remains) = match (left, stored) {
         (Some(left), _) => resurrect(thread, place, &template, left)?,
-        (None, Some(stored)) => load(thread, place, &template, stored).await?,
-        (None, None) => make(thread, place, &template)?,
+        (None, Some(stored)) => match left::storage_of(&stored) {
+            Some(storage) => make(thread, place, &template, storage.to_vec())?,
+            None => load(thread, place, &template, stored).await?,
+        },
+        (None, None) => make(thread, place, &template, vec![])?,
     };
+    house.wakes.loaded(&place.key);
     Ok(Live::new(Parts {
         house: house.clone(),
         key: place.key.clone(),
@@ -108,18 +114,25 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     }))
 }
 
-/// A new room, as its first visitor wishes.
+/// A new room, as its first visitor wishes, with what an earlier match left in its storage.
 fn make(
     thread: &Thread,
     place: &Place,
     template: &Arc<Template>,
+    storage: Vec<u8>,
 ) -> Result<(Room, Remains), Refusal> {
-    let params = match place.arrivals.borrow().front() {
-        Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
-        Some(Arrival::Request { .. }) | None => vec![],
+    let params = {
+        let arrivals = place.arrivals.borrow();
+        let mut visitors = arrivals.iter().filter(|arrival| !matches!(arrival, Arrival::Alarm));
+        match visitors.next() {
+            Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
+            Some(_) => vec![],
+            None => return Err(Refusal::new(Code::Stopped, "nothing is left to be woken")),
+        }
     };
     let build = env!("CARGO_PKG_VERSION").to_owned();
-    let create = Create { params, seed: seed()?, build };
+    let now = if template.has_alarms() { unix_ms() } else { 0 };
+    let create = Create { params, seed: seed()?, build, storage, unix_ms: now };
     thread.house.metrics.rooms_made.up();
     let made = catch_unwind(AssertUnwindSafe(|| Room::create(template, &create)));
     let mut room = made.unwrap_or_else(|panic| {
@@ -281,10 +294,11 @@ enum Look {
 
 /// Lets a room go that nobody has come to for long enough; or keeps it, while the store takes no
 /// more.
-fn retire(thread: &Thread, place: &Place, live: &mut Live) -> Look {
-    if live.match_ended() {
+fn retire(place: &Place, live: &mut Live) -> Look {
+    // Of a match that an alarm has ended nobody has seen the result yet.
+    if live.match_ended() && place.woken.borrow().is_none() {
         // The next visit starts afresh.
-        if thread.house.store.delete(place.key.clone()) {
+        if live.leave_storage() {
             return Look::Over;
         }
     } else {
@@ -313,13 +327,13 @@ fn look(thread: &Thread, place: &Place) -> Look {
         live.dismiss(&going_down());
         return if live.has_unsaved() { Look::Unsaved } else { Look::Over };
     }
-    let grace = match live.match_ended() && live.was_left() {
-        true => 0,
-        false => thread.house.config.room_grace_ms,
-    };
-    let quiet = live.quiet_since().map(|since| since + Duration::from_millis(grace));
+    let quiet = live.quiet_since().map(|since| match place.woken.borrow().is_some() {
+        true => live.asleep_again(since, next),
+        false if live.match_ended() && live.was_left() => since,
+        false => since + Duration::from_millis(thread.house.config.room_grace_ms),
+    });
     if quiet.is_some_and(|quiet| quiet <= now) {
-        return retire(thread, place, live);
+        return retire(place, live);
     }
     let save = live.save_due(now);
     if save.is_some_and(|save| save <= now) {

@@ -6,10 +6,12 @@
 //! | `door` | a socket between its handshake and its room |
 //! | `thread` | a host thread: the rooms it has, who comes to them |
 //! | `actor` | a room's life: loading, turns, grace, the end |
+//! | `left` | what is left of a match that has ended |
 //! | `live` | a loaded room with its clients |
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
+//! | `wake` | rooms that an alarm wakes |
 //! | `wheel` | when to look whether a client is still there |
 
 mod actor;
@@ -17,8 +19,10 @@ mod clock;
 mod connection;
 mod door;
 mod flight;
+pub(crate) mod left;
 mod live;
 mod thread;
+mod wake;
 mod wheel;
 
 use std::convert::Infallible;
@@ -43,6 +47,7 @@ use crate::transport::socket::LINGER_MS;
 
 pub(crate) use live::Remains;
 pub(crate) use thread::Command;
+pub(crate) use wake::Wakes;
 
 /// Visitors and requests on their way to one thread.
 const COMMANDS_MAX: usize = 1024;
@@ -55,6 +60,7 @@ pub(crate) struct House {
     pub(crate) directory: Local,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tokens: Tokens,
+    pub(crate) wakes: Wakes,
 }
 
 impl House {

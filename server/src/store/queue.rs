@@ -33,7 +33,7 @@ pub(super) struct Save {
     pub(super) room: Arc<StoredRoom>,
     /// What is kept of its past, oldest first.
     pub(super) past: Vec<Arc<Chunk>>,
-    /// It was removed before: what else there is of it goes.
+    /// It was removed before, or is to be alone: what else there is of it goes.
     pub(super) anew: bool,
     /// The last life that the removal was of, where that is known.
     pub(super) gone: Option<u64>,
@@ -43,6 +43,11 @@ impl Change {
     pub(super) fn save(mut room: StoredRoom) -> Self {
         let past = room.history.take().map(Arc::new).into_iter().collect();
         Self::Save(Save { room: Arc::new(room), past, anew: false, gone: None })
+    }
+
+    /// What else there is of it goes.
+    pub(super) fn save_alone(room: StoredRoom) -> Self {
+        Self::Save(Save { room: Arc::new(room), past: vec![], anew: true, gone: None })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -60,6 +65,9 @@ impl Change {
         match (self, older) {
             (Self::Save(save), Self::Delete(gone)) => {
                 Self::Save(Save { anew: true, gone: *gone, ..save })
+            }
+            (Self::Save(save), Self::Save(older)) if save.anew => {
+                Self::Save(Save { gone: older.gone.max(save.gone), ..save })
             }
             (Self::Save(save), Self::Save(older)) => {
                 let past = older.past.iter().cloned().chain(save.past).collect();

@@ -103,3 +103,84 @@ pub(crate) fn teller(game: &mut Game) {
         (0..5).for_each(|_| tales.all(Tale("x".repeat(4000))));
     });
 }
+
+/// Counts what is pressed in all matches under one id.
+pub(crate) fn keeper(game: &mut Game) {
+    game.turn_based().replicate::<Count>().action::<Press>().action::<Finish>();
+    game.on_start(|mut count: ResMut<Count>, storage: Res<Storage>| {
+        count.0 = storage.get("pressed").unwrap_or(0);
+    });
+    game.systems(
+        |mut count: ResMut<Count>,
+         presses: Actions<Press>,
+         ends: Actions<Finish>,
+         mut storage: ResMut<Storage>,
+         mut referee: Referee|
+         -> Result {
+            count.0 += presses.len() as u32;
+            storage.set("pressed", &count.0)?;
+            if !ends.is_empty() {
+                referee.end(count.0);
+            }
+            Ok(())
+        },
+    );
+}
+
+#[derive(Replicate)]
+struct Ring;
+
+/// Rings so many milliseconds after a request that says so in its path, and counts that. A request to
+/// `/end/N` has the match ended by it, one to `/bomb/N` has it panic.
+fn reminds(game: &mut Game) {
+    game.replicate::<Count>().alarm::<Ring>().alarm::<Bell>().alarm::<Bomb>();
+    game.on_request(
+        |request: Request,
+         mut rings: Alarms<Ring>,
+         mut bells: Alarms<Bell>,
+         mut bombs: Alarms<Bomb>,
+         count: Res<Count>| {
+            let after = |text: &str| text.parse().ok().map(Duration::from_millis);
+            if let Some(span) = request.path.strip_prefix("/end/").and_then(after) {
+                bells.after(span, Bell);
+            } else if let Some(span) = request.path.strip_prefix("/bomb/").and_then(after) {
+                bombs.after(span, Bomb);
+            } else if let Some(span) = request.path.strip_prefix('/').and_then(after) {
+                rings.after(span, Ring);
+            }
+            count.0
+        },
+    );
+    game.systems(
+        |rings: Due<Ring>,
+         bells: Due<Bell>,
+         bombs: Due<Bomb>,
+         mut count: ResMut<Count>,
+         mut referee: Referee| {
+            assert!(bombs.is_empty(), "boom");
+            count.0 += rings.iter().count() as u32;
+            if !bells.is_empty() {
+                referee.end("time is up");
+            }
+        },
+    );
+}
+
+#[derive(Replicate)]
+struct Bell;
+
+#[derive(Replicate)]
+struct Bomb;
+
+pub(crate) fn reminder(game: &mut Game) {
+    reminds(game.turn_based());
+}
+
+/// What it answers is on disk.
+pub(crate) fn sure_reminder(game: &mut Game) {
+    reminds(game.turn_based().gated());
+}
+
+pub(crate) fn live_reminder(game: &mut Game) {
+    reminds(game.realtime(30));
+}

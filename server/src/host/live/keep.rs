@@ -14,7 +14,7 @@ use referee_room::{Durability, Output, Room};
 
 use super::Live;
 use super::past::{Past, beginning};
-use crate::host::unix_ms;
+use crate::host::{left, unix_ms};
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
 /// Outputs of a gated room that may wait for the disk. With so many it waits, too.
@@ -105,6 +105,8 @@ pub(super) struct Keep {
     line: Arc<JournalLine>,
     created_unix_ms: u64,
     base: Base,
+    /// When the base's next alarm is due, in milliseconds since 1970.
+    alarm_unix_ms: Option<u64>,
     since: Passage,
     past: Past,
     past_is: JournalKeep,
@@ -140,6 +142,7 @@ impl Keep {
             line,
             created_unix_ms,
             base,
+            alarm_unix_ms: None,
             since,
             past,
             past_is: if durability == Durability::Ephemeral { JournalKeep::None } else { keep },
@@ -297,6 +300,7 @@ impl Live {
     /// The room has rebuilt itself.
     pub(super) fn rebased(&mut self, snapshot: Vec<u8>) {
         self.keep.rebase(self.room.is_lasting(), snapshot);
+        self.keep.alarm_unix_ms = self.room.next_alarm();
     }
 
     /// When the newest snapshot is to be saved, if there is one.
@@ -326,6 +330,7 @@ impl Live {
             incarnation: self.incarnation.0,
             saved_unix_ms: unix_ms(),
             tick: keep.since.after.0,
+            alarm_unix_ms: keep.alarm_unix_ms,
             snapshot: Some(snapshot.to_vec()),
             history: keep.past.waiting(self.incarnation.0),
             ..StoredRoom::default()
@@ -336,6 +341,24 @@ impl Live {
             keep.unsaved = true;
         }
         !keep.unsaved
+    }
+
+    /// Removes the room from the store, but for what its storage holds. False when the store takes no
+    /// more.
+    pub(crate) fn leave_storage(&mut self) -> bool {
+        let storage = self.room.storage();
+        if storage.is_empty() {
+            return self.house.store.delete(self.key.clone());
+        }
+        let room = StoredRoom {
+            created_unix_ms: self.keep.created_unix_ms,
+            incarnation: self.incarnation.0,
+            saved_unix_ms: unix_ms(),
+            tick: self.keep.since.upto.0,
+            snapshot: Some(left::encode(&storage)),
+            ..StoredRoom::default()
+        };
+        self.house.store.save_alone(self.key.clone(), room)
     }
 
     /// Whether the newest snapshot is still to be saved.

@@ -11,6 +11,7 @@ use referee_room::entry::Create;
 use referee_room::prelude::*;
 use referee_room::revive::{Base, Revival};
 
+mod alarms;
 mod gated;
 mod kept;
 
@@ -18,6 +19,7 @@ use super::*;
 use crate::config::Config;
 use crate::directory::Local;
 use crate::games::{Games, Hosted};
+use crate::host::Wakes;
 use crate::http::RoomRequest;
 use crate::metrics::Metrics;
 use crate::session::Wish;
@@ -84,6 +86,7 @@ fn site(config: Config) -> Site {
         directory: Local::new(&config, 1),
         metrics: Arc::new(Metrics::default()),
         tokens: Tokens::new(store.token_key()),
+        wakes: Wakes::default(),
         games: Games::from([(GameName::new("count").unwrap(), hosted)]),
         config: Arc::new(config),
         store,
@@ -102,7 +105,7 @@ fn live(site: &Site) -> Live {
 }
 
 fn create() -> Create {
-    Create { params: vec![], seed: [1; 32], build: String::new() }
+    Create { seed: [1; 32], ..Create::default() }
 }
 
 fn template(site: &Site) -> Arc<Template> {
@@ -416,7 +419,7 @@ fn stumbles(game: &mut Game) {
 fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_rest() {
     let site = site(Config::default());
     let template = Template::new("stumbles", stumbles).unwrap();
-    let create = Create { params: vec![], seed: [1; 32], build: String::new() };
+    let create = Create { seed: [1; 32], ..Create::default() };
     let room = Room::create(&template, &create).unwrap();
     let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
     come(&mut live, wish());
