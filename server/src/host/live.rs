@@ -31,7 +31,7 @@ use keep::Keep;
 pub(crate) use keep::{Remains, line};
 
 /// A second panic within this ends a room for good.
-const PANICS_APART: Duration = Duration::from_secs(60);
+pub(super) const PANICS_APART: Duration = Duration::from_secs(60);
 
 /// How long a room may go on ticking before others get their turn, in milliseconds.
 const TURN_MS: u64 = 5;

@@ -7,6 +7,7 @@
 //! | `thread` | a host thread: the rooms it has, who comes to them |
 //! | `actor` | a room's life: loading, turns, grace, the end |
 //! | `live` | a loaded room with its clients |
+//! | `marks` | stored rooms that could not be loaded |
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
@@ -18,6 +19,9 @@ mod connection;
 mod door;
 mod flight;
 mod live;
+mod marks;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod wheel;
 
@@ -42,6 +46,7 @@ use crate::token::Tokens;
 use crate::transport::socket::LINGER_MS;
 
 pub(crate) use live::Remains;
+pub(crate) use marks::Marks;
 pub(crate) use thread::Command;
 
 /// Visitors and requests on their way to one thread.
@@ -55,6 +60,8 @@ pub(crate) struct House {
     pub(crate) directory: Local,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tokens: Tokens,
+    /// Stored rooms that could not be loaded.
+    pub(crate) marks: Marks,
 }
 
 impl House {
@@ -153,8 +160,11 @@ impl Hosts {
         if *self.stop.borrow() {
             return Err(going_down());
         }
-        let (Owner::Thread(thread), ticket) =
-            self.house.directory.enter(key, from, Instant::now())?;
+        let now = Instant::now();
+        if let Some(refusal) = self.house.marks.refusal(key, now) {
+            return Err(refusal);
+        }
+        let (Owner::Thread(thread), ticket) = self.house.directory.enter(key, from, now)?;
         Ok((thread, ticket))
     }
 }

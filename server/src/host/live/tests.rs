@@ -18,6 +18,7 @@ use super::*;
 use crate::config::Config;
 use crate::directory::Local;
 use crate::games::{Games, Hosted};
+use crate::host::Marks;
 use crate::http::RoomRequest;
 use crate::metrics::Metrics;
 use crate::session::Wish;
@@ -80,9 +81,11 @@ fn site(config: Config) -> Site {
     let store = Store::open(&folder, &config.store).unwrap();
     let template = Template::new("count", count).unwrap();
     let hosted = Hosted { template, title: None, description: None, page: None };
+    let metrics = Arc::new(Metrics::default());
     let house = Arc::new(House {
         directory: Local::new(&config, 1),
-        metrics: Arc::new(Metrics::default()),
+        marks: Marks::new(metrics.clone()),
+        metrics,
         tokens: Tokens::new(store.token_key()),
         games: Games::from([(GameName::new("count").unwrap(), hosted)]),
         config: Arc::new(config),

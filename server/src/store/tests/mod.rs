@@ -1,7 +1,7 @@
 //! The store on real files, and on a disk that fails or loses its power.
 
 mod crash;
-mod disk;
+pub(crate) mod disk;
 mod journal;
 mod old;
 mod past;
