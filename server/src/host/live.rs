@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
 use referee_room::room::{Counters, NextTick, Room};
-use referee_room::{Entry, Template, panic_text};
+use referee_room::{Durability, Entry, Template, panic_text};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
@@ -121,7 +121,11 @@ impl Live {
             }
         };
         let past = house.config.store.journal_keep;
-        let keep = Keep::new(template.durability(), past, line(&parts.wake), remains);
+        let durability = match house.config.journal {
+            true => template.durability(),
+            false => Durability::Ephemeral,
+        };
+        let keep = Keep::new(durability, past, line(&parts.wake), remains);
         house.metrics.rooms.up();
         let mut live = Self {
             house,
