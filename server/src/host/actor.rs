@@ -115,6 +115,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         remains,
         panicked: place.panicked.get(),
         wake: place.wake.clone(),
+        wakes: thread.wakes.clone(),
         ticked: place.ticked.clone(),
         links: place.links.clone(),
     }))

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
 use super::connection::Connection;
+use super::wakes::Wakes;
 use super::{House, unix_ms};
 use crate::directory::Directory;
 use crate::http::{RoomListing, RoomReply};
@@ -102,6 +103,8 @@ pub(crate) struct Parts {
     /// When it panicked last.
     pub(crate) panicked: Option<Instant>,
     pub(crate) wake: Arc<Notify>,
+    /// Gives it its turn from another thread.
+    pub(crate) wakes: Arc<Wakes>,
     pub(crate) ticked: Rc<Notify>,
     /// The number of the last link, so that none is given to two lives of a room.
     pub(crate) links: Rc<Cell<u64>>,
@@ -125,7 +128,7 @@ impl Live {
             true => template.durability(),
             false => Durability::Ephemeral,
         };
-        let keep = Keep::new(durability, past, line(&parts.wake), remains);
+        let keep = Keep::new(durability, past, line(&parts.wakes, &parts.wake), remains);
         house.metrics.rooms.up();
         let mut live = Self {
             house,

@@ -11,6 +11,7 @@
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
+//! | `wakes` | rooms whose entries are on disk by now |
 //! | `wheel` | when to look whether a client is still there |
 
 mod actor;
@@ -23,6 +24,7 @@ mod marks;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod wakes;
 mod wheel;
 
 use std::convert::Infallible;

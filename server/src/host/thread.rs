@@ -14,6 +14,7 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::live::{Answer, Live, Remains};
+use super::wakes::Wakes;
 use super::wheel::{self, Wheel};
 use super::{House, actor};
 use crate::directory::{Directory, Ticket};
@@ -89,6 +90,8 @@ pub(super) struct Thread {
     pub(super) house: Arc<House>,
     places: RefCell<BTreeMap<RoomKey, Rc<Place>>>,
     stopping: Cell<bool>,
+    /// Rooms for which the journal has news.
+    pub(super) wakes: Arc<Wakes>,
     /// When to look whether a client is still there.
     wheel: RefCell<Wheel<(Rc<Place>, LinkId)>>,
     /// Tasks that look after a socket.
@@ -107,6 +110,7 @@ pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::
         house,
         places: RefCell::default(),
         stopping: Cell::new(false),
+        wakes: Arc::default(),
         wheel: RefCell::new(Wheel::new(Instant::now())),
         sockets: Cell::new(0),
         less: Notify::new(),
@@ -117,6 +121,7 @@ pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::
 
 impl Thread {
     async fn serve(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
+        tokio::task::spawn_local(self.wakes.clone().serve());
         let mut step = interval(Duration::from_millis(wheel::STEP_MS));
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !(self.stopping() && self.places.borrow().is_empty()) {

@@ -11,10 +11,12 @@ use referee_protocol::bits::{BitError, read_varint};
 use referee_room::entry::{Entry, EntryError};
 use referee_room::revive::{Base, Passage, Revived};
 use referee_room::{Durability, Output, Room};
+use tokio::sync::Notify;
 
 use super::Live;
 use super::past::{Past, beginning};
 use crate::host::unix_ms;
+use crate::host::wakes::Wakes;
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
 /// Outputs of a gated room that may wait for the disk. With so many it waits, too.
@@ -297,7 +299,7 @@ impl Live {
 }
 
 /// A room's line into the journal, which gives it its turn when something it waits for is on disk.
-pub(crate) fn line(wake: &Arc<tokio::sync::Notify>) -> Arc<JournalLine> {
-    let wake = Arc::clone(wake);
-    JournalLine::new(move || wake.notify_one())
+pub(crate) fn line(wakes: &Arc<Wakes>, wake: &Arc<Notify>) -> Arc<JournalLine> {
+    let (wakes, wake) = (Arc::clone(wakes), Arc::clone(wake));
+    JournalLine::new(move || wakes.push(&wake))
 }

@@ -126,6 +126,7 @@ fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Par
         remains: Remains::created(Base::Create(create()), created_unix_ms),
         panicked: None,
         wake: Arc::default(),
+        wakes: Arc::default(),
         ticked: Rc::default(),
         links: Rc::default(),
     }
