@@ -1,10 +1,13 @@
-//! What the host costs, beside a floor that does nothing but the system calls.
+//! What the host costs, beside a floor that does nothing but the system calls; and what durability costs
+//! and is worth.
 //!
-//! `cargo xtask bench host` builds what this needs and runs it. Here is the measuring: `load`
-//! lets the clients come (`crowd` over TCP, `quic`, `light` what they say), `process` and `syscalls` look at the host from outside, `measure` takes
-//! one measurement, `ledger` all of them.
+//! `cargo xtask bench host` and `bench durable` build what this needs and run it. Here is the measuring:
+//! `load` lets the clients come (`crowd` over TCP, `quic`, `light` what they say), `process`, `usage` and
+//! `syscalls` look at the host from outside, `measure` takes one measurement, `ledger` all of them;
+//! `durable` has its own.
 
 mod crowd;
+mod durable;
 mod ledger;
 mod light;
 mod load;
@@ -15,13 +18,14 @@ mod random;
 mod scenario;
 mod syscalls;
 mod tally;
+mod usage;
 mod websocket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use measure::{Bench, Times};
 use scenario::{Host, SCENARIOS, SMALL, Scenario};
@@ -29,9 +33,23 @@ use scenario::{Host, SCENARIOS, SMALL, Scenario};
 /// What goes wrong here is shown to a person and never handled: a line of text is enough.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Measures the server's processor time for each delivered state message.
+/// Measures the server from outside.
 #[derive(Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The server's processor time for each delivered state message
+    Host(HostArguments),
+    /// What durability costs, and what it is worth when the server is killed
+    Durable(durable::Arguments),
+}
+
+#[derive(Args)]
+struct HostArguments {
     /// The release server with the example games
     #[arg(long, value_name = "FILE")]
     server: PathBuf,
@@ -55,7 +73,7 @@ struct Arguments {
     only: Option<String>,
 }
 
-impl Arguments {
+impl HostArguments {
     fn scenarios(&self) -> Result<Vec<Scenario>> {
         let all = if self.quick { SMALL } else { SCENARIOS };
         let Some(only) = &self.only else { return Ok(all.to_vec()) };
@@ -88,7 +106,11 @@ const QUICK: Times = Times {
 const HOSTS: [Host; 3] = [Host::WebSocket, Host::Floor, Host::Quic];
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let ran = match Arguments::parse().what {
+        What::Host(arguments) => run(arguments),
+        What::Durable(arguments) => durable::run(&arguments),
+    };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -97,7 +119,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: HostArguments) -> Result<()> {
     std::fs::create_dir_all(&arguments.folder)?;
     let scenarios = arguments.scenarios()?;
     let bench = Bench {

@@ -1,6 +1,5 @@
 //! The processes that are measured, and what the kernel knows of them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -12,6 +11,7 @@ use std::io::{BufRead, BufReader};
 
 use crate::Result;
 use crate::scenario::Scenario;
+use crate::usage::Usage;
 
 /// A server must listen after this time.
 const UP_WITHIN: Duration = Duration::from_secs(20);
@@ -47,6 +47,11 @@ impl Process {
         command.args(["--hz", &scenario.hz.to_string()]);
         command.args(["--frame", &frame_bytes.to_string()]);
         count(&mut command, counting);
+        Self::of_floor(&mut command)
+    }
+
+    /// Starts a floor, which ends with its standard input and says its port first.
+    pub(crate) fn of_floor(command: &mut Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
         let mut line = String::new();
@@ -65,20 +70,30 @@ impl Process {
         if data.exists() {
             fs::remove_dir_all(data)?;
         }
-        let port = free_port()?;
+        let process = Self::begin(program, free_port()?, data, &[], counting)?;
+        process.wait_until_up()?;
+        Ok(process)
+    }
+
+    /// Starts Referee on what is in its folder, and does not wait until it listens.
+    pub(crate) fn begin(
+        program: &Path,
+        port: u16,
+        data: &Path,
+        arguments: &[&str],
+        counting: Option<Counting<'_>>,
+    ) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args(["--log", "warn", "--new-rooms-per-second", "1000"]);
+        command.args(["--log", "warn", "--new-rooms-per-second", "100000"]).args(arguments);
         command.args(["--port", &port.to_string()]).arg("--data").arg(data);
         count(&mut command, counting);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child =
             child.map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-        let process = Self { child, _stdin: None, port };
-        process.wait_until_up()?;
-        Ok(process)
+        Ok(Self { child, _stdin: None, port })
     }
 
-    fn wait_until_up(&self) -> Result<()> {
+    pub(crate) fn wait_until_up(&self) -> Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
@@ -88,6 +103,11 @@ impl Process {
             sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -130,89 +150,6 @@ fn count(command: &mut Command, counting: Option<Counting<'_>>) {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// What each thread of a process has used, by its number.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Usage(BTreeMap<u32, Thread>);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Thread {
-    cpu_ns: u64,
-    /// How often it went to sleep by itself, and so was woken.
-    sleeps: u64,
-}
-
-impl Usage {
-    fn read(pid: u32) -> Result<Self> {
-        let mut threads = BTreeMap::new();
-        let folder = format!("/proc/{pid}/task");
-        let tasks = fs::read_dir(&folder).map_err(|error| format!("{folder}: {error}"))?;
-        for task in tasks.flatten() {
-            let Some(id) = task.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // A thread may have ended meanwhile.
-            let Ok(times) = fs::read_to_string(task.path().join("schedstat")) else { continue };
-            let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
-            threads.insert(id, Thread { cpu_ns: first(&times), sleeps: sleeps(&status) });
-        }
-        Ok(Self(threads))
-    }
-
-    /// Processor time since `before`, in microseconds.
-    pub(crate) fn cpu_us_since(&self, before: &Self) -> f64 {
-        self.since(before, |thread| thread.cpu_ns) as f64 / 1000.0
-    }
-
-    pub(crate) fn wakeups_since(&self, before: &Self) -> u64 {
-        self.since(before, |thread| thread.sleeps)
-    }
-
-    fn since(&self, before: &Self, figure: impl Fn(&Thread) -> u64) -> u64 {
-        let old = |id| before.0.get(id).map_or(0, &figure);
-        self.0.iter().map(|(id, thread)| figure(thread).saturating_sub(old(id))).sum()
-    }
-}
-
-/// The first number: the time on a processor, in nanoseconds.
-fn first(schedstat: &str) -> u64 {
-    schedstat.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
-}
-
-fn sleeps(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_figures_are_read() {
-        assert_eq!(first("568499988 22593400 201\n"), 568_499_988);
-        let status = "Name:\tx\nvoluntary_ctxt_switches:\t42\nnonvoluntary_ctxt_switches:\t7\n";
-        assert_eq!(sleeps(status), 42);
-    }
-
-    #[test]
-    fn a_thread_that_is_new_counts_from_nothing() {
-        let thread = |cpu_ns, sleeps| Thread { cpu_ns, sleeps };
-        let before = Usage(BTreeMap::from([(1, thread(5_000, 2)), (2, thread(7_000, 1))]));
-        let after = Usage(BTreeMap::from([(1, thread(9_000, 5)), (3, thread(1_000, 4))]));
-        assert_eq!(after.cpu_us_since(&before), 5.0);
-        assert_eq!(after.wakeups_since(&before), 7);
-    }
-
-    #[test]
-    fn our_own_process_has_used_something() {
-        let work: u64 = (0..2_000_000_u64).map(std::hint::black_box).sum();
-        assert!(
-            work > 0
-                && Usage::read(std::process::id()).unwrap().cpu_us_since(&Usage::default()) > 0.0
-        );
-    }
 }

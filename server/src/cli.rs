@@ -128,6 +128,12 @@ pub struct Serve {
     /// New rooms one address may make per second, over some seconds; more for load tests
     #[arg(long, value_name = "ROOMS", default_value_t = Config::default().new_rooms_per_second)]
     new_rooms_per_second: u32,
+    /// Messages a client may send per second, over some seconds; more for load tests
+    #[arg(long, value_name = "MESSAGES", default_value_t = Config::default().messages_per_second)]
+    messages_per_second: u32,
+    /// Write no journal: a crash costs every game what came since its last snapshot, also a gated one
+    #[arg(long)]
+    no_journal: bool,
     /// For tests: clients that ask are sent the hash of what they should see after each state
     #[arg(long)]
     test_mode: bool,
@@ -172,7 +178,10 @@ impl Serve {
             quic: !self.no_quic,
             data: self.data.clone(),
             store: StoreConfig { journal_keep: self.keep_journal, ..StoreConfig::default() },
+            journal: !self.no_journal,
             new_rooms_per_second: self.new_rooms_per_second,
+            messages_per_second: self.messages_per_second,
+            messages_burst: self.messages_per_second.saturating_mul(2),
             test_mode: self.test_mode,
             ..Config::default()
         }

@@ -36,6 +36,9 @@ pub struct Config {
     pub data: PathBuf,
     /// The store.
     pub store: StoreConfig,
+    /// Whether rooms write what happens in them into the journal. Without it a crash costs every game what
+    /// came since its last snapshot, also one that is `gated`.
+    pub journal: bool,
     /// Threads that run rooms; 0 for one per core.
     pub host_threads: usize,
     /// Clients that ask are sent the hash of their view after each state. It costs time, and is for
@@ -95,6 +98,7 @@ impl Default for Config {
             quic_handshakes_burst: 1_000,
             data: PathBuf::from("data"),
             store: StoreConfig::default(),
+            journal: true,
             host_threads: 0,
             test_mode: false,
             rooms_max: 10_000,

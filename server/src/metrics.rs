@@ -51,6 +51,10 @@ pub struct Metrics {
     pub alarms: Count,
     /// Rooms that ended because their game failed.
     pub rooms_failed: Count,
+    /// Times that a stored room could not be loaded.
+    pub loads_failed: Count,
+    /// Stored rooms whose visitors are refused because they cannot be loaded.
+    pub rooms_marked: Count,
     /// Sockets whose Hello is still awaited.
     pub hellos_waiting: Count,
     /// QUIC clients that were asked to show that their address is their own.

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::directory::Local;
 use crate::games::Games;
 use crate::greeting;
-use crate::host::{Door, Hosts, House, Wakes};
+use crate::host::{Door, Hosts, House, Marks, Wakes};
 use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
 use crate::metrics::Metrics;
 use crate::quic::{Keys, Quic, widen};
@@ -138,9 +138,11 @@ impl Server {
         let tls = Tls::new(&config, &store)?;
         let config = Arc::new(config);
         let slots = Slots::new(config.connections_max, config.connections_per_address_max);
+        let metrics = Arc::new(Metrics::default());
         let house = Arc::new(House {
             directory: Local::new(&config, count),
-            metrics: Arc::new(Metrics::default()),
+            marks: Marks::new(metrics.clone()),
+            metrics,
             tokens: Tokens::new(store.token_key()),
             wakes: Wakes::default(),
             config: config.clone(),

@@ -1,5 +1,6 @@
 //! `cargo xtask bench host`: what the host costs for each delivered message, beside a bare floor.
 //! Builds the release server, the bench's programs and its counting library, and runs the bench.
+//! `cargo xtask bench durable`: what durability costs, and what it is worth after a kill.
 //! `cargo xtask bench wire`: what state costs on the wire, and what coding it takes. Builds the bench,
 //! the counting library and the decoder for wasm.
 
@@ -21,6 +22,8 @@ pub(crate) struct Bench {
 enum What {
     /// The server's processor time for each delivered state message, and what it is made of
     Host(Host),
+    /// Durable moves beside a bare floor, what the journal costs, and the time from a kill to playing on
+    Durable(Durable),
     /// The bytes of state frames of recorded worlds, and the time that coding them takes
     Wire(Wire),
 }
@@ -36,6 +39,19 @@ struct Host {
     /// Only the rooms of this name: 1x200 or 250x4
     #[arg(long, value_name = "ROOMS")]
     only: Option<String>,
+}
+
+#[derive(Args)]
+struct Durable {
+    /// Write the figures as one flat object
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Small and short: says whether it works, not what things cost
+    #[arg(long)]
+    quick: bool,
+    /// Only this part: gated, snapshots, arenas, restore or crash; may be given more than once
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
 }
 
 #[derive(Args)]
@@ -55,6 +71,7 @@ impl Bench {
     pub(crate) fn run(&self, project: &Project) -> Result {
         match &self.what {
             What::Host(host) => host.run(project),
+            What::Durable(durable) => durable.run(project),
             What::Wire(wire) => wire.run(project),
         }
     }
@@ -77,6 +94,44 @@ impl Host {
         }
         log.run(&mut bench)
     }
+}
+
+impl Durable {
+    fn run(&self, project: &Project) -> Result {
+        let mut log = Log::Terminal;
+        play::build_server(project, &mut log)?;
+        let mut bench = prepare_durable(project, &mut log)?;
+        if let Some(file) = &self.json {
+            bench.arg("--json").arg(absolute(file)?);
+        }
+        if self.quick {
+            bench.arg("--quick");
+        }
+        for only in &self.only {
+            bench.arg("--only").arg(only);
+        }
+        log.run(&mut bench)
+    }
+}
+
+/// As a step of the test command: everything works, and the figures can be.
+pub(crate) fn durable_step(project: &Project, log: &mut Log) -> Result {
+    let mut bench = prepare_durable(project, log)?;
+    log.run(bench.arg("--quick").arg("--json").arg(folder(project).join("durable.json")))
+}
+
+/// Builds all but the server, and says how to run it.
+fn prepare_durable(project: &Project, log: &mut Log) -> Result<Command> {
+    let mut cargo = command::cargo(&project.root);
+    let of_bench = ["-p", "referee-bench", "-p", "referee-bench-fill", "--bins"];
+    log.run(cargo.args(["build", "--release"]).args(of_bench))?;
+    let release = |name: &str| project.target.join("release").join(name);
+    let mut bench = command::program(release("referee-bench"), &project.root);
+    bench.arg("durable").arg("--server").arg(play::server_binary(project));
+    bench.arg("--floor").arg(release("durable_floor"));
+    bench.arg("--fill").arg(release("referee-bench-fill"));
+    bench.arg("--folder").arg(folder(project).join("durable"));
+    Ok(bench)
 }
 
 impl Wire {
@@ -133,7 +188,7 @@ fn prepare(project: &Project, log: &mut Log) -> Result<Command> {
     let counts = build_counts(project, log)?;
     let release = |name: &str| project.target.join("release").join(name);
     let mut bench = command::program(release("referee-bench"), &project.root);
-    bench.arg("--server").arg(play::server_binary(project));
+    bench.arg("host").arg("--server").arg(play::server_binary(project));
     bench.arg("--floor").arg(release("floor")).arg("--counts").arg(counts);
     bench.arg("--folder").arg(folder(project));
     Ok(bench)

@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
     step("load", "30 bots in an arena over ws and quic: no drop, no wrong state, p99 within 2 ticks; killed, they resume", Normal, &["tools", "release"], load::step),
     step("crashes", "all games under bots, their server killed 20 times: nobody loses a seat, no state is wrong", Normal, &["tools", "release"], crash::step),
     step("ledger", "the host bench runs, and its figures can be", Normal, &["tools", "release"], bench::step),
+    step("durable", "the bench of durability runs, and its figures can be", Normal, &["tools", "release"], bench::durable_step),
     step("wire", "the state of recorded worlds takes as few bytes as it should, and is decoded right", Normal, &["tools"], bench::wire_step),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
     step("deep kills", "the same, many times over", Deep, &["tools", "release"], steps::deep_kills),

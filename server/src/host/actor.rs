@@ -16,12 +16,13 @@ use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
 use super::left;
-use super::live::{Live, Next, Parts, Remains};
+use super::live::{Live, Next, PANICS_APART, Parts, Remains};
+use super::marks::Trouble;
 use super::thread::{Arrival, Place, Thread};
 use super::{going_down, unix_ms};
-use crate::directory::Directory;
+use crate::directory::{BUSY_RETRY_MS, Directory};
 use crate::key::RoomKey;
-use crate::store::{Store, StoredRoom};
+use crate::store::{StoreError, StoredRoom};
 
 /// How long a room's place waits for a visitor that is on the way, before it looks again whether
 /// there still is one, in milliseconds.
@@ -45,10 +46,11 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
         }
         match open(&thread, &place).await {
             Ok(live) => {
+                let begun = Instant::now();
                 *place.live.borrow_mut() = Some(live);
                 play(&thread, &place).await;
                 let live = place.live.take();
-                let live = live.map(|live| after(&thread, &place, live));
+                let live = live.map(|live| after(&thread, &place, live, begun));
                 // Values of a failed game may fail once more.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(live)));
             }
@@ -57,8 +59,12 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
     }
 }
 
-/// Keeps what a panic left of the room.
-fn after(thread: &Thread, place: &Place, mut live: Live) -> Live {
+/// Keeps what a panic left of the room, which lived since it had `begun`.
+fn after(thread: &Thread, place: &Place, mut live: Live, begun: Instant) -> Live {
+    let marks = &thread.house.marks;
+    if !live.failed() || begun.elapsed() >= PANICS_APART {
+        marks.lived(&place.key);
+    }
     if !live.failed() {
         return live;
     }
@@ -67,6 +73,8 @@ fn after(thread: &Thread, place: &Place, mut live: Live) -> Live {
     if remains.is_none() {
         thread.house.store.settle(&place.key);
         thread.house.wakes.stuck(&place.key);
+        let why = "the game panicked twice within a minute".to_owned();
+        marks.failed(&place.key, Trouble::Game(why), Instant::now());
     }
     place.remains.replace(remains);
     live
@@ -80,17 +88,21 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     if thread.stopping() {
         return Err(going_down());
     }
+    // Whoever was on the way while it failed.
+    if let (None, Some(refusal)) = (&left, house.marks.refusal(&place.key, Instant::now())) {
+        return Err(refusal);
+    }
     if let Some(refusal) = house.unknown_game(&place.key) {
         return Err(refusal);
     }
     let template = house.games[&place.key.game].template.clone();
     let (store, key, look) = (house.store.clone(), place.key.clone(), left.is_none());
     // The disk may be slow; the thread's other rooms go on meanwhile.
-    let read = tokio::task::spawn_blocking(move || find(&store, &key, look)).await;
-    let (stored, incarnation) = read.unwrap_or_else(|error| {
-        tracing::error!(%error, "reading the store failed");
-        Err(unreadable(&place.key, "the store failed"))
-    })?;
+    let find = move || Ok((if look { store.load(&key)? } else { None }, store.next_number()));
+    let read = tokio::task::spawn_blocking(find).await;
+    let read = read.unwrap_or_else(|error| Err(StoreError::Read(error.to_string())));
+    let (stored, incarnation) = read.map_err(|error| not_read(thread, place, error))?;
+    let incarnation = incarnation.map_err(|error| no_number(&error))?;
     let (room, remains) = match (left, stored) {
         (Some(left), _) => resurrect(thread, place, &template, left)?,
         (None, Some(stored)) => match left::storage_of(&stored) {
@@ -109,6 +121,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         remains,
         panicked: place.panicked.get(),
         wake: place.wake.clone(),
+        committed: thread.committed.clone(),
         ticked: place.ticked.clone(),
         links: place.links.clone(),
     }))
@@ -138,7 +151,9 @@ fn make(
     let mut room = made.unwrap_or_else(|panic| {
         let panic = panic_text(&*panic);
         tracing::error!(room = %place.key, panic, "a game panicked while its room was made");
-        Err(failed(thread, place))
+        thread.house.metrics.rooms_failed.up();
+        let game = &place.key.game;
+        Err(Refusal::new(Code::Failed, format!("the game {game} failed as the match was made")))
     })?;
     room.record();
     Ok((room, Remains::created(Base::Create(create), unix_ms())))
@@ -152,7 +167,7 @@ async fn load(
     stored: StoredRoom,
 ) -> Result<(Room, Remains), Refusal> {
     let (begins, passages) =
-        Remains::stored(stored).map_err(|error| unreadable(&place.key, &error.to_string()))?;
+        Remains::stored(stored).map_err(|error| not_revived(thread, place, &error.into()))?;
     let mut revival = Revival::new(template, begins.base.clone(), passages, seed()?);
     thread.house.metrics.rooms_loaded.up();
     loop {
@@ -167,6 +182,7 @@ async fn load(
     }
     let revived = revival.finish().map_err(|error| not_revived(thread, place, &error))?;
     tell(&place.key, &revived.report);
+    thread.house.marks.loaded(&place.key);
     Ok(begins.revived(revived))
 }
 
@@ -196,48 +212,50 @@ fn resurrect(
         Some(broken) => after_panic(template, (base, since), broken, seed()?),
         None => Revival::new(template, base, vec![since], seed()?).finish(),
     };
-    let revived = made.map_err(|error| not_revived(thread, place, &error))?;
+    // What the store has of it is not concerned: the next visit tries with that.
+    let revived = made.map_err(|error| failed(thread, place, &error.to_string()))?;
     Ok(left.revived(revived))
 }
 
 fn not_revived(thread: &Thread, place: &Place, error: &ReviveError) -> Refusal {
     match error {
-        ReviveError::Panicked { .. } => {
-            tracing::error!(room = %place.key, %error, "a room cannot be made again");
-            failed(thread, place)
-        }
-        error => unreadable(&place.key, &error.to_string()),
+        ReviveError::Panicked { .. } => failed(thread, place, &error.to_string()),
+        error => not_loaded(thread, place, Trouble::Room(error.to_string())),
     }
 }
 
-fn failed(thread: &Thread, place: &Place) -> Refusal {
+/// The game panicked where its room was made again.
+fn failed(thread: &Thread, place: &Place, why: &str) -> Refusal {
     thread.house.metrics.rooms_failed.up();
-    let game = &place.key.game;
-    let text = format!("the game {game} failed while the match was made; what was saved is kept");
-    Refusal::new(Code::Failed, text)
+    not_loaded(thread, place, Trouble::Game(why.to_owned()))
 }
 
-fn find(store: &Store, key: &RoomKey, look: bool) -> Result<(Option<StoredRoom>, u64), Refusal> {
-    let stored = if look { store.load(key) } else { Ok(None) };
-    let stored = stored.map_err(|error| unreadable(key, &error.to_string()))?;
-    let incarnation = store.next_number().map_err(|error| {
-        tracing::error!(%error, "no number could be reserved");
-        Refusal::new(Code::Busy, "the server cannot write to its disk; try again in a while")
-    })?;
-    Ok((stored, incarnation))
+fn not_read(thread: &Thread, place: &Place, error: StoreError) -> Refusal {
+    match error {
+        StoreError::Closed => going_down(),
+        StoreError::Unreadable { why, .. } => not_loaded(thread, place, Trouble::Room(why)),
+        error => not_loaded(thread, place, Trouble::Disk(error.to_string())),
+    }
 }
 
-fn unreadable(key: &RoomKey, why: &str) -> Refusal {
-    tracing::error!(room = %key, why, "a stored room cannot be read; it is left as it is");
-    let text = format!("the stored match {key} cannot be read, and is left as it is: {why}");
-    Refusal::new(Code::Unreadable, text)
+fn not_loaded(thread: &Thread, place: &Place, trouble: Trouble) -> Refusal {
+    thread.house.marks.failed(&place.key, trouble, Instant::now())
+}
+
+fn no_number(error: &StoreError) -> Refusal {
+    tracing::error!(%error, "no number could be reserved");
+    busy("the server cannot write to its disk; try again in a while")
+}
+
+fn busy(text: &str) -> Refusal {
+    Refusal { retry_after_ms: Some(BUSY_RETRY_MS), ..Refusal::new(Code::Busy, text) }
 }
 
 fn seed() -> Result<[u8; 32], Refusal> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(|error| {
         tracing::error!(%error, "the system gives no randomness");
-        Refusal::new(Code::Busy, "the server has no randomness; try again in a while")
+        busy("the server has no randomness; try again in a while")
     })?;
     Ok(seed)
 }

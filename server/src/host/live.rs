@@ -14,6 +14,7 @@ use referee_room::{Durability, Entry, Template, panic_text};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
+use super::committed::Committed;
 use super::connection::Connection;
 use super::{House, unix_ms};
 use crate::directory::Directory;
@@ -32,7 +33,7 @@ use keep::Keep;
 pub(crate) use keep::{Remains, line};
 
 /// A second panic within this ends a room for good.
-const PANICS_APART: Duration = Duration::from_secs(60);
+pub(super) const PANICS_APART: Duration = Duration::from_secs(60);
 
 /// How long a room may go on ticking before others get their turn, in milliseconds.
 const TURN_MS: u64 = 5;
@@ -105,6 +106,8 @@ pub(crate) struct Parts {
     /// When it panicked last.
     pub(crate) panicked: Option<Instant>,
     pub(crate) wake: Arc<Notify>,
+    /// Gives it its turn from another thread.
+    pub(crate) committed: Arc<Committed>,
     pub(crate) ticked: Rc<Notify>,
     /// The number of the last link, so that none is given to two lives of a room.
     pub(crate) links: Rc<Cell<u64>>,
@@ -124,13 +127,12 @@ impl Live {
             }
         };
         let past = house.config.store.journal_keep;
-        let keep = Keep::new(
-            template.durability(),
-            past,
-            line(&parts.wake, info.hz.is_some()),
-            remains,
-            info.lasting,
-        );
+        let durability = match house.config.journal {
+            true => template.durability(),
+            false => Durability::Ephemeral,
+        };
+        let line = line(&parts.committed, &parts.wake, info.hz.is_some());
+        let keep = Keep::new(durability, past, line, remains, info.lasting);
         house.metrics.rooms.up();
         let mut live = Self {
             house,

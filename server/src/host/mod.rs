@@ -8,19 +8,25 @@
 //! | `actor` | a room's life: loading, turns, grace, the end |
 //! | `left` | what is left of a match that has ended |
 //! | `live` | a loaded room with its clients |
+//! | `marks` | stored rooms that could not be loaded |
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
+//! | `committed` | rooms whose entries are on disk by now |
 //! | `wake` | rooms that an alarm wakes |
 //! | `wheel` | when to look whether a client is still there |
 
 mod actor;
 mod clock;
+mod committed;
 mod connection;
 mod door;
 mod flight;
 pub(crate) mod left;
 mod live;
+mod marks;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod wake;
 mod wheel;
@@ -46,6 +52,7 @@ use crate::token::Tokens;
 use crate::transport::socket::LINGER_MS;
 
 pub(crate) use live::Remains;
+pub(crate) use marks::Marks;
 pub(crate) use thread::Command;
 pub(crate) use wake::Wakes;
 
@@ -61,6 +68,8 @@ pub(crate) struct House {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tokens: Tokens,
     pub(crate) wakes: Wakes,
+    /// Stored rooms that could not be loaded.
+    pub(crate) marks: Marks,
 }
 
 impl House {
@@ -159,8 +168,11 @@ impl Hosts {
         if *self.stop.borrow() {
             return Err(going_down());
         }
-        let (Owner::Thread(thread), ticket) =
-            self.house.directory.enter(key, from, Instant::now())?;
+        let now = Instant::now();
+        if let Some(refusal) = self.house.marks.refusal(key, now) {
+            return Err(refusal);
+        }
+        let (Owner::Thread(thread), ticket) = self.house.directory.enter(key, from, now)?;
         Ok((thread, ticket))
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::committed::Committed;
 use super::live::{Answer, Live, Remains};
 use super::wheel::{self, Wheel};
 use super::{House, actor};
@@ -105,6 +106,8 @@ pub(super) struct Thread {
     pub(super) house: Arc<House>,
     places: RefCell<BTreeMap<RoomKey, Rc<Place>>>,
     stopping: Cell<bool>,
+    /// Rooms for which the journal has news.
+    pub(super) committed: Arc<Committed>,
     /// When to look whether a client is still there.
     wheel: RefCell<Wheel<(Rc<Place>, LinkId)>>,
     /// Tasks that look after a socket.
@@ -123,6 +126,7 @@ pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::
         house,
         places: RefCell::default(),
         stopping: Cell::new(false),
+        committed: Arc::default(),
         wheel: RefCell::new(Wheel::new(Instant::now())),
         sockets: Cell::new(0),
         less: Notify::new(),
@@ -133,6 +137,7 @@ pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::
 
 impl Thread {
     async fn serve(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
+        tokio::task::spawn_local(self.committed.clone().serve());
         let mut step = interval(Duration::from_millis(wheel::STEP_MS));
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !(self.stopping() && self.places.borrow().is_empty()) {

@@ -98,6 +98,10 @@ fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     out.counter("rooms_woken", "Rooms loaded for an alarm", metrics.rooms_woken.get())?;
     out.counter("alarms", "Alarms that came due in rooms", metrics.alarms.get())?;
     out.counter("rooms_failed", "Rooms whose game failed", metrics.rooms_failed.get())?;
+    let failed = metrics.loads_failed.get();
+    out.counter("loads_failed", "Times that a stored room could not be loaded", failed)?;
+    let marked = metrics.rooms_marked.get();
+    out.gauge("rooms_marked", "Stored rooms refused because they cannot be loaded", marked)?;
     out.counter("requests", "HTTP requests into rooms", metrics.requests.get())
 }
 

@@ -36,8 +36,19 @@ impl Store {
     /// the disk.
     ///
     /// # Errors
-    /// When the stored value cannot be read: it is left as it is, and only this room is concerned.
+    /// When the stored value cannot be read: it is left as it is, and only this room is concerned. Or
+    /// when the disk cannot be read: then it may be tried again.
     pub fn load(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {
+        let loaded = self.find(key);
+        if let Err(StoreError::Read(_)) = &loaded {
+            // Whoever tries again finds both files open, if the disk is back.
+            self.shared.mend();
+            self.shared.journal.mend();
+        }
+        loaded
+    }
+
+    fn find(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {
         // Before the rest: what moves out of the journal meanwhile is then found twice, and not never.
         let recent = self.shared.journal.read(key)?;
         let waiting = self.shared.queue().find(key);

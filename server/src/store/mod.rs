@@ -30,7 +30,7 @@ mod sure;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError};
+use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::StoreError;
 use super::draft::Draft;
@@ -70,6 +70,15 @@ pub(super) fn open(file: &Path, cache_bytes: usize, doubt: &Doubt) -> Result<Dat
         Some(Err(error)) => Err(refuse(error.to_string())),
         None => Err(refuse("its database changed while it was opened".to_owned())),
     }
+}
+
+/// Whether an open database still does its work: after a failure redb refuses all of it.
+pub(super) fn works(database: &Database) -> bool {
+    let read = || -> Result<(), redb::Error> {
+        database.begin_read()?.list_tables()?.for_each(drop);
+        Ok(())
+    };
+    quietly(read).is_some_and(|read| read.is_ok())
 }
 
 /// Opens the file, repairs it if need be and gives what `read` finds in it, all in memory: opening

@@ -15,7 +15,7 @@ use super::chain::Base;
 use super::journal::{Found, Journal};
 use super::queue::{Batch, Change, Queue};
 use super::rows::{Outcome, Settling, Transaction, transact};
-use super::{JournalKeep, StoreError, format};
+use super::{JournalKeep, StoreError, format, open};
 use crate::key::RoomKey;
 
 /// Rooms whose chunks move over in one transaction, and about how many bytes of them, so that a save
@@ -224,6 +224,19 @@ impl Shared {
         }
         self.journal.write_now();
         self.journal.read(key)
+    }
+
+    /// Opens the database again where a read that failed left it refusing all work.
+    pub(super) fn mend(&self) {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if self.queue().closing || database.as_ref().is_some_and(open::works) {
+            return;
+        }
+        drop(database.take());
+        match (self.open)() {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => tracing::debug!("cannot open the store again: {error}"),
+        }
     }
 
     /// Closes the database and opens it again.

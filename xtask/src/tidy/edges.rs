@@ -33,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("referee-bench", &["referee-protocol", "referee-room", "referee-client-tokio"]),
     ("referee-bench-decoder", &["referee-protocol"]),
+    ("referee-bench-fill", &["referee-protocol", "referee-server"]),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];

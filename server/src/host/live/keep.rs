@@ -11,9 +11,11 @@ use referee_protocol::bits::{BitError, read_varint};
 use referee_room::entry::{Entry, EntryError};
 use referee_room::revive::{Base, Passage, Revived};
 use referee_room::{Durability, Output, Room};
+use tokio::sync::Notify;
 
 use super::Live;
 use super::past::{Past, beginning};
+use crate::host::committed::Committed;
 use crate::host::{left, unix_ms};
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
@@ -383,10 +385,12 @@ impl Live {
 
 /// A room's line into the journal, which gives it its turn when something it waits for is on disk. A
 /// realtime room that is not gated gets its turn anyway.
-pub(crate) fn line(wake: &Arc<tokio::sync::Notify>, realtime: bool) -> Arc<JournalLine> {
-    let wake = Arc::clone(wake);
-    match realtime {
-        true => JournalLine::new(move || wake.notify_one()),
-        false => JournalLine::told_of_all(move || wake.notify_one()),
-    }
+pub(crate) fn line(
+    committed: &Arc<Committed>,
+    wake: &Arc<Notify>,
+    realtime: bool,
+) -> Arc<JournalLine> {
+    let (committed, wake) = (Arc::clone(committed), Arc::clone(wake));
+    let tell = move || committed.push(&wake);
+    if realtime { JournalLine::new(tell) } else { JournalLine::told_of_all(tell) }
 }

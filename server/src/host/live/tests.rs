@@ -19,7 +19,7 @@ use super::*;
 use crate::config::Config;
 use crate::directory::Local;
 use crate::games::{Games, Hosted};
-use crate::host::Wakes;
+use crate::host::{Marks, Wakes};
 use crate::http::RoomRequest;
 use crate::metrics::Metrics;
 use crate::session::Wish;
@@ -82,9 +82,11 @@ fn site(config: Config) -> Site {
     let store = Store::open(&folder, &config.store).unwrap();
     let template = Template::new("count", count).unwrap();
     let hosted = Hosted { template, title: None, description: None, page: None };
+    let metrics = Arc::new(Metrics::default());
     let house = Arc::new(House {
         directory: Local::new(&config, 1),
-        metrics: Arc::new(Metrics::default()),
+        marks: Marks::new(metrics.clone()),
+        metrics,
         tokens: Tokens::new(store.token_key()),
         wakes: Wakes::default(),
         games: Games::from([(GameName::new("count").unwrap(), hosted)]),
@@ -126,6 +128,7 @@ fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Par
         remains: Remains::created(Base::Create(create()), created_unix_ms),
         panicked: None,
         wake: Arc::default(),
+        committed: Arc::default(),
         ticked: Rc::default(),
         links: Rc::default(),
     }

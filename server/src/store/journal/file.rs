@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable};
-use redb::{TableDefinition, TableError};
+use redb::{StorageError, TableDefinition, TableError};
 
 use super::batch::{self, Builder, Spot};
 use super::index::Index;
@@ -164,6 +164,14 @@ fn read_batches(database: &Database) -> Result<Tail, String> {
     Ok(tail)
 }
 
+/// Why a chunk could not be read.
+pub(super) enum Fault {
+    /// It is damaged, or gone.
+    Damaged(String),
+    /// It may be there, but the disk could not be read.
+    Disk(String),
+}
+
 /// The batches, for reading chunks out of them.
 pub(super) struct Batches(ReadOnlyTable<u64, &'static [u8]>);
 
@@ -175,13 +183,17 @@ impl Batches {
     /// A chunk of a batch.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(super) fn chunk(&self, batch: u64, spot: &Spot) -> Result<Chunk, String> {
-        let read = || -> Result<Chunk, String> {
-            let value = self.0.get(batch).map_err(|error| error.to_string())?;
-            let value = value.ok_or("its journal has lost a batch")?;
-            batch::chunk(value.value(), spot)
+    /// What is wrong with it, or with the disk.
+    pub(super) fn chunk(&self, batch: u64, spot: &Spot) -> Result<Chunk, Fault> {
+        let read = || -> Result<Chunk, Fault> {
+            let value = self.0.get(batch).map_err(|error| match error {
+                StorageError::Corrupted(why) => Fault::Damaged(why),
+                error => Fault::Disk(error.to_string()),
+            })?;
+            let value = value.ok_or("its journal has lost a batch".to_owned());
+            let value = value.map_err(Fault::Damaged)?;
+            batch::chunk(value.value(), spot).map_err(Fault::Damaged)
         };
-        quietly(read).unwrap_or_else(|| Err(CONTRADICTION.to_owned()))
+        quietly(read).unwrap_or_else(|| Err(Fault::Damaged(CONTRADICTION.to_owned())))
     }
 }

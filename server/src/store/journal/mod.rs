@@ -324,7 +324,10 @@ fn fetch(
         found.push(match (place, &mut batches) {
             (Place::Waiting(chunk), _) => Found { place: None, id, chunk: (*chunk).clone() },
             (Place::Disk { batch, nth, spot }, Some(batches)) => {
-                let chunk = batches.chunk(batch, &spot).map_err(unreadable)?;
+                let chunk = batches.chunk(batch, &spot).map_err(|fault| match fault {
+                    file::Fault::Damaged(why) => unreadable(why),
+                    file::Fault::Disk(why) => StoreError::Read(why),
+                })?;
                 Found { place: Some((batch, nth)), id, chunk }
             }
             (Place::Disk { .. }, None) => {

@@ -16,7 +16,7 @@ use super::batch::{Builder, Spot};
 use super::file::BATCHES;
 use super::index::Kind;
 use super::queue::Work;
-use crate::store::StoreError;
+use crate::store::{StoreError, open};
 
 /// Batches removed in one transaction, so that what comes in never waits long behind them.
 const REMOVED_MAX: usize = 256;
@@ -103,6 +103,19 @@ impl Journal {
         match catch_unwind(AssertUnwindSafe(|| transact(database, batch))) {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),
             Err(_) => Err("the database panicked".to_owned()),
+        }
+    }
+
+    /// Opens the database again where a read that failed left it refusing all work.
+    pub(in crate::store) fn mend(&self) {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if self.state().closing || database.as_ref().is_some_and(open::works) {
+            return;
+        }
+        drop(database.take());
+        match (self.open)() {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => tracing::debug!("cannot open the journal again: {error}"),
         }
     }
 

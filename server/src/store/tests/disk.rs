@@ -54,6 +54,8 @@ struct Power {
     /// Operations until one fails.
     good: AtomicU64,
     full: AtomicBool,
+    /// Nothing can be read.
+    deaf: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -63,7 +65,7 @@ pub(super) struct Disk {
     syncs: Arc<AtomicU64>,
 }
 
-pub(super) struct Machine {
+pub(crate) struct Machine {
     rooms: Disk,
     journal: Disk,
     power: Arc<Power>,
@@ -71,7 +73,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Holds an empty store.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Self::with(vec![], vec![]);
         let database = Database::builder().create_with_backend(machine.rooms.clone()).unwrap();
         file::initialise(&database).unwrap();
@@ -86,6 +88,7 @@ impl Machine {
             left: AtomicU64::new(u64::MAX),
             good: AtomicU64::new(u64::MAX),
             full: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
         });
         let disk = |bytes: Vec<u8>| Disk {
             bytes: Arc::new(Mutex::new(Bytes {
@@ -119,6 +122,11 @@ impl Machine {
         self.power.full.store(full, Ordering::SeqCst);
     }
 
+    /// From now on nothing can be read; or again.
+    pub(crate) fn deaf(&self, deaf: bool) {
+        self.power.deaf.store(deaf, Ordering::SeqCst);
+    }
+
     /// How often the journal was synced.
     pub(super) fn journal_syncs(&self) -> u64 {
         self.journal.syncs.load(Ordering::SeqCst)
@@ -140,12 +148,13 @@ impl Machine {
         Self::with(self.rooms.torn(rng), self.journal.torn(rng))
     }
 
-    pub(super) fn open(&self) -> Arc<Store> {
+    pub(crate) fn open(&self) -> Arc<Store> {
         self.try_open(&StoreConfig::default()).unwrap()
     }
 
-    pub(super) fn try_open(&self, config: &StoreConfig) -> Result<Arc<Store>, StoreError> {
-        let (open_rooms, open_journal) = (self.rooms.opener(), self.journal.opener());
+    pub(crate) fn try_open(&self, config: &StoreConfig) -> Result<Arc<Store>, StoreError> {
+        let open = |disk: &Disk| disk.opener(config.cache_bytes);
+        let (open_rooms, open_journal) = (open(&self.rooms), open(&self.journal));
         let rooms = open_rooms()?;
         let meta = file::read_meta(&rooms, Path::new("rooms"))?;
         let journal = open_journal()?;
@@ -156,12 +165,14 @@ impl Machine {
 }
 
 impl Disk {
-    fn opener(&self) -> Open {
+    fn opener(&self, cache_bytes: usize) -> Open {
         let (disk, doubt) = (self.clone(), Doubt::default());
         Box::new(move || {
             let opened = Watched::new(disk.clone(), &doubt).map_err(redb::Error::Io);
             let opened = opened.and_then(|backend| {
-                Database::builder().create_with_backend(backend).map_err(redb::Error::from)
+                let mut builder = Database::builder();
+                let opened = builder.set_cache_size(cache_bytes).create_with_backend(backend);
+                opened.map_err(redb::Error::from)
             });
             opened.map_err(|error| StoreError::Read(error.to_string()))
         })
@@ -231,6 +242,9 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.power.deaf.load(Ordering::SeqCst) {
+            return Err(io::Error::other("no answer"));
+        }
         let at = usize::try_from(offset).unwrap();
         let bytes = self.bytes.lock().unwrap();
         let found = bytes.live.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -2,7 +2,7 @@
 
 mod alarms;
 mod crash;
-mod disk;
+pub(crate) mod disk;
 mod journal;
 mod old;
 mod past;

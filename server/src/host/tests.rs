@@ -1,0 +1,210 @@
+//! Stored rooms that cannot be loaded: when they are tried again, and what is left of them.
+#![allow(elided_lifetimes_in_paths, reason = "games are written without them")]
+
+use std::thread::JoinHandle;
+
+use referee_protocol::{GameName, MatchId};
+use referee_room::Template;
+use referee_room::prelude::*;
+
+use super::*;
+use crate::games::Hosted;
+use crate::store::tests::disk::Machine;
+use crate::store::{Chunk, JournalLine, StoreConfig, StoredRoom};
+
+#[derive(Resource, Replicate, Default)]
+struct Count(u32);
+
+/// Counts requests.
+fn count(game: &mut Game) {
+    counting(game, 0);
+}
+
+fn counting(game: &mut Game, least: u32) {
+    game.turn_based().replicate::<Count>();
+    game.on_request(|mut count: ResMut<Count>| {
+        count.0 += 1;
+        count.0
+    });
+    game.systems(move |count: Res<Count>| assert!(count.0 >= least, "not now"));
+}
+
+/// The same in a build that panics whatever happens.
+fn broken(game: &mut Game) {
+    counting(game, u32::MAX);
+}
+
+#[derive(Resource, Replicate, Default)]
+struct Other(u32);
+
+/// What became of it in a later build.
+fn other(game: &mut Game) {
+    game.turn_based().replicate::<Other>();
+}
+
+/// A server without an edge.
+struct Site {
+    hosts: Hosts,
+    thread: Option<JoinHandle<()>>,
+    _door: Door,
+    _stop: watch::Sender<bool>,
+}
+
+impl Site {
+    fn new(machine: &Machine, game: fn(&mut Game)) -> Self {
+        let config = Arc::new(Config::default());
+        // What is read comes from the disk each time.
+        let uncached = StoreConfig { cache_bytes: 0, ..config.store };
+        let (store, metrics) = (machine.try_open(&uncached).unwrap(), Arc::new(Metrics::default()));
+        let template = Template::new("count", game).unwrap();
+        let hosted = Hosted { template, title: None, description: None, page: None };
+        let house = Arc::new(House {
+            directory: Local::new(&config, 1),
+            marks: Marks::new(metrics.clone()),
+            metrics,
+            tokens: Tokens::new(store.token_key()),
+            wakes: Wakes::default(),
+            games: Games::from([(key().game, hosted)]),
+            config,
+            store,
+        });
+        let (stop, stopped) = watch::channel(false);
+        let (hosts, starts, door) = Hosts::new(house, 1, stopped);
+        let run = move || starts.into_iter().for_each(|start| start.run().unwrap());
+        let thread = Some(std::thread::spawn(run));
+        Self { hosts, thread, _door: door, _stop: stop }
+    }
+
+    async fn ask(&self) -> Result<Vec<u8>, Refusal> {
+        let request = RoomRequest { method: "POST".into(), path: String::new(), body: vec![] };
+        let from = IpAddr::from([127, 0, 0, 1]);
+        self.hosts.request(key(), from, request).await.map(|reply| reply.body)
+    }
+
+    /// Asks until the answer is no refusal, or one for good.
+    async fn ask_until_it_is_sure(&self) -> Result<Vec<u8>, Refusal> {
+        let asking = async {
+            loop {
+                match self.ask().await {
+                    Err(refusal) if refusal.code.may_retry() => {
+                        let at_once = refusal.code == Code::Stopped;
+                        assert!(at_once || refusal.retry_after_ms.is_some(), "{refusal}");
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    sure => return sure,
+                }
+            }
+        };
+        timeout(Duration::from_secs(30), asking).await.expect("it takes too long")
+    }
+
+    fn stored(&self) -> StoredRoom {
+        self.hosts.house.store.load(&key()).unwrap().unwrap()
+    }
+
+    fn loads_failed(&self) -> u64 {
+        self.hosts.metrics().loads_failed.get()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.hosts.stop();
+        let ended = self.thread.take().map(JoinHandle::join);
+        let _ = self.hosts.house.store.close();
+        if !std::thread::panicking() {
+            assert!(ended.unwrap().is_ok());
+        }
+    }
+}
+
+fn key() -> RoomKey {
+    RoomKey { game: GameName::new("count").unwrap(), match_id: MatchId::new("m").unwrap() }
+}
+
+/// A machine that holds a room in which one request was made.
+async fn machine() -> Machine {
+    let machine = Machine::new();
+    let site = Site::new(&machine, count);
+    assert_eq!(site.ask().await, Ok(b"1".to_vec()));
+    drop(site);
+    machine
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_is_asked_again_after_a_while() {
+    let machine = machine().await;
+    let site = Site::new(&machine, count);
+    machine.deaf(true);
+    let refusal = site.ask().await.unwrap_err();
+    assert_eq!(refusal.code, Code::Busy);
+    assert!(refusal.retry_after_ms.is_some_and(|ms| ms <= 251), "{refusal:?}");
+    assert!(refusal.message.contains("no answer"), "{refusal}");
+    assert_eq!(site.ask().await.unwrap_err().code, Code::Busy);
+    assert_eq!(site.loads_failed(), 1, "it was not tried a second time");
+    machine.deaf(false);
+    assert_eq!(site.ask_until_it_is_sure().await, Ok(b"2".to_vec()));
+    assert_eq!(site.hosts.metrics().rooms_marked.get(), 0);
+}
+
+/// The room is refused for good after one try, is left as it is, and goes on with the next start.
+async fn is_marked_at_once(machine: &Machine, game: fn(&mut Game), why: &str) {
+    let site = Site::new(machine, game);
+    let stored = site.stored();
+    for _ in 0..3 {
+        let refusal = site.ask().await.unwrap_err();
+        assert_eq!((refusal.code, refusal.retry_after_ms), (Code::Unreadable, None));
+        assert!(refusal.message.contains(why), "{refusal}");
+    }
+    assert_eq!((site.loads_failed(), site.hosts.metrics().rooms_marked.get()), (1, 1));
+    assert!(Rooms::metrics(&site.hosts).contains("referee_rooms_marked 1\n"));
+    assert_eq!(site.stored(), stored);
+}
+
+#[tokio::test]
+async fn a_room_of_other_types_is_marked_at_once_and_plays_on_under_its_own_build() {
+    let machine = machine().await;
+    is_marked_at_once(&machine, other, "types have changed").await;
+    assert_eq!(Site::new(&machine, count).ask().await, Ok(b"2".to_vec()));
+}
+
+#[tokio::test]
+async fn a_room_whose_snapshot_is_damaged_is_marked_at_once() {
+    let machine = machine().await;
+    let store = machine.open();
+    let damaged =
+        StoredRoom { snapshot: Some(b"RFSN".to_vec()), ..store.load(&key()).unwrap().unwrap() };
+    assert!(store.save(key(), damaged));
+    store.close().unwrap();
+    is_marked_at_once(&machine, count, "no snapshot").await;
+}
+
+#[tokio::test]
+async fn a_room_whose_journal_is_damaged_is_marked_at_once() {
+    let machine = machine().await;
+    let store = machine.open();
+    let stored = store.load(&key()).unwrap().unwrap();
+    let (life, after) = (stored.incarnation, stored.tick);
+    let torn = Chunk { life, after, upto: after + 1, whole: false, bytes: vec![0xff; 3] };
+    assert!(store.append(&key(), &JournalLine::new(|| {}), torn, true).is_some());
+    store.close().unwrap();
+    is_marked_at_once(&machine, count, "journal is damaged").await;
+}
+
+#[tokio::test]
+async fn a_room_that_panics_on_every_try_is_marked_after_a_few_and_loses_nothing() {
+    let machine = machine().await;
+    let site = Site::new(&machine, broken);
+    let stored = site.stored();
+    let refusal = site.ask_until_it_is_sure().await.unwrap_err();
+    assert_eq!(refusal.code, Code::Unreadable);
+    let tries = site.loads_failed();
+    assert_eq!((tries, site.hosts.metrics().rooms_loaded.get()), (5, 5));
+    for _ in 0..10 {
+        assert_eq!(site.ask().await, Err(refusal.clone()));
+    }
+    assert_eq!(site.hosts.metrics().rooms_loaded.get(), 5, "nothing is replayed for ever");
+    assert_eq!((site.stored().snapshot, site.stored().tick), (stored.snapshot, stored.tick));
+    drop(site);
+    assert_eq!(Site::new(&machine, count).ask().await, Ok(b"2".to_vec()));
+}
