@@ -57,7 +57,7 @@ impl Rehearsal {
     ) -> Result<Self, TrainError> {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let create = Create { params: params.into(), seed: bytes, build: String::new() };
+        let create = Create { params: params.into(), seed: bytes, ..Create::default() };
         let room = Room::create(template, &create).map_err(|e| TrainError::Room(e.to_string()))?;
         let mut rehearsal = Self {
             room,

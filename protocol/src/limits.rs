@@ -73,6 +73,14 @@ pub const STATE_SILENCE_MAX_MS: u64 = 200;
 pub const REMOVALS_KEPT_MAX: usize = 4096;
 /// Ticks a turn-based room runs at once while its state keeps changing.
 pub const SETTLE_TICKS_MAX: u32 = 64;
+/// Longest key in a room's storage, in bytes.
+pub const STORAGE_KEY_MAX_BYTES: usize = 256;
+/// Largest value in a room's storage, in bytes as it is kept.
+pub const STORAGE_VALUE_MAX_BYTES: usize = 16 * 1024;
+/// Largest storage of a room, keys and values, in bytes: it is part of each snapshot and each hash.
+pub const STORAGE_MAX_BYTES: usize = 256 * 1024;
+/// Most keys in a room's storage.
+pub const STORAGE_KEYS_MAX: usize = 4096;
 /// Default seats of a room.
 pub const SEATS_DEFAULT: u16 = 64;
 /// Most seats of a room.
@@ -106,5 +114,6 @@ const _: () = assert!(PING_EVERY_MS * 2 < LINK_SILENCE_MAX_MS);
 const _: () = assert!(LINK_SILENCE_MAX_MS < SEAT_GRACE_MS);
 const _: () = assert!(LADDER_STEP_MS * 4 < LADDER_MS);
 const _: () = assert!(SEATS_DEFAULT <= SEATS_MAX);
+const _: () = assert!(STORAGE_KEY_MAX_BYTES + STORAGE_VALUE_MAX_BYTES <= STORAGE_MAX_BYTES);
 const _: () = assert!(ACK_EVERY_FRAMES <= FRAMES_IN_FLIGHT_MAX);
 const _: () = assert!(FRAMES_IN_FLIGHT_MAX <= FRAMES_IN_FLIGHT_LIMIT);

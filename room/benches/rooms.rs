@@ -84,7 +84,7 @@ fn floor(systems: usize) -> f64 {
 }
 
 fn create(template: &Arc<Template>) -> Room {
-    let create = Create { params: Vec::new(), seed: [1; 32], build: String::new() };
+    let create = Create { params: Vec::new(), seed: [1; 32], ..Create::default() };
     Room::create(template, &create).expect("the game creates its room")
 }
 

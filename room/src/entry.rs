@@ -8,7 +8,7 @@ use referee_protocol::frame::Payload;
 use referee_protocol::{Seat, SessionId, Tick};
 
 /// How a room begins.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Create {
     /// The first visitor's parameters as JSON; empty for none.
     pub params: Vec<u8>,
@@ -16,7 +16,14 @@ pub struct Create {
     pub seed: [u8; 32],
     /// The build that runs it, for the record.
     pub build: String,
+    /// What an earlier match under the same id left in its storage: see [`crate::room::Room::storage`].
+    pub storage: Vec<u8>,
+    /// The wall clock, in milliseconds since 1970; 0 in a game that has no alarms.
+    pub unix_ms: u64,
 }
+
+/// The number of a [`Create`] with a storage and the time.
+const CREATE_WITH_MORE: u8 = 12;
 
 /// A client that wants in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,7 +54,8 @@ pub struct RequestEntry {
 }
 
 /// One thing that happened outside. The numbers of the variants are part of the file format:
-/// 7 (alarm), 9 (answer) and 10 (admin) are reserved.
+/// 7 (alarm), 9 (answer) and 10 (admin) are reserved. A room that begins with what an earlier match left, or
+/// that is told the time, has the number 12.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
     /// The room begins.
@@ -146,12 +154,20 @@ impl Entry {
     /// Appends the entry's bytes: its number, then its fields; numbers as LEB128, bytes and texts
     /// with their length before them.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.number());
+        let more = |create: &Create| !create.storage.is_empty() || create.unix_ms != 0;
+        out.push(match self {
+            Self::Create(create) if more(create) => CREATE_WITH_MORE,
+            _ => self.number(),
+        });
         match self {
             Self::Create(create) => {
                 put(out, &create.params);
                 out.extend_from_slice(&create.seed);
                 put(out, create.build.as_bytes());
+                if more(create) {
+                    put(out, &create.storage);
+                    write_varint(out, create.unix_ms);
+                }
             }
             Self::Join(join) => {
                 write_varint(out, join.session.0);
@@ -199,11 +215,12 @@ impl Entry {
         let (&number, rest) = bytes.split_first().ok_or(BitError::End)?;
         *bytes = rest;
         Ok(match number {
-            0 => Self::Create(Create {
-                params: take(bytes)?.to_vec(),
-                seed: take_seed(bytes)?,
-                build: take_text(bytes)?,
-            }),
+            0 => Self::Create(take_create(bytes)?),
+            CREATE_WITH_MORE => {
+                let create = take_create(bytes)?;
+                let (storage, unix_ms) = (take(bytes)?.to_vec(), read_varint(bytes)?);
+                Self::Create(Create { storage, unix_ms, ..create })
+            }
             1 => Self::Join(take_join(bytes)?),
             2 => Self::Drop { session: SessionId(read_varint(bytes)?) },
             3 => Self::Resume {
@@ -271,6 +288,15 @@ fn take_payload(bytes: &mut &[u8]) -> Result<Payload, EntryError> {
     Ok(Payload { kind, bits: take(bytes)?.to_vec() })
 }
 
+fn take_create(bytes: &mut &[u8]) -> Result<Create, EntryError> {
+    Ok(Create {
+        params: take(bytes)?.to_vec(),
+        seed: take_seed(bytes)?,
+        build: take_text(bytes)?,
+        ..Create::default()
+    })
+}
+
 fn take_join(bytes: &mut &[u8]) -> Result<Join, EntryError> {
     let session = SessionId(read_varint(bytes)?);
     let name = take_text(bytes)?;
@@ -293,7 +319,7 @@ mod tests {
     fn samples() -> Vec<Entry> {
         let payload = Payload { kind: 3, bits: vec![1, 2, 3] };
         vec![
-            Entry::Create(Create { params: b"{}".to_vec(), seed: [7; 32], build: "b".into() }),
+            Entry::Create(create()),
             Entry::Join(Join {
                 session: SessionId(300),
                 name: "Ann".into(),
@@ -313,7 +339,14 @@ mod tests {
                 body: vec![],
             }),
             Entry::Seal,
+            Entry::Create(Create { storage: vec![1, 2], ..create() }),
+            Entry::Create(Create { unix_ms: 300, ..create() }),
         ]
+    }
+
+    fn create() -> Create {
+        let params = b"{}".to_vec();
+        Create { params, seed: [7; 32], build: "b".into(), ..Create::default() }
     }
 
     #[test]
@@ -332,6 +365,14 @@ mod tests {
         let mut bytes = vec![];
         samples()[6].encode(&mut bytes);
         assert_eq!(bytes, [6, 1, 2, 3, 3, 1, 2, 3]);
+        bytes.clear();
+        samples()[0].encode(&mut bytes);
+        assert_eq!(bytes, [&[0, 2, b'{', b'}'][..], &[7; 32], &[1, b'b']].concat());
+        bytes.clear();
+        let more = Create { storage: vec![5], unix_ms: 300, ..create() };
+        Entry::Create(more).encode(&mut bytes);
+        let rest = [1, b'b', 1, 5, 0xac, 2];
+        assert_eq!(bytes, [&[12, 2, b'{', b'}'][..], &[7; 32], &rest].concat());
         assert_eq!(Entry::decode(&mut &[7u8][..]), Err(EntryError::Newer(7)));
     }
 

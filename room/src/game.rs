@@ -26,6 +26,7 @@ use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
 use crate::rules::Rules;
 pub use crate::rules::{Durability, LateJoin};
+use crate::storage::{self, Storage};
 use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
 
 /// Keeps calls of [`Game::systems`] in the order written.
@@ -430,6 +431,14 @@ impl Game {
             self.timers.push(TimerRow::of::<T>());
         }
         self
+    }
+
+    /// Puts an empty [`Storage`] in.
+    pub(crate) fn add_storage(&mut self) {
+        let id = self.world.register_component::<Storage>();
+        self.world.insert_resource(Storage::default());
+        let row = ComponentRow::plain::<Storage>(id, FieldType::Unit, true);
+        self.components.push(ComponentRow { name: storage::NAME.to_owned(), ..row });
     }
 
     fn shape_of<T: Field>(&mut self, call: &str) -> Option<FieldType> {

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 use crate::field::Quantiser;
 use crate::registry::ComponentRow;
 use crate::room::Room;
+use crate::storage::{self, Storage};
 use crate::types::NetId;
 
 impl Room {
     /// The whole state, hidden parts included, as JSON: `tick`, `hash` (in hex), `started`, `ended`,
-    /// `seats`, `resources` by name, and `entities`, each with its `id` in the room and its components
+    /// `seats`, `resources` by name, `storage` by key where the room has one, and `entities`, each with its `id` in the room and its components
     /// by name. References are such ids, 0 for none. Numbers are as exact as they are sent: what is
     /// saved and hashed may be finer.
     #[must_use]
@@ -29,7 +30,8 @@ impl Room {
                 "last_action": state.last_action,
             })
         });
-        let resources = self.game.components.iter().filter(|row| row.resource).map(|row| {
+        let resources = self.game.components.iter().filter(|row| row.resource);
+        let resources = resources.filter(|row| row.name != storage::NAME).map(|row| {
             let entity = world.resource_entities().get(row.id);
             let entity = entity.expect("a registered resource is there");
             (row.name.clone(), value(world, row, world.entity(entity)))
@@ -43,7 +45,7 @@ impl Room {
             fields.insert("id".to_owned(), json!(id));
             Value::Object(fields)
         });
-        json!({
+        let mut state = json!({
             "tick": core.tick.0,
             "hash": hash,
             "started": core.started,
@@ -51,7 +53,11 @@ impl Room {
             "seats": seats.collect::<Vec<_>>(),
             "resources": resources.collect::<Map<_, _>>(),
             "entities": entities.collect::<Vec<_>>(),
-        })
+        });
+        if let Some(storage) = world.get_resource::<Storage>() {
+            state["storage"] = storage.to_json();
+        }
+        state
     }
 }
 

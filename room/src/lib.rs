@@ -32,6 +32,7 @@ pub mod room;
 mod rules;
 mod seats;
 pub mod snapshot;
+pub mod storage;
 mod table;
 pub mod template;
 pub mod testkit;

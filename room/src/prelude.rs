@@ -7,7 +7,9 @@ pub use crate::hooks::{Join, Params, Reply, Request};
 pub use crate::params::{Actions, Due, Events, Referee, Time, Timers};
 pub use crate::plane::{Near, Tiles};
 pub use crate::random::{Draw as _, Rng, SharedRng};
+pub use crate::storage::{Storage, StorageError};
 pub use crate::types::{Angle, Attributes, Axis, InGroups, NetId, Owner, Player, Sees, Team};
+pub use bevy_ecs::error::{BevyError, Result};
 pub use bevy_ecs::prelude::{
     Added, Bundle, Changed, Commands, Component, DetectChanges, DetectChangesMut, Entity, Has,
     IntoScheduleConfigs, IntoSystem, Mut, Or, Populated, Query, Ref, Res, ResMut, Resource, Single,
@@ -18,6 +20,7 @@ pub use bevy_ecs::world::EntityRef;
 pub use glam::{self, Quat, Vec2, Vec3};
 pub use referee_macros::{Action, Event, Input, Replicate};
 pub use referee_protocol::{Group, Seat, Tick};
+pub use serde::{self, Deserialize, Serialize};
 pub use serde_json::{self, Value, json};
 pub use std::time::Duration;
 

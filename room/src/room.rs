@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use bevy_ecs::change_detection::DetectChangesMut;
 use referee_protocol::frame::Ack;
 use referee_protocol::hash::hash;
 use referee_protocol::ladder::Applied;
@@ -23,6 +24,7 @@ use crate::params::{Rulings, Time};
 use crate::random::{Rng, derived_seed};
 use crate::replicate::Replication;
 use crate::snapshot::{self, Cover, RestoreError};
+use crate::storage::Storage;
 use crate::template::Template;
 
 /// What happens on a link; neither journaled nor readable by the simulation.
@@ -140,7 +142,14 @@ impl Room {
                 Refusal::new(Code::BadParams, format!("the room's params are not JSON: {e}"))
             })?,
         };
-        let mut game = template.build();
+        let storage = Storage::from_bytes(&create.storage).map_err(|error| {
+            let text = format!("what an earlier match left in its storage is damaged: {error}");
+            Refusal::new(Code::Unreadable, text)
+        })?;
+        let mut game = template.build(!storage.is_empty());
+        if !storage.is_empty() {
+            game.world.insert_resource(storage);
+        }
         *game.world.resource_mut::<Rng>() = Rng::new(derived_seed(&create.seed, 1));
         let public = derived_seed(&create.seed, 2);
         game.world.resource_mut::<Time>().public_seed =
@@ -150,6 +159,7 @@ impl Room {
         room.replication.seed(derived_seed(&create.seed, 3));
         room.start_when_ready();
         room.conclude(Tick(0));
+        room.note_kept();
         room.replication.collect(&mut room.game);
         Ok(room)
     }
@@ -288,6 +298,7 @@ impl Room {
         if acting && changed {
             self.core_mut().lasting = true;
         }
+        self.note_kept();
         self.settle(turn_based && changed && !sealed);
         if self.settling == 0 {
             self.replication.send(&mut self.game, &mut self.outputs);
@@ -299,6 +310,17 @@ impl Room {
         // Not in the middle of a turn: what it has still to tell is not in the state.
         if sealed || self.settling == 0 && ran / every > self.rebuilt / every {
             self.rebuild();
+        }
+    }
+
+    /// What is put into the storage is meant to last, whoever had it put there.
+    fn note_kept(&mut self) {
+        if self.core().lasting {
+            return;
+        }
+        let storage = self.game.world.get_resource_mut::<Storage>();
+        if storage.is_some_and(|mut storage| storage.bypass_change_detection().take_changed()) {
+            self.core_mut().lasting = true;
         }
     }
 
@@ -475,6 +497,13 @@ impl Room {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.core().lasting
+    }
+
+    /// What the storage holds, for the [`Create`] of the next match under the same id; empty where it
+    /// holds nothing.
+    #[must_use]
+    pub fn storage(&self) -> Vec<u8> {
+        self.game.world.get_resource::<Storage>().map_or_else(Vec::new, Storage::to_bytes)
     }
 
     /// Sessions that hold a seat, connected or not.

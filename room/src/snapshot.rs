@@ -13,6 +13,7 @@ use referee_protocol::schema::FieldType;
 
 use crate::field::LoadError;
 use crate::game::Game;
+use crate::storage;
 
 pub(crate) use load::load;
 pub(crate) use write::{Cover, write_state};
@@ -71,8 +72,42 @@ pub(crate) fn state(snapshot: &[u8]) -> &[u8] {
     &snapshot[MAGIC.len() + 2 + 4 + types as usize..]
 }
 
-/// Checks a snapshot's header and gives its version and the state's bytes.
-fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<(u16, &'a [u8]), RestoreError> {
+/// A snapshot's header, read, and the state's bytes.
+struct Body<'a> {
+    version: u16,
+    types: Vec<(String, FieldType)>,
+    state: &'a [u8],
+}
+
+impl Body<'_> {
+    /// Whether the room had a storage. It comes with the first system that takes it.
+    fn has_storage(&self) -> bool {
+        self.types.iter().any(|(name, _)| name == storage::NAME)
+    }
+
+    /// Checks that the game is the one whose state it is.
+    fn check(&self, game: &Game) -> Result<(), RestoreError> {
+        let (stored, mut now) = (&self.types, types(game));
+        if !self.has_storage() {
+            now.retain(|(name, _)| name != storage::NAME);
+        }
+        if *stored == now {
+            return Ok(());
+        }
+        let lost = stored.iter().filter(|old| !now.contains(old)).map(|(name, _)| name.as_str());
+        let new = now.iter().filter(|new| !stored.contains(new)).map(|(name, _)| name.as_str());
+        let mut names: Vec<&str> = lost.chain(new).collect();
+        names.sort_unstable();
+        names.dedup();
+        Err(RestoreError::Changed(match names.is_empty() {
+            true => "their order".to_owned(),
+            false => names.join(", "),
+        }))
+    }
+}
+
+/// Reads a snapshot's header.
+fn body(snapshot: &[u8]) -> Result<Body<'_>, RestoreError> {
     let rest = snapshot.strip_prefix(MAGIC).ok_or(RestoreError::NotASnapshot)?;
     let (version, rest) = rest.split_first_chunk().ok_or(RestoreError::NotASnapshot)?;
     let version = u16::from_le_bytes(*version);
@@ -82,19 +117,6 @@ fn body<'a>(game: &Game, snapshot: &'a [u8]) -> Result<(u16, &'a [u8]), RestoreE
     let (len, rest) = rest.split_first_chunk().ok_or(RestoreError::NotASnapshot)?;
     let len = u32::from_le_bytes(*len) as usize;
     let (stored, state) = rest.split_at_checked(len).ok_or(RestoreError::NotASnapshot)?;
-    let stored: Vec<(String, FieldType)> =
-        rmp_serde::from_slice(stored).map_err(|_| RestoreError::NotASnapshot)?;
-    let now = types(game);
-    if stored == now {
-        return Ok((version, state));
-    }
-    let lost = stored.iter().filter(|old| !now.contains(old)).map(|(name, _)| name.as_str());
-    let new = now.iter().filter(|new| !stored.contains(new)).map(|(name, _)| name.as_str());
-    let mut names: Vec<&str> = lost.chain(new).collect();
-    names.sort_unstable();
-    names.dedup();
-    Err(RestoreError::Changed(match names.is_empty() {
-        true => "their order".to_owned(),
-        false => names.join(", "),
-    }))
+    let types = rmp_serde::from_slice(stored).map_err(|_| RestoreError::NotASnapshot)?;
+    Ok(Body { version, types, state })
 }

@@ -14,6 +14,7 @@ use crate::game::{Durability, Game};
 use crate::order::Order;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
+use crate::storage::Storage;
 
 /// Why a game cannot be hosted: every problem found, each naming its culprit and the way out.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -49,6 +50,8 @@ pub struct Template {
     schema_hash: u64,
     stale_tables: bool,
     durability: Durability,
+    /// A system or a hook takes the storage.
+    storage: bool,
 }
 
 impl Template {
@@ -68,6 +71,9 @@ impl Template {
                 Order::default()
             });
             initialize_hooks(&mut game);
+            if game.world.components().component_id::<Storage>().is_some() {
+                game.add_storage();
+            }
             (game, problems, order)
         }));
         let (mut game, mut problems, order) = registered.map_err(|panic| GameError {
@@ -98,6 +104,7 @@ impl Template {
             schema_hash,
             stale_tables,
             durability: game.rules.durability,
+            storage: game.world.contains_resource::<Storage>(),
         }))
     }
 
@@ -150,9 +157,13 @@ impl Template {
         &self.order
     }
 
-    /// A game filled for one room, its systems and hooks ready to run.
-    pub(crate) fn build(&self) -> Game {
+    /// A game filled for one room, its systems and hooks ready to run. It has a storage where a system
+    /// takes it, or where there is something to be `kept` in it.
+    pub(crate) fn build(&self, kept: bool) -> Game {
         let mut game = blank(&self.function);
+        if self.storage || kept {
+            game.add_storage();
+        }
         // Building the graph would take four times as long; the order is known already.
         let graph = game.schedule.graph_mut();
         graph.systems.initialize(&mut game.world);

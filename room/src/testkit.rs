@@ -23,6 +23,7 @@
 
 mod again;
 mod client;
+mod lives;
 mod secrecy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,7 +107,7 @@ impl TestRoom {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let params = if params.is_null() { Vec::new() } else { params.to_string().into_bytes() };
-        let create = Create { params, seed: bytes, build: String::new() };
+        let create = Create { params, seed: bytes, ..Create::default() };
         let mut room = Room::create(template, &create)?;
         room.record();
         Ok(Self {
@@ -430,24 +431,6 @@ impl TestRoom {
         self.room.handle(Entry::Request(RequestEntry { id, method, path, body }));
         self.settle();
         self.replies.remove(&id).expect("the room answers every request")
-    }
-
-    /// The room is sealed, saved, thrown away and restored. All connections are gone; seats are held.
-    ///
-    /// # Panics
-    /// When the room cannot read its own snapshot.
-    pub fn restart(&mut self) {
-        self.room.handle(Entry::Seal);
-        self.settle();
-        let snapshot = self.room.snapshot();
-        self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
-            .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
-        self.room.record();
-        self.clients.iter_mut().for_each(TestClient::forget);
-        for session in self.room.sessions() {
-            self.room.handle(Entry::Drop { session });
-        }
-        self.settle();
     }
 
     /// A resource as it is in the room.

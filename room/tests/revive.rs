@@ -19,7 +19,7 @@ use referee_room::{Room, Template};
 const TICKS: u64 = 300;
 
 fn create() -> Create {
-    Create { params: vec![], seed: [3; 32], build: String::new() }
+    Create { seed: [3; 32], ..Create::default() }
 }
 
 fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room, Report) {

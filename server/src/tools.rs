@@ -242,7 +242,7 @@ mod tests {
         let config = Config { data, ..Config::default() };
         let store = Store::open(&config.data, &config.store).unwrap();
         let (key, template) = find(&games(count), "count/m").unwrap();
-        let create = Create { params: vec![], seed: [5; 32], build: String::new() };
+        let create = Create { seed: [5; 32], ..Create::default() };
         let mut room = Room::create(&template, &create).unwrap();
         room.record();
         let line = crate::store::JournalLine::new(|| {});

@@ -21,6 +21,7 @@ use crate::game::Game;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 use crate::registry::ComponentRow;
+use crate::storage;
 use crate::template::Template;
 use crate::types::NetId;
 
@@ -29,9 +30,11 @@ use crate::types::NetId;
 /// # Errors
 /// When the bytes are no snapshot of this game as it is now.
 pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, RestoreError> {
-    let mut game = template.build();
-    let (version, state) = body(&game, snapshot)?;
-    let (ids, state) = entity_ids(state)?;
+    let body = body(snapshot)?;
+    let has_storage = body.has_storage();
+    let mut game = template.build(has_storage);
+    body.check(&game)?;
+    let (ids, state) = entity_ids(body.state)?;
     // All entities first: references may point forward.
     let entities: Vec<(u32, Entity)> =
         ids.into_iter().map(|id| (id, game.world.spawn_empty().id())).collect();
@@ -41,13 +44,14 @@ pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, Restore
     };
     let mut from = Loader::new(state, &find);
     load_clocks(&mut game, &mut from)?;
-    load_ages(&mut game, template, version, &mut from)?;
+    load_ages(&mut game, template, body.version, &mut from)?;
     load_room(&mut game, &mut from)?;
     load_seats(&mut game, &mut from)?;
     for timer in game.timers.clone() {
         (timer.load)(&mut game.world, &mut from)?;
     }
-    load_resources(&mut game, &mut from)?;
+    let there = |row: &ComponentRow| has_storage || row.name != storage::NAME;
+    load_resources(&mut game, there, &mut from)?;
     load_entities(&mut game, &entities, &mut from)?;
     match from.rest().len() {
         0 => Ok(game),
@@ -148,8 +152,12 @@ fn load_inputs(from: &mut Loader<'_>) -> Result<InputBuffer, LoadError> {
     Ok(InputBuffer { waiting, last })
 }
 
-fn load_resources(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
-    for row in game.components.iter().filter(|row| row.resource) {
+fn load_resources(
+    game: &mut Game,
+    there: impl Fn(&ComponentRow) -> bool,
+    from: &mut Loader<'_>,
+) -> Result<(), LoadError> {
+    for row in game.components.iter().filter(|row| row.resource && there(row)) {
         let now = game.world.read_change_tick();
         let (added, changed) = (age(now, from)?, age(now, from)?);
         let entity = game.world.resource_entities().get(row.id);

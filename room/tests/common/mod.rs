@@ -159,7 +159,7 @@ fn count(
 /// A room of a game, without clients.
 pub fn bare(game: impl Fn(&mut Game) + Send + Sync + 'static) -> (Arc<Template>, Room) {
     let template = Template::new("test", game).unwrap_or_else(|e| panic!("{e}"));
-    let create = Create { params: vec![], seed: [3; 32], build: String::new() };
+    let create = Create { seed: [3; 32], ..Create::default() };
     let room = Room::create(&template, &create).expect("the game creates its room");
     (template, room)
 }

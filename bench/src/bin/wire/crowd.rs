@@ -256,7 +256,7 @@ impl Match {
             game.tables(tables.unwrap_or(&[]));
         };
         let template = Template::new("crowd", game).expect("the game is right");
-        let create = Create { params: vec![], seed: [9; 32], build: String::new() };
+        let create = Create { seed: [9; 32], ..Create::default() };
         let mut room = Room::create(&template, &create).expect("it refuses nobody");
         // Where all see the same, one client sees what all do.
         let links = if sight == Sight::Near { usize::from(PLAYERS) } else { 1 };

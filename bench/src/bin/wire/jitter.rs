@@ -113,7 +113,7 @@ impl Match {
         let of = play.clone();
         let template = Template::new("trace", move |game| (of.game)(&of, game, Some(tables)))
             .expect("a trace's game is right");
-        let create = Create { params: vec![], seed: [7; 32], build: String::new() };
+        let create = Create { seed: [7; 32], ..Create::default() };
         let mut room = Room::create(&template, &create).expect("it refuses nobody");
         let clients = (1..=CLIENTS).map(|n| {
             let (link, session) = (LinkId(n), SessionId(n));

@@ -64,7 +64,7 @@ impl Stage {
         let of = play.clone();
         let template = Template::new("trace", move |game| (of.game)(&of, game, tables))
             .expect("a trace's game is right");
-        let create = Create { params: vec![], seed: [7; 32], build: String::new() };
+        let create = Create { seed: [7; 32], ..Create::default() };
         let mut room = Room::create(&template, &create).expect("it refuses nobody");
         room.set_ladder_step(NonZeroU64::MIN);
         room.link(LINK, Link::Open { session: SESSION, resume: None });

@@ -102,7 +102,7 @@ fn live(site: &Site) -> Live {
 }
 
 fn create() -> Create {
-    Create { params: vec![], seed: [1; 32], build: String::new() }
+    Create { seed: [1; 32], ..Create::default() }
 }
 
 fn template(site: &Site) -> Arc<Template> {
@@ -413,7 +413,7 @@ fn stumbles(game: &mut Game) {
 fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_rest() {
     let site = site(Config::default());
     let template = Template::new("stumbles", stumbles).unwrap();
-    let create = Create { params: vec![], seed: [1; 32], build: String::new() };
+    let create = Create { seed: [1; 32], ..Create::default() };
     let room = Room::create(&template, &create).unwrap();
     let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
     come(&mut live, wish());
