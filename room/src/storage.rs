@@ -268,6 +268,14 @@ impl Storage {
     }
 }
 
+/// What [`Room::storage`](crate::room::Room::storage) gave, as JSON.
+///
+/// # Errors
+/// When the bytes are none.
+pub fn to_json(bytes: &[u8]) -> Result<Value, LoadError> {
+    Storage::from_bytes(bytes).map(|storage| storage.to_json())
+}
+
 fn size(key: &str, value: &[u8]) -> usize {
     key.len() + value.len()
 }

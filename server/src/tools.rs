@@ -8,11 +8,13 @@ use std::sync::Arc;
 use referee_protocol::{MatchId, Tick};
 use referee_room::Template;
 use referee_room::entry::EntryError;
+use referee_room::field::LoadError;
 use referee_room::revive::{Base, Passage, Revival, ReviveError};
+use referee_room::storage;
 
 use crate::config::Config;
 use crate::games::{Games, game_name};
-use crate::host::Remains;
+use crate::host::{Remains, left};
 use crate::key::RoomKey;
 use crate::store::{Chunk, Store, StoreError, StoredRoom};
 
@@ -36,6 +38,11 @@ pub enum ToolError {
         "nothing is stored of {0}: it was never played, has ended, or lies in another --data folder"
     )]
     Nothing(RoomKey),
+    /// The match has ended.
+    #[error(
+        "the match {0} has ended: only its storage is kept, for the next one; `inspect` shows it"
+    )]
+    Ended(RoomKey),
     /// The tick is not kept.
     #[error(
         "of {room} nothing is kept before tick {first}: start the server with --keep-journal match to \
@@ -50,6 +57,9 @@ pub enum ToolError {
     /// What is stored cannot be read.
     #[error("what is stored of {0} is damaged: {1}")]
     Damaged(RoomKey, EntryError),
+    /// The storage that is left of it cannot be read.
+    #[error("what is left of {0} is damaged: {1}")]
+    Left(RoomKey, LoadError),
     /// The match cannot be played again.
     #[error("{0} cannot be played again: {1}")]
     Revive(RoomKey, ReviveError),
@@ -73,9 +83,15 @@ struct Stored {
     /// Where it can begin, in order of ticks.
     begins: Vec<(u64, Base)>,
     passages: Vec<Passage>,
+    /// The match has ended, and this is what its storage held.
+    left: Option<Vec<u8>>,
 }
 
 impl Stored {
+    fn of(key: RoomKey, template: Arc<Template>) -> Self {
+        Self { key, template, begins: Vec::new(), passages: Vec::new(), left: None }
+    }
+
     fn open(games: &Games, config: &Config, room: &str) -> Result<Self, ToolError> {
         let (key, template) = find(games, room)?;
         if !Store::is_in(&config.data) {
@@ -84,10 +100,13 @@ impl Stored {
         let store = Store::open(&config.data, &config.store)?;
         let history = store.history(&key)?;
         let stored = store.load(&key)?;
+        if let Some(storage) = stored.as_ref().and_then(left::storage_of) {
+            return Ok(Self { left: Some(storage.to_vec()), ..Self::of(key, template) });
+        }
         if stored.is_none() && history.is_empty() {
             return Err(ToolError::Nothing(key));
         }
-        let mut all = Self { key, template, begins: Vec::new(), passages: Vec::new() };
+        let mut all = Self::of(key, template);
         let damaged = |error| ToolError::Damaged(all.key.clone(), error);
         let parts = read(history, stored).map_err(damaged)?;
         (all.begins, all.passages) = parts;
@@ -97,6 +116,9 @@ impl Stored {
 
     /// Plays it again from where it can begin for `from`, up to `until`.
     fn revival(&self, from: u64, until: Option<u64>) -> Result<Revival, ToolError> {
+        if self.left.is_some() {
+            return Err(ToolError::Ended(self.key.clone()));
+        }
         let base = self.begins.iter().rev().find(|(tick, _)| *tick <= from);
         let Some((first, base)) = base else {
             let first = self.begins.first().map_or(0, |(tick, _)| *tick);
@@ -146,7 +168,8 @@ fn read(history: Vec<Chunk>, stored: Option<StoredRoom>) -> Result<Parts, EntryE
     Ok((begins, passages))
 }
 
-/// The state of a stored match, at its end or at the end of a tick, as JSON.
+/// The state of a stored match, at its end or at the end of a tick, as JSON. Where the match has ended and
+/// everybody has gone: what its storage holds.
 ///
 /// # Errors
 /// When it is not there, not kept that far back, or cannot be read.
@@ -157,10 +180,18 @@ pub fn inspect(
     tick: Option<u64>,
 ) -> Result<String, ToolError> {
     let stored = Stored::open(games, config, room)?;
+    if let (Some(left), None) = (&stored.left, tick) {
+        let storage = storage::to_json(left);
+        let storage = storage.map_err(|e| ToolError::Left(stored.key.clone(), e))?;
+        return Ok(pretty(&serde_json::json!({ "storage": storage })));
+    }
     let revival = stored.revival(tick.unwrap_or(u64::MAX), tick)?;
     let mut revived = revival.finish().map_err(|e| ToolError::Revive(stored.key.clone(), e))?;
-    let state = revived.room.to_json();
-    Ok(serde_json::to_string_pretty(&state).unwrap_or_else(|_| state.to_string()))
+    Ok(pretty(&revived.room.to_json()))
+}
+
+fn pretty(state: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(state).unwrap_or_else(|_| state.to_string())
 }
 
 /// Plays a stored match again from as far back as it is kept, and compares the state hashes that were

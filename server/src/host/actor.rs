@@ -15,6 +15,7 @@ use referee_room::room::Room;
 use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
+use super::left;
 use super::live::{Live, Next, Parts, Remains};
 use super::thread::{Arrival, Place, Thread};
 use super::{going_down, unix_ms};
@@ -91,8 +92,11 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     })?;
     let (room, remains) = match (left, stored) {
         (Some(left), _) => resurrect(thread, place, &template, left)?,
-        (None, Some(stored)) => load(thread, place, &template, stored).await?,
-        (None, None) => make(thread, place, &template)?,
+        (None, Some(stored)) => match left::storage_of(&stored) {
+            Some(storage) => make(thread, place, &template, storage.to_vec())?,
+            None => load(thread, place, &template, stored).await?,
+        },
+        (None, None) => make(thread, place, &template, vec![])?,
     };
     Ok(Live::new(Parts {
         house: house.clone(),
@@ -108,18 +112,19 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     }))
 }
 
-/// A new room, as its first visitor wishes.
+/// A new room, as its first visitor wishes, with what an earlier match left in its storage.
 fn make(
     thread: &Thread,
     place: &Place,
     template: &Arc<Template>,
+    storage: Vec<u8>,
 ) -> Result<(Room, Remains), Refusal> {
     let params = match place.arrivals.borrow().front() {
         Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
         Some(Arrival::Request { .. }) | None => vec![],
     };
     let build = env!("CARGO_PKG_VERSION").to_owned();
-    let create = Create { params, seed: seed()?, build };
+    let create = Create { params, seed: seed()?, build, storage, unix_ms: 0 };
     thread.house.metrics.rooms_made.up();
     let made = catch_unwind(AssertUnwindSafe(|| Room::create(template, &create)));
     let mut room = made.unwrap_or_else(|panic| {
@@ -281,10 +286,10 @@ enum Look {
 
 /// Lets a room go that nobody has come to for long enough; or keeps it, while the store takes no
 /// more.
-fn retire(thread: &Thread, place: &Place, live: &mut Live) -> Look {
+fn retire(live: &mut Live) -> Look {
     if live.match_ended() {
         // The next visit starts afresh.
-        if thread.house.store.delete(place.key.clone()) {
+        if live.leave_storage() {
             return Look::Over;
         }
     } else {
@@ -319,7 +324,7 @@ fn look(thread: &Thread, place: &Place) -> Look {
     };
     let quiet = live.quiet_since().map(|since| since + Duration::from_millis(grace));
     if quiet.is_some_and(|quiet| quiet <= now) {
-        return retire(thread, place, live);
+        return retire(live);
     }
     let save = live.save_due(now);
     if save.is_some_and(|save| save <= now) {

@@ -6,6 +6,7 @@
 //! | `door` | a socket between its handshake and its room |
 //! | `thread` | a host thread: the rooms it has, who comes to them |
 //! | `actor` | a room's life: loading, turns, grace, the end |
+//! | `left` | what is left of a match that has ended |
 //! | `live` | a loaded room with its clients |
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
@@ -17,6 +18,7 @@ mod clock;
 mod connection;
 mod door;
 mod flight;
+pub(crate) mod left;
 mod live;
 mod thread;
 mod wheel;

@@ -180,6 +180,15 @@ impl Store {
         self.push(key, Change::save(room))
     }
 
+    /// As [`Store::save`], and removes all else that there is of the room.
+    ///
+    /// # Panics
+    /// When the room has no snapshot.
+    pub fn save_alone(&self, key: RoomKey, room: StoredRoom) -> bool {
+        assert!(room.snapshot.is_some(), "{key}: a room is saved without a snapshot");
+        self.push(key, Change::save_alone(room))
+    }
+
     /// Queues a room to be removed, with all that was appended for it and kept of its past. Never
     /// blocks; as for [`Store::save`]. Whoever makes the room again does so under a greater
     /// incarnation.

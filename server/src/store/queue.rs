@@ -33,7 +33,7 @@ pub(super) struct Save {
     pub(super) room: Arc<StoredRoom>,
     /// What is kept of its past, oldest first.
     pub(super) past: Vec<Arc<Chunk>>,
-    /// It was removed before: what else there is of it goes.
+    /// It was removed before, or is to be alone: what else there is of it goes.
     pub(super) anew: bool,
 }
 
@@ -41,6 +41,11 @@ impl Change {
     pub(super) fn save(mut room: StoredRoom) -> Self {
         let past = room.history.take().map(Arc::new).into_iter().collect();
         Self::Save(Save { room: Arc::new(room), past, anew: false })
+    }
+
+    /// What else there is of it goes.
+    pub(super) fn save_alone(room: StoredRoom) -> Self {
+        Self::Save(Save { room: Arc::new(room), past: vec![], anew: true })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -57,6 +62,7 @@ impl Change {
     fn in_place_of(self, older: &Self) -> Self {
         match (self, older) {
             (Self::Save(save), Self::Delete(_)) => Self::Save(Save { anew: true, ..save }),
+            (save @ Self::Save(Save { anew: true, .. }), _) => save,
             (Self::Save(save), Self::Save(older)) => {
                 let past = older.past.iter().cloned().chain(save.past).collect();
                 Self::Save(Save { past, anew: older.anew || save.anew, ..save })

@@ -103,3 +103,26 @@ pub(crate) fn teller(game: &mut Game) {
         (0..5).for_each(|_| tales.all(Tale("x".repeat(4000))));
     });
 }
+
+/// Counts what is pressed in all matches under one id.
+pub(crate) fn keeper(game: &mut Game) {
+    game.turn_based().replicate::<Count>().action::<Press>().action::<Finish>();
+    game.on_start(|mut count: ResMut<Count>, storage: Res<Storage>| {
+        count.0 = storage.get("pressed").unwrap_or(0);
+    });
+    game.systems(
+        |mut count: ResMut<Count>,
+         presses: Actions<Press>,
+         ends: Actions<Finish>,
+         mut storage: ResMut<Storage>,
+         mut referee: Referee|
+         -> Result {
+            count.0 += presses.len() as u32;
+            storage.set("pressed", &count.0)?;
+            if !ends.is_empty() {
+                referee.end(count.0);
+            }
+            Ok(())
+        },
+    );
+}

@@ -150,6 +150,49 @@ async fn an_ended_match_shows_its_result_and_the_next_visit_starts_afresh() {
     assert_eq!(site.metrics().rooms_loaded.get(), 0);
 }
 
+async fn ends(player: Client) {
+    player.send_action("Finish", &Value::Null).unwrap();
+    soon(player.wait_until(|session| session.result().is_some())).await.unwrap();
+    soon(player.leave()).await;
+}
+
+#[tokio::test]
+async fn the_next_match_begins_with_what_the_one_before_kept() {
+    let mut site = brief();
+    let player = site.join("keeper/a").await;
+    press(&player);
+    press(&player);
+    counts(&player, 2).await;
+    ends(player).await;
+    site.empty().await;
+    let player = site.join("keeper/a").await;
+    counts(&player, 2).await;
+    assert_eq!(player.with(|session| session.result().map(str::to_owned)), None, "a new match");
+    // Nothing happens in it: what there was is still there for the next one.
+    soon(player.leave()).await;
+    site.empty().await;
+    soon(site.stop()).await;
+    let left = tools::inspect(&all_games(), &site.config, "keeper/a", None).unwrap();
+    assert_eq!(left.split_whitespace().collect::<String>(), "{\"storage\":{\"pressed\":2}}");
+    let error = tools::replay(&all_games(), &site.config, "keeper/a").unwrap_err().to_string();
+    assert!(error.contains("keeper/a has ended"), "{error}");
+
+    site.start();
+    let player = site.join("keeper/a").await;
+    counts(&player, 2).await;
+    press(&player);
+    counts(&player, 3).await;
+    soon(site.stop()).await;
+    let state = tools::inspect(&all_games(), &site.config, "keeper/a", None).unwrap();
+    assert!(state.contains("\"pressed\": 3"), "{state}");
+    site.start();
+    let player = site.join_as("keeper/a", back(&player)).await;
+    counts(&player, 3).await;
+    ends(player).await;
+    site.empty().await;
+    counts(&site.join("keeper/a").await, 3).await;
+}
+
 #[tokio::test]
 async fn requests_bring_a_room_up_and_count_with_those_who_play() {
     let site = brief();

@@ -273,6 +273,7 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("single", games::single);
     host("bomb", games::bomb);
     host("stubborn", games::stubborn);
+    host("keeper", games::keeper);
     host("flood", games::flood);
     host("ticker", games::ticker);
     host("teller", games::teller);

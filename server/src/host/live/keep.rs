@@ -14,7 +14,7 @@ use referee_room::{Durability, Output, Room};
 
 use super::Live;
 use super::past::{Past, beginning};
-use crate::host::unix_ms;
+use crate::host::{left, unix_ms};
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
 /// Outputs of a gated room that may wait for the disk. With so many it waits, too.
@@ -274,6 +274,24 @@ impl Live {
             keep.unsaved = true;
         }
         !keep.unsaved
+    }
+
+    /// Removes the room from the store, but for what its storage holds. False when the store takes no
+    /// more.
+    pub(crate) fn leave_storage(&mut self) -> bool {
+        let storage = self.room.storage();
+        if storage.is_empty() {
+            return self.house.store.delete(self.key.clone());
+        }
+        let room = StoredRoom {
+            created_unix_ms: self.keep.created_unix_ms,
+            incarnation: self.incarnation.0,
+            saved_unix_ms: unix_ms(),
+            tick: self.keep.since.upto.0,
+            snapshot: Some(left::encode(&storage)),
+            ..StoredRoom::default()
+        };
+        self.house.store.save_alone(self.key.clone(), room)
     }
 
     /// Whether the newest snapshot is still to be saved.

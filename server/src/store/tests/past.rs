@@ -91,3 +91,27 @@ fn age(store: &Store, by_ms: u64) {
     drop(history);
     transaction.commit().unwrap();
 }
+
+#[tokio::test]
+async fn what_is_saved_alone_is_all_there_is() {
+    let temp = Temp::new();
+    let config = StoreConfig { journal_keep: JournalKeep::Match, ..StoreConfig::default() };
+    let store = Store::open(&temp.0, &config).unwrap();
+    let line = JournalLine::new(|| {});
+    let room = |life, tick| StoredRoom { history: Some(chunk(life, 0, tick)), ..saved(life, tick) };
+    for flush in [false, true] {
+        assert!(store.save(key("a"), room(4, 8)));
+        store.append(&key("a"), &line, chunk(4, 8, 9), false).unwrap();
+        if flush {
+            store.settle(&key("a"));
+            store.flush().await.unwrap();
+        }
+        let alone = StoredRoom { history: None, ..saved(4, 9) };
+        assert!(store.save_alone(key("a"), alone.clone()));
+        for _ in 0..2 {
+            assert_eq!(store.load(&key("a")).unwrap(), Some(alone.clone()));
+            assert_eq!(store.history(&key("a")).unwrap(), []);
+            store.flush().await.unwrap();
+        }
+    }
+}

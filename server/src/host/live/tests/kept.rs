@@ -1,6 +1,7 @@
 //! A match that is kept whole, over what a crash leaves of it.
 
 use super::*;
+use crate::host::left;
 use crate::store::JournalKeep;
 use crate::tools;
 
@@ -45,4 +46,50 @@ async fn what_was_never_saved_is_in_the_history_after_a_crash() {
         let replay = tools::replay(&site.house.games, &config, "count/m").unwrap();
         assert!(replay.starts_with("count/m: ticks 0 to "), "saved: {saved}: {replay}");
     }
+}
+
+fn keeps(game: &mut Game) {
+    game.turn_based().action::<Press>();
+    game.systems(|presses: Actions<Press>, mut storage: ResMut<Storage>| {
+        let pressed = storage.get("pressed").unwrap_or(0) + presses.len();
+        storage.set("pressed", &pressed).expect("a number is short");
+    });
+}
+
+#[tokio::test]
+async fn a_match_that_began_with_what_was_left_is_itself_again_after_a_crash() {
+    let mut config = Config::default();
+    config.store.journal_keep = JournalKeep::Match;
+    let site = site(config);
+    let store = &site.house.store;
+    let template = Template::new("count", keeps).unwrap();
+    let mut left = vec![];
+    for life in 1..=3u64 {
+        let create = Create { storage: left.clone(), ..create() };
+        let mut room = Room::create(&template, &create).unwrap();
+        room.record();
+        let remains = Remains::created(Base::Create(create), unix_ms());
+        let parts = Parts { remains, template: template.clone(), ..parts(&site, room, life, 0) };
+        let mut live = Live::new(parts);
+        let (link, _wire) = come(&mut live, wish());
+        press(&mut live, link, 1..=10 * life);
+        store.flush().await.unwrap();
+
+        let stored = store.load(&key()).unwrap().unwrap();
+        assert_eq!(left::storage_of(&stored), None, "more has happened since");
+        let (begins, passages) = Remains::stored(stored).unwrap();
+        let revived = Revival::new(&template, begins.base, passages, [3; 32]).finish().unwrap();
+        assert_eq!(revived.room.snapshot(), live.room.snapshot(), "life {life}");
+
+        assert!(live.leave_storage());
+        let stored = store.load(&key()).unwrap().unwrap();
+        assert_eq!(left::storage_of(&stored), Some(&live.room.storage()[..]));
+        left = live.room.storage();
+        assert!(store.history(&key()).unwrap().is_empty(), "the match is over");
+        store.flush().await.unwrap();
+    }
+    assert_eq!(
+        Room::create(&template, &Create { storage: left, ..create() }).unwrap().to_json()["storage"],
+        json!({ "pressed": 60 })
+    );
 }
