@@ -81,6 +81,8 @@ pub const STORAGE_VALUE_MAX_BYTES: usize = 16 * 1024;
 pub const STORAGE_MAX_BYTES: usize = 256 * 1024;
 /// Most keys in a room's storage.
 pub const STORAGE_KEYS_MAX: usize = 4096;
+/// Alarms of a room that come due in one tick at most.
+pub const ALARMS_PER_TICK_MAX: usize = 64;
 /// Default seats of a room.
 pub const SEATS_DEFAULT: u16 = 64;
 /// Most seats of a room.

@@ -54,7 +54,7 @@ pub struct RequestEntry {
 }
 
 /// One thing that happened outside. The numbers of the variants are part of the file format:
-/// 7 (alarm), 9 (answer) and 10 (admin) are reserved. A room that begins with what an earlier match left, or
+/// 9 (answer) and 10 (admin) are reserved. A room that begins with what an earlier match left, or
 /// that is told the time, has the number 12.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
@@ -101,6 +101,14 @@ pub enum Entry {
         /// The action.
         payload: Payload,
     },
+    /// The wall clock: alarms that are due by then come due.
+    Alarm {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+        /// It broke the tick that it came in: no system hears of what comes due, and nothing of it comes
+        /// due again.
+        lost: bool,
+    },
     /// A request into the room.
     Request(RequestEntry),
     /// The room is about to be saved for good, or for a while.
@@ -139,16 +147,18 @@ impl Entry {
             Self::Leave { .. } => 4,
             Self::Input { .. } => 5,
             Self::Action { .. } => 6,
+            Self::Alarm { .. } => 7,
             Self::Request(_) => 8,
             Self::Seal => 11,
         }
     }
 
-    /// Whether somebody acted: what is left out where a tick with it panics, and what can make a room
+    /// Whether somebody acted, or an alarm may have come due: what is left out where a tick with it panics, and what can make a room
     /// worth keeping.
     #[must_use]
     pub fn is_act(&self) -> bool {
-        matches!(self, Self::Input { .. } | Self::Action { .. } | Self::Request(_))
+        use Entry::{Action, Alarm, Input, Request};
+        matches!(self, Input { .. } | Action { .. } | Alarm { .. } | Request(_))
     }
 
     /// Appends the entry's bytes: its number, then its fields; numbers as LEB128, bytes and texts
@@ -197,6 +207,10 @@ impl Entry {
                 write_varint(out, *number);
                 put_payload(out, payload);
             }
+            Self::Alarm { unix_ms, lost } => {
+                write_varint(out, *unix_ms);
+                out.push(u8::from(*lost));
+            }
             Self::Request(request) => {
                 write_varint(out, request.id);
                 put(out, request.method.as_bytes());
@@ -240,6 +254,7 @@ impl Entry {
                 number: read_varint(bytes)?,
                 payload: take_payload(bytes)?,
             },
+            7 => Self::Alarm { unix_ms: read_varint(bytes)?, lost: take_bool(bytes)? },
             8 => Self::Request(RequestEntry {
                 id: read_varint(bytes)?,
                 method: take_text(bytes)?,
@@ -283,6 +298,12 @@ fn take_seat(bytes: &mut &[u8]) -> Result<Seat, EntryError> {
     Ok(Seat(u16::try_from(read_varint(bytes)?).map_err(|_| BitError::Number)?))
 }
 
+fn take_bool(bytes: &mut &[u8]) -> Result<bool, EntryError> {
+    let (&byte, rest) = bytes.split_first().ok_or(BitError::End)?;
+    *bytes = rest;
+    Ok(byte != 0)
+}
+
 fn take_payload(bytes: &mut &[u8]) -> Result<Payload, EntryError> {
     let kind = u16::try_from(read_varint(bytes)?).map_err(|_| BitError::Number)?;
     Ok(Payload { kind, bits: take(bytes)?.to_vec() })
@@ -306,9 +327,8 @@ fn take_join(bytes: &mut &[u8]) -> Result<Join, EntryError> {
         attributes.insert(take_text(bytes)?, take_text(bytes)?);
     }
     let generation = read_varint(bytes)?;
-    let (&watch, rest) = bytes.split_first().ok_or(BitError::End)?;
-    *bytes = rest;
-    Ok(Join { session, name, attributes, generation, watch: watch != 0 })
+    let watch = take_bool(bytes)?;
+    Ok(Join { session, name, attributes, generation, watch })
 }
 
 #[cfg(test)]
@@ -341,6 +361,7 @@ mod tests {
             Entry::Seal,
             Entry::Create(Create { storage: vec![1, 2], ..create() }),
             Entry::Create(Create { unix_ms: 300, ..create() }),
+            Entry::Alarm { unix_ms: 300, lost: true },
         ]
     }
 
@@ -373,7 +394,10 @@ mod tests {
         Entry::Create(more).encode(&mut bytes);
         let rest = [1, b'b', 1, 5, 0xac, 2];
         assert_eq!(bytes, [&[12, 2, b'{', b'}'][..], &[7; 32], &rest].concat());
-        assert_eq!(Entry::decode(&mut &[7u8][..]), Err(EntryError::Newer(7)));
+        bytes.clear();
+        Entry::Alarm { unix_ms: 300, lost: false }.encode(&mut bytes);
+        assert_eq!(bytes, [7, 0xac, 2, 0]);
+        assert_eq!(Entry::decode(&mut &[13u8][..]), Err(EntryError::Newer(13)));
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT, SEATS_MAX, SPECTATO
 use referee_protocol::schema::FieldType;
 use referee_protocol::{Group, Kind, Schema, TypeDef};
 
+use crate::alarms::{AlarmQueue, AlarmRow};
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::grid::{Grid, SIGHT_MAX};
 use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
@@ -101,6 +102,7 @@ pub struct Game {
     pub(crate) actions: Vec<ActionRow>,
     pub(crate) events: Vec<EventRow>,
     pub(crate) timers: Vec<TimerRow>,
+    pub(crate) alarms: Vec<AlarmRow>,
     pub(crate) hooks: Hooks,
     pub(crate) problems: Vec<String>,
     types: BTreeSet<TypeId>,
@@ -139,6 +141,7 @@ impl Game {
             actions: Vec::new(),
             events: Vec::new(),
             timers: Vec::new(),
+            alarms: Vec::new(),
             hooks: Hooks::default(),
             problems: Vec::new(),
             types: BTreeSet::new(),
@@ -429,6 +432,18 @@ impl Game {
             self.world.insert_resource(TimerQueue::<T> { waiting, new });
             self.world.insert_resource(DueNow::<T>(Vec::new()));
             self.timers.push(TimerRow::of::<T>());
+        }
+        self
+    }
+
+    /// A type of alarm, a timer by the wall clock that wakes the room: set through
+    /// [`Alarms<T>`](crate::alarms::Alarms) and read through `Due<T>`. Any type with
+    /// `#[derive(Replicate)]`.
+    pub fn alarm<T: Field>(&mut self) -> &mut Self {
+        if self.shape_of::<T>("alarm").is_some() {
+            self.world.insert_resource(AlarmQueue::<T>::default());
+            self.world.insert_resource(DueNow::<T>(Vec::new()));
+            self.alarms.push(AlarmRow::of::<T>());
         }
         self
     }

@@ -14,7 +14,8 @@ use crate::types::NetId;
 
 impl Room {
     /// The whole state, hidden parts included, as JSON: `tick`, `hash` (in hex), `started`, `ended`,
-    /// `seats`, `resources` by name, `storage` by key where the room has one, and `entities`, each with its `id` in the room and its components
+    /// `next_alarm` (in milliseconds since 1970), `seats`, `resources` by name, `storage` by key where the
+    /// room has one, and `entities`, each with its `id` in the room and its components
     /// by name. References are such ids, 0 for none. Numbers are as exact as they are sent: what is
     /// saved and hashed may be finer.
     #[must_use]
@@ -50,6 +51,7 @@ impl Room {
             "hash": hash,
             "started": core.started,
             "ended": core.ended,
+            "next_alarm": self.next_alarm(),
             "seats": seats.collect::<Vec<_>>(),
             "resources": resources.collect::<Map<_, _>>(),
             "entities": entities.collect::<Vec<_>>(),

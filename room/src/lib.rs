@@ -9,6 +9,7 @@ extern crate self as referee_room;
 
 pub use bevy_ecs;
 
+pub mod alarms;
 pub mod conditions;
 mod core;
 pub mod entry;

@@ -8,6 +8,7 @@ use bevy_ecs::system::SystemParam;
 use referee_protocol::{Group, Kind, Tick};
 use serde_json::Value;
 
+use crate::alarms::Wall;
 use crate::core::ticks;
 use crate::field::{Action, Event, Field};
 
@@ -23,6 +24,7 @@ pub struct Time {
     pub(crate) kind: Kind,
     pub(crate) hz: u16,
     pub(crate) public_seed: u64,
+    pub(crate) wall: Wall,
 }
 
 impl Time {
@@ -147,7 +149,7 @@ impl<T: Event> Events<'_, T> {
     }
 }
 
-/// This tick's due timers of one type: a resource of its own, so that a system may read these and set
+/// This tick's due timers or alarms of one type: a resource of its own, so that a system may read these and set
 /// new ones.
 #[derive(Resource)]
 pub(crate) struct DueNow<T: Field>(pub(crate) Vec<T>);
@@ -189,7 +191,7 @@ impl<T: Field> Timers<'_, T> {
     }
 }
 
-/// The timers of one type that are due in this tick.
+/// The timers, or alarms, of one type that are due in this tick.
 #[derive(SystemParam)]
 pub struct Due<'w, T: Field> {
     due: Res<'w, DueNow<T>>,

@@ -1,5 +1,6 @@
 //! Everything a game author needs, in one line: `use referee::prelude::*;`.
 
+pub use crate::alarms::Alarms;
 pub use crate::conditions::{Match, ended, every, started};
 pub use crate::core::Setup;
 pub use crate::game::{Game, LateJoin};

@@ -379,8 +379,8 @@ fn without_acts(entries: &mut Vec<Entry>) {
     leave_out(entries, |place| acts[place]);
 }
 
-/// Leaves out acts. An action's number is used up, so that its client does not send it again; an input or a
-/// request is as if it had not come.
+/// Leaves out acts. An action's number is used up, so that its client does not send it again, and what was
+/// due by an alarm is not due again; an input or a request is as if it had not come.
 fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
     let mut place = 0;
     entries.retain_mut(|entry| {
@@ -389,6 +389,10 @@ fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
             _ if !which(place - 1) => true,
             Entry::Action { payload, .. } => {
                 *payload = Payload { kind: u16::MAX, bits: Vec::new() };
+                true
+            }
+            Entry::Alarm { lost, .. } => {
+                *lost = true;
                 true
             }
             _ => false,

@@ -101,6 +101,8 @@ pub struct Counters {
     pub bad_payloads: u64,
     /// States that were not made because a client was behind.
     pub skipped_states: u64,
+    /// Alarms that came due.
+    pub alarms: u64,
     /// Times a turn-based room was still changing after its most ticks at once.
     pub unsettled: u64,
 }
@@ -154,6 +156,7 @@ impl Room {
         let public = derived_seed(&create.seed, 2);
         game.world.resource_mut::<Time>().public_seed =
             u64::from_le_bytes(std::array::from_fn(|at| public[at]));
+        game.world.resource_mut::<Time>().wall.unix_ms = create.unix_ms;
         let mut room = Self::with(template, game);
         room.run_on_create(Params(params))?;
         room.replication.seed(derived_seed(&create.seed, 3));

@@ -53,7 +53,8 @@ pub enum RestoreError {
 fn types(game: &Game) -> Vec<(String, FieldType)> {
     let components = game.components.iter().map(|row| (row.name.clone(), row.shape.clone()));
     let timers = game.timers.iter().map(|row| (row.name.clone(), FieldType::Unit));
-    components.chain(timers).collect()
+    let alarms = game.alarms.iter().map(|row| (format!("alarm {}", row.name), FieldType::Unit));
+    components.chain(timers).chain(alarms).collect()
 }
 
 /// The header of a game's snapshots.

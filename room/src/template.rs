@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bevy_ecs::prelude::*;
 use referee_protocol::{Kind, Schema};
 
+use crate::alarms::Wall;
 use crate::core::{Core, Setup};
 use crate::errors::panic_text;
 use crate::game::{Durability, Game};
@@ -52,6 +53,7 @@ pub struct Template {
     durability: Durability,
     /// A system or a hook takes the storage.
     storage: bool,
+    alarms: bool,
 }
 
 impl Template {
@@ -104,6 +106,7 @@ impl Template {
             schema_hash,
             stale_tables,
             durability: game.rules.durability,
+            alarms: !game.alarms.is_empty(),
             storage: game.world.contains_resource::<Storage>(),
         }))
     }
@@ -152,6 +155,12 @@ impl Template {
         self.schema.kind
     }
 
+    /// Whether it has alarms: then its rooms are to be told the time.
+    #[must_use]
+    pub fn has_alarms(&self) -> bool {
+        self.alarms
+    }
+
     /// The one order in which the systems run.
     pub(crate) fn order(&self) -> &Order {
         &self.order
@@ -191,6 +200,7 @@ fn blank(function: &dyn Fn(&mut Game)) -> Game {
         kind: game.rules.kind,
         hz: game.rules.hz,
         public_seed: 0,
+        wall: Wall::default(),
     });
     crate::errors::install(&mut game.world);
     game
@@ -240,6 +250,7 @@ fn missing(name: &str) -> String {
         ("ActionQueue<", "Actions", "action"),
         ("Outbox<", "Events", "event"),
         ("TimerQueue<", "Timers", "timer"),
+        ("AlarmQueue<", "Alarms", "alarm"),
         ("DueNow<", "Due", "timer"),
     ] {
         if let Some(of) = inner(wrapper) {
@@ -262,7 +273,8 @@ fn same_names(game: &Game) -> Vec<String> {
     let actions = game.actions.iter().map(|row| ("action", &row.name[..]));
     let events = game.events.iter().map(|row| ("event", &row.name[..]));
     let timers = game.timers.iter().map(|row| ("timer", &row.name[..]));
-    for key in components.chain(actions).chain(events).chain(timers) {
+    let alarms = game.alarms.iter().map(|row| ("alarm", &row.name[..]));
+    for key in components.chain(actions).chain(events).chain(timers).chain(alarms) {
         *seen.entry(key).or_default() += 1;
     }
     let twice = seen.into_iter().filter(|(_, count)| *count > 1);

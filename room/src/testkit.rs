@@ -25,10 +25,10 @@ mod again;
 mod client;
 mod lives;
 mod secrecy;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 use referee_protocol::frame::Payload;
@@ -44,7 +44,7 @@ use crate::game::Game;
 use crate::output::{Joined, Output};
 use crate::registry::short_name;
 use crate::revive::Passage;
-use crate::room::{Link, NextTick, Room};
+use crate::room::{Link, Room};
 use crate::template::Template;
 use crate::types::{NetId, Player};
 
@@ -58,6 +58,9 @@ pub struct TestPlayer(usize);
 
 /// How long an act takes in a turn-based room, in nanoseconds.
 const ACT_NANOS: u128 = 1_000_000;
+
+/// What the wall clock says when a test room is created, in milliseconds since 1970.
+const UNIX_MS: u64 = 1_700_000_000_000;
 
 /// A room in memory with its clients.
 pub struct TestRoom {
@@ -73,6 +76,10 @@ pub struct TestRoom {
     now: u128,
     /// How long an act takes in a turn-based room, in nanoseconds.
     act_nanos: u128,
+    /// How much more time the wall clock has seen, in nanoseconds.
+    away: u128,
+    /// The room was told the time for its next tick.
+    told: bool,
     next: u64,
     /// Hashes of all the states the room was in, where somebody wants to know.
     states: Option<BTreeSet<u64>>,
@@ -107,7 +114,8 @@ impl TestRoom {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let params = if params.is_null() { Vec::new() } else { params.to_string().into_bytes() };
-        let create = Create { params, seed: bytes, ..Create::default() };
+        let unix_ms = if template.has_alarms() { UNIX_MS } else { 0 };
+        let create = Create { params, seed: bytes, unix_ms, ..Create::default() };
         let mut room = Room::create(template, &create)?;
         room.record();
         Ok(Self {
@@ -121,6 +129,8 @@ impl TestRoom {
             saved: None,
             now: 0,
             act_nanos: ACT_NANOS,
+            away: 0,
+            told: false,
             next: 0,
             states: None,
         })
@@ -250,65 +260,6 @@ impl TestRoom {
     fn wire_name(&self, seat: Seat, entity: Entity) -> WireId {
         let id = self.world().get::<NetId>(entity).map_or(0, |id| id.number());
         self.room.replication.name_in(id, Group::Player(seat))
-    }
-
-    /// Time passes and the room runs.
-    pub fn run(&mut self, span: Duration) {
-        let end = self.now + span.as_nanos();
-        loop {
-            match self.room.next_due(self.ticks_at(self.now)) {
-                NextTick::Now(at) => self.tick(at),
-                NextTick::At(at) if self.time_of(at) <= end => {
-                    self.now = self.now.max(self.time_of(at));
-                    self.tick(at);
-                }
-                NextTick::At(_) | NextTick::Never => break,
-            }
-        }
-        self.now = end;
-    }
-
-    /// A realtime room runs so many ticks.
-    pub fn run_ticks(&mut self, count: u64) {
-        for _ in 0..count {
-            let at = Tick(self.room.info().tick.0 + 1);
-            self.now = self.now.max(self.time_of(at));
-            self.tick(at);
-        }
-    }
-
-    /// Runs what is due at once: everything in a turn-based room, one tick in a realtime one.
-    fn settle(&mut self) {
-        if self.room.info().hz.is_some() {
-            return self.run_ticks(1);
-        }
-        self.now += self.act_nanos;
-        self.run(Duration::ZERO);
-    }
-
-    fn tick(&mut self, at: Tick) {
-        self.room.tick(at);
-        self.keep_journal();
-        if let Some(states) = &mut self.states {
-            states.insert(self.room.content_hash());
-        }
-        if let Some(warning) = self.room.take_warning() {
-            panic!("{warning}");
-        }
-        self.deliver();
-    }
-
-    fn ticks_at(&self, now: u128) -> Tick {
-        let hz = self.room.info().hz;
-        Tick(hz.map_or(now / 1_000_000, |hz| now * u128::from(hz) / 1_000_000_000) as u64)
-    }
-
-    fn time_of(&self, tick: Tick) -> u128 {
-        let ticks = u128::from(tick.0);
-        self.room
-            .info()
-            .hz
-            .map_or(ticks * 1_000_000, |hz| (ticks * 1_000_000_000).div_ceil(u128::from(hz)))
     }
 
     fn deliver(&mut self) {

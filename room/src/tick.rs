@@ -44,12 +44,14 @@ impl Room {
     /// Does what systems and hooks asked for: new timers, rulings. This tick's actions are over.
     pub(crate) fn conclude(&mut self, at: Tick) {
         self.arm_timers(at);
+        self.arm_alarms();
         self.apply_rulings();
         let world = &mut self.game.world;
         self.game.actions.iter().for_each(|row| (row.clear)(world));
     }
 
     fn begin(&mut self, at: Tick) {
+        self.clear_alarms();
         let world = &mut self.game.world;
         world.check_change_ticks();
         // First: else removals pile up for ever. It also opens a new change tick.
@@ -68,7 +70,7 @@ impl Room {
         self.game.timers.iter().for_each(|row| (row.fire)(world, at.0));
     }
 
-    /// Acts first, seat by seat from a rotating first one; then requests; then those who go, come
+    /// The time first; then acts, seat by seat from a rotating first one; then requests; then those who go, come
     /// back and come; the seal last. Acts of one seat keep their order, as everything else does.
     fn ordered_entries(&mut self, at: Tick) -> Vec<Entry> {
         let mut entries = std::mem::take(&mut self.queue);
@@ -77,6 +79,7 @@ impl Room {
         let place = |seat: &Seat| (u64::from(seat.0) + seats - first) % seats;
         entries.sort_by_key(|entry| match entry {
             Entry::Create(_) => (0, 0),
+            Entry::Alarm { .. } => (0, 1),
             Entry::Input { seat, .. } | Entry::Action { seat, .. } => (1, place(seat)),
             Entry::Request(_) => (2, 0),
             Entry::Drop { .. } | Entry::Leave { .. } => (3, 0),
@@ -98,6 +101,7 @@ impl Room {
                 self.buffer_input(seat, sample, tick, &payload);
             }
             Entry::Action { seat, number, payload } => self.act(seat, number, &payload),
+            Entry::Alarm { unix_ms, lost } => self.ring(unix_ms, lost),
             Entry::Request(request) => self.request(request),
         }
     }

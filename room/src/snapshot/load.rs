@@ -15,6 +15,7 @@ use std::alloc::Layout;
 use std::collections::VecDeque;
 
 use super::{RestoreError, WITHOUT_CONDITIONS, body};
+use crate::alarms::Wall;
 use crate::core::{Core, InputBuffer, SeatState, Setup};
 use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
@@ -50,6 +51,7 @@ pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, Restore
     for timer in game.timers.clone() {
         (timer.load)(&mut game.world, &mut from)?;
     }
+    load_alarms(&mut game, &mut from)?;
     let there = |row: &ComponentRow| has_storage || row.name != storage::NAME;
     load_resources(&mut game, there, &mut from)?;
     load_entities(&mut game, &entities, &mut from)?;
@@ -150,6 +152,14 @@ fn load_inputs(from: &mut Loader<'_>) -> Result<InputBuffer, LoadError> {
         waiting.push_back((tick, number, words.collect::<Result<_, LoadError>>()?));
     }
     Ok(InputBuffer { waiting, last })
+}
+
+fn load_alarms(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
+    if !game.alarms.is_empty() {
+        let wall = Wall { unix_ms: from.varint()?, tick: Tick(from.varint()?) };
+        game.world.resource_mut::<Time>().wall = wall;
+    }
+    game.alarms.iter().try_for_each(|row| (row.load)(&mut game.world, from))
 }
 
 fn load_resources(

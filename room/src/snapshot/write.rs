@@ -17,8 +17,8 @@ use crate::types::NetId;
 pub(crate) enum Cover {
     /// Everything: what a snapshot needs, and what the state hash is over.
     All,
-    /// Only what a game means by a change: registered values, entities, timers, seats. No clocks, no
-    /// ages, no generator.
+    /// Only what a game means by a change: registered values, entities, timers, alarms, seats. No clocks,
+    /// no ages, no generator.
     Content,
 }
 
@@ -42,6 +42,12 @@ pub(crate) fn write_state(game: &Game, template: &Template, cover: Cover, out: &
         write_seat(state, cover, &mut out);
     }
     game.timers.iter().for_each(|row| (row.save)(world, &mut out));
+    if cover == Cover::All && !game.alarms.is_empty() {
+        let wall = world.resource::<Time>().wall;
+        out.varint(wall.unix_ms);
+        out.varint(wall.tick.0);
+    }
+    game.alarms.iter().for_each(|row| (row.save)(world, &mut out));
     for row in game.components.iter().filter(|row| row.resource) {
         let entity = world.resource_entities().get(row.id).expect("a registered resource is there");
         write_component(world, row, world.entity(entity), cover, &mut out);

@@ -1,5 +1,7 @@
 //! A room that goes away and comes back, and the match after it.
 
+use std::time::Duration;
+
 use referee_protocol::Tick;
 
 use crate::entry::{Create, Entry};
@@ -15,15 +17,31 @@ impl TestRoom {
     /// # Panics
     /// When the room cannot read its own snapshot.
     pub fn restart(&mut self) {
+        self.restart_after(Duration::ZERO);
+    }
+
+    /// As [`TestRoom::restart`], but so much time passes while the room is not loaded: in a turn-based game
+    /// its ticks go on, in a realtime one they stand still, and alarms come due either way.
+    ///
+    /// # Panics
+    /// When the room cannot read its own snapshot.
+    pub fn restart_after(&mut self, span: Duration) {
         self.room.handle(Entry::Seal);
         self.settle();
         let snapshot = self.room.snapshot();
+        match self.room.info().hz {
+            Some(_) => self.away += span.as_nanos(),
+            None => self.now += span.as_nanos(),
+        }
         self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.room.record();
         self.clients.iter_mut().for_each(TestClient::forget);
         for session in self.room.sessions() {
             self.room.handle(Entry::Drop { session });
+        }
+        if self.template.has_alarms() {
+            self.tell_time_now();
         }
         self.settle();
     }
@@ -36,11 +54,13 @@ impl TestRoom {
     /// When the match has not ended, or the game refuses to create the next one.
     pub fn next_match(&mut self) {
         assert!(self.room.info().ended.is_some(), "the match has not ended: there is no next one");
-        self.create = Create { storage: self.room.storage(), ..self.create.clone() };
+        let unix_ms = if self.template.has_alarms() { self.unix_ms() } else { 0 };
+        self.create = Create { storage: self.room.storage(), unix_ms, ..self.create.clone() };
         self.room = Room::create(&self.template, &self.create)
             .unwrap_or_else(|e| panic!("the game refuses to create its next match: {e}"));
         self.room.record();
         self.clients.clear();
-        (self.journal, self.now, self.saved) = (Passage::empty(Tick(0)), 0, None);
+        self.away += std::mem::take(&mut self.now);
+        (self.journal, self.saved) = (Passage::empty(Tick(0)), None);
     }
 }
