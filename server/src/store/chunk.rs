@@ -13,6 +13,8 @@ pub struct StoredRoom {
     /// The tick at whose end the snapshot was made; without one the tick before the first record.
     /// 0 in what was saved before rooms had a journal, unless the first chunk tells it.
     pub tick: u64,
+    /// When the room is to be woken, in milliseconds since 1970, as of this snapshot.
+    pub alarm_unix_ms: Option<u64>,
     /// The room's own bytes. None only when it is loaded from a journal that begins [`Chunk::whole`].
     pub snapshot: Option<Vec<u8>>,
     /// On load: what happened since the snapshot, in order and without a gap: each chunk begins

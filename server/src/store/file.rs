@@ -10,8 +10,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 
 use super::StoreError;
 use super::format::{
-    DAYS, FORMAT, HISTORY, META, META_FORMAT, META_NUMBERS, META_STORE, META_TOKEN_KEY, ROOMS,
-    TAILS,
+    ALARMS, DAYS, FORMAT, HISTORY, META, META_FORMAT, META_NUMBERS, META_STORE, META_TOKEN_KEY,
+    ROOMS, TAILS,
 };
 use super::open::{self, CONTRADICTION, private_file, quietly};
 use super::sure::Doubt;
@@ -19,6 +19,9 @@ use super::sure::Doubt;
 const FILE: &str = "rooms.redb";
 const JOURNAL: &str = "journal.redb";
 const LOCK: &str = "lock";
+
+/// The first format with a journal beside it.
+const WITH_JOURNAL: u32 = 2;
 
 /// What the store and its journal know each other by.
 pub(super) type StoreId = [u8; 16];
@@ -37,6 +40,7 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
 /// What the meta table says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Meta {
+    pub(super) format: u32,
     pub(super) token_key: [u8; 32],
     pub(super) numbers: u64,
     /// None in a store that had no journal yet.
@@ -107,12 +111,12 @@ pub(super) fn initialise(database: &Database) -> Result<(), redb::Error> {
         transaction.open_table(DAYS)?;
     }
     transaction.commit()?;
-    upgrade(database).map(drop)
+    upgrade(database, None).map(drop)
 }
 
-/// Makes a store of the first format, whose rooms stay as they are, one of this format.
-pub(super) fn upgrade(database: &Database) -> Result<StoreId, redb::Error> {
-    let store = random()?;
+/// Makes a store of an earlier format, whose rooms stay as they are, one of this format.
+pub(super) fn upgrade(database: &Database, known: Option<StoreId>) -> Result<StoreId, redb::Error> {
+    let store = known.map_or_else(random, Ok)?;
     let transaction = database.begin_write()?;
     {
         let mut meta = transaction.open_table(META)?;
@@ -120,6 +124,7 @@ pub(super) fn upgrade(database: &Database) -> Result<StoreId, redb::Error> {
         meta.insert(META_STORE, store.as_slice())?;
         transaction.open_table(TAILS)?;
         transaction.open_table(HISTORY)?;
+        transaction.open_table(ALARMS)?;
     }
     transaction.commit()?;
     Ok(store)
@@ -177,19 +182,23 @@ fn try_read_meta(database: &Database) -> Result<Option<(u32, Meta)>, redb::Error
     let Some(format) = format.map(u32::from_le_bytes) else { return Ok(None) };
     if format > FORMAT {
         // What else a newer file holds is not ours to judge.
-        let meta = Meta { token_key: [0; 32], numbers: 0, store: None };
+        let meta = Meta { format, token_key: [0; 32], numbers: 0, store: None };
         return Ok(Some((format, meta)));
     }
     let (Some(token_key), Some(numbers)) = (token_key, numbers) else { return Ok(None) };
     transaction.open_table(ROOMS)?;
     transaction.open_table(DAYS)?;
-    if format == FORMAT {
+    let has_journal = format >= WITH_JOURNAL;
+    if has_journal {
         transaction.open_table(TAILS)?;
         transaction.open_table(HISTORY)?;
         if store.is_none() {
             return Ok(None);
         }
     }
-    let store = store.filter(|_| format == FORMAT);
-    Ok(Some((format, Meta { token_key, numbers: u64::from_le_bytes(numbers), store })))
+    if format == FORMAT {
+        transaction.open_table(ALARMS)?;
+    }
+    let store = store.filter(|_| has_journal);
+    Ok(Some((format, Meta { format, token_key, numbers: u64::from_le_bytes(numbers), store })))
 }

@@ -6,8 +6,9 @@ use referee_protocol::hash::Hasher;
 use super::chain::Base;
 use super::{Chunk, StoredRoom};
 
-/// The format of the whole file; a build refuses a file with a higher one. 1 had no journal beside it.
-pub(super) const FORMAT: u32 = 2;
+/// The format of the whole file; a build refuses a file with a higher one. 1 had no journal beside it, 2 no
+/// alarms.
+pub(super) const FORMAT: u32 = 3;
 
 /// What is known of the store as a whole.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -25,6 +26,9 @@ pub(super) const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 /// A day on which a room was saved or settled and its name: what has expired is found without reading
 /// rooms. Entries of earlier days may be left; a later one counts.
 pub(super) const DAYS: TableDefinition<'_, (u32, &str), ()> = TableDefinition::new("days");
+/// When a room is to be woken, in milliseconds since 1970, and its name: what is due is found without
+/// reading rooms.
+pub(super) const ALARMS: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("alarms");
 /// A room's name, the batch of the journal in which a chunk was and its place there -> the chunk:
 /// what follows on the room's snapshot and came before all that the journal has.
 pub(super) const TAILS: TableDefinition<'_, (&str, u64, u32), &[u8]> =
@@ -32,11 +36,15 @@ pub(super) const TAILS: TableDefinition<'_, (&str, u64, u32), &[u8]> =
 /// A room's name and the last tick of a chunk -> the chunk, kept for replays.
 pub(super) const HISTORY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("history");
 
-/// The first byte of a room's bytes; 1 had no tick.
-const ROOM_VERSION: u8 = 2;
-/// Of both versions: version, created, incarnation, saved; then the tick, in the second; then hash.
+/// The first byte of a room's bytes; 1 had no tick, 2 no alarm.
+const ROOM_VERSION: u8 = 3;
+/// Of all versions: version, created, incarnation, saved; then the tick, from the second on; then the
+/// alarm; then hash.
 const SAVED_AT: usize = 1 + 8 + 8;
 const TICK_AT: usize = SAVED_AT + 8;
+const ALARM_AT: usize = TICK_AT + 8;
+/// Stands for a room that has no alarm.
+const NO_ALARM: u64 = u64::MAX;
 /// The first byte of a chunk's bytes.
 const CHUNK_VERSION: u8 = 1;
 /// Version, saved, life, after, upto, whole.
@@ -55,9 +63,11 @@ pub(super) fn day(unix_ms: u64) -> u32 {
 /// A room's bytes: a head of fixed length, then the snapshot. The hash covers all but itself.
 pub(super) fn encode(room: &StoredRoom) -> Vec<u8> {
     let snapshot = room.snapshot.as_deref().expect("what is saved has a snapshot");
-    let mut bytes = Vec::with_capacity(TICK_AT + 8 + HASH_BYTES + snapshot.len());
+    let mut bytes = Vec::with_capacity(ALARM_AT + 8 + HASH_BYTES + snapshot.len());
     bytes.push(ROOM_VERSION);
-    for number in [room.created_unix_ms, room.incarnation, room.saved_unix_ms, room.tick] {
+    let StoredRoom { created_unix_ms, incarnation, saved_unix_ms, tick, .. } = *room;
+    let alarm = room.alarm_unix_ms.unwrap_or(NO_ALARM);
+    for number in [created_unix_ms, incarnation, saved_unix_ms, tick, alarm] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     seal(bytes, snapshot)
@@ -77,6 +87,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(StoredRoom, Option<u64>), String> 
         incarnation: field(9)?,
         saved_unix_ms: field(SAVED_AT)?,
         tick: tick.unwrap_or(0),
+        alarm_unix_ms: alarm_of(bytes),
         snapshot: Some(snapshot.to_vec()),
         ..StoredRoom::default()
     };
@@ -86,7 +97,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(StoredRoom, Option<u64>), String> 
 fn room_head_len(bytes: &[u8]) -> Result<usize, String> {
     match bytes.first() {
         Some(1) => Ok(TICK_AT),
-        Some(&ROOM_VERSION) => Ok(TICK_AT + 8),
+        Some(2) => Ok(ALARM_AT),
+        Some(&ROOM_VERSION) => Ok(ALARM_AT + 8),
         Some(&newer) if newer > ROOM_VERSION => Err(format!(
             "its format is {newer} and this version knows formats up to {ROOM_VERSION}; \
              update this server"
@@ -100,6 +112,12 @@ pub(super) fn base_of(bytes: &[u8]) -> Option<Base> {
     let tick = room_head_len(bytes).ok()? > TICK_AT;
     let tick = if tick { Some(number(bytes, TICK_AT)?) } else { None };
     Some(Base { life: number(bytes, 9)?, tick })
+}
+
+/// When a room is to be woken, by its bytes.
+pub(super) fn alarm_of(bytes: &[u8]) -> Option<u64> {
+    let has = room_head_len(bytes).ok()? > ALARM_AT;
+    has.then(|| number(bytes, ALARM_AT)).flatten().filter(|alarm| *alarm != NO_ALARM)
 }
 
 /// The day on which a room's bytes were saved; none when they are no room's.
@@ -197,6 +215,7 @@ mod tests {
             incarnation: 2,
             saved_unix_ms: 3 * DAY_MS,
             tick: 9,
+            alarm_unix_ms: Some(77),
             snapshot: Some(vec![4, 5]),
             ..StoredRoom::default()
         }
@@ -212,7 +231,10 @@ mod tests {
         assert_eq!(decode(&bytes), Ok((room(), Some(9))));
         assert_eq!(day_of(&bytes), Some(3));
         assert_eq!(base_of(&bytes), Some(Base { life: 2, tick: Some(9) }));
-        assert_eq!(bytes.len(), TICK_AT + 8 + HASH_BYTES + 2);
+        assert_eq!(alarm_of(&bytes), Some(77));
+        assert_eq!(bytes.len(), ALARM_AT + 8 + HASH_BYTES + 2);
+        let quiet = StoredRoom { alarm_unix_ms: None, ..room() };
+        assert_eq!(decode(&encode(&quiet)), Ok((quiet, Some(9))));
     }
 
     #[test]
@@ -251,8 +273,21 @@ mod tests {
             bytes.extend_from_slice(&u64::to_le_bytes(number));
         }
         let bytes = seal(bytes, &[4, 5]);
-        assert_eq!(decode(&bytes), Ok((StoredRoom { tick: 0, ..room() }, None)));
+        let old = StoredRoom { tick: 0, alarm_unix_ms: None, ..room() };
+        assert_eq!(decode(&bytes), Ok((old, None)));
         assert_eq!(base_of(&bytes), Some(Base { life: 2, tick: None }));
         assert_eq!(day_of(&bytes), Some(3));
+    }
+
+    #[test]
+    fn what_was_saved_without_an_alarm_is_read() {
+        let mut bytes = vec![2];
+        for number in [1, 2, 3 * DAY_MS, 9] {
+            bytes.extend_from_slice(&u64::to_le_bytes(number));
+        }
+        let bytes = seal(bytes, &[4, 5]);
+        assert_eq!(decode(&bytes), Ok((StoredRoom { alarm_unix_ms: None, ..room() }, Some(9))));
+        assert_eq!(base_of(&bytes), Some(Base { life: 2, tick: Some(9) }));
+        assert_eq!((day_of(&bytes), alarm_of(&bytes)), (Some(3), None));
     }
 }

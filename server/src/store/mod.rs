@@ -12,6 +12,7 @@
 //! room's snapshot. The two files belong together. Without its journal a store goes on from the last
 //! snapshots; a journal of another store is refused.
 
+mod alarms;
 mod backoff;
 mod chain;
 mod chunk;
@@ -40,13 +41,16 @@ use std::time::Instant;
 use redb::{Database, ReadableDatabase};
 use tokio::sync::watch;
 
+pub use alarms::DueAlarms;
 pub use chunk::{Chunk, StoredRoom};
 pub use config::{JournalKeep, JournalStats, StoreConfig, StoreStats};
 pub use error::StoreError;
 pub use journal::JournalLine;
 
 use crate::key::RoomKey;
+use alarms::Planned;
 use file::{Folder, Meta};
+use format::FORMAT;
 use journal::Journal;
 use queue::{Change, Queue};
 use sure::Doubt;
@@ -103,7 +107,10 @@ impl Store {
         let (of_rooms, of_journal) = (Doubt::default(), Doubt::default());
         let rooms = open::open(&rooms_file, cache_bytes, &of_rooms)?;
         let failed = |error: redb::Error| StoreError::Write(error.to_string());
-        let store = meta.store.map_or_else(|| file::upgrade(&rooms), Ok).map_err(failed)?;
+        let store = match meta.store {
+            Some(store) if meta.format == FORMAT => store,
+            known => file::upgrade(&rooms, known).map_err(failed)?,
+        };
         let tail = match tail {
             Some(tail) => tail,
             None => {
@@ -135,6 +142,7 @@ impl Store {
             keep: config.journal_keep,
             journal: Arc::new(journal),
             tails: AtomicBool::new(tails),
+            alarms: Planned::default(),
         });
         let store = Arc::new(Self {
             shared: shared.clone(),

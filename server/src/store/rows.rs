@@ -3,7 +3,7 @@
 use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
 
 use super::chain::Base;
-use super::format::{self, DAYS, HISTORY, META, META_NUMBERS, ROOMS, TAILS};
+use super::format::{self, ALARMS, DAYS, HISTORY, META, META_NUMBERS, ROOMS, TAILS};
 use super::queue::{Batch, Change, Save};
 use super::{Chunk, JournalKeep};
 use crate::key::RoomKey;
@@ -33,6 +33,7 @@ pub(super) struct Settling {
 struct Tables<'t> {
     rooms: Table<'t, &'static str, &'static [u8]>,
     days: Table<'t, (u32, &'static str), ()>,
+    alarms: Table<'t, (u64, &'static str), ()>,
     tails: Table<'t, (&'static str, u64, u32), &'static [u8]>,
     history: Table<'t, (&'static str, u64), &'static [u8]>,
 }
@@ -72,7 +73,7 @@ pub(super) fn transact(
             tables.settle(&settling.key.to_string(), &settling.chunks, what.now_ms)?;
         }
         if what.batch.sweep {
-            outcome.swept_all = tables.sweep(what.expired_before)?;
+            outcome.swept_all = tables.sweep(what)?;
         }
     }
     if let Some(end) = what.batch.numbers_end {
@@ -88,6 +89,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             rooms: transaction.open_table(ROOMS)?,
             days: transaction.open_table(DAYS)?,
+            alarms: transaction.open_table(ALARMS)?,
             tails: transaction.open_table(TAILS)?,
             history: transaction.open_table(HISTORY)?,
         })
@@ -97,9 +99,11 @@ impl<'t> Tables<'t> {
         let room = &save.room;
         let bytes = format::encode(room);
         let old = self.rooms.insert(name, bytes.as_slice())?;
+        let alarm = old.as_ref().and_then(|old| format::alarm_of(old.value()));
         let old = old.and_then(|old| format::day_of(old.value()));
         let day = Some(format::day(room.saved_unix_ms));
         self.list(name, old, day)?;
+        self.set_alarm(name, alarm, room.alarm_unix_ms)?;
         let base = Base { life: room.incarnation, tick: Some(room.tick) };
         self.drop_tails(name, |life, upto| save.anew || base.covers(life, upto))?;
         self.keep_past(name, save, what)
@@ -109,8 +113,10 @@ impl<'t> Tables<'t> {
     fn remove(&mut self, name: &str) -> Result<Option<u64>, redb::Error> {
         let old = self.rooms.remove(name)?;
         let saved = old.as_ref().and_then(|old| format::base_of(old.value()));
+        let alarm = old.as_ref().and_then(|old| format::alarm_of(old.value()));
         let day = old.and_then(|old| format::day_of(old.value()));
         self.list(name, day, None)?;
+        self.set_alarm(name, alarm, None)?;
         let mut newest = saved.map(|base| base.life);
         for row in self.tails.range((name, 0, 0)..=(name, u64::MAX, u32::MAX))? {
             newest = newest.max(format::reach_of(row?.1.value()).map(|(life, _)| life));
@@ -130,6 +136,25 @@ impl<'t> Tables<'t> {
         }
         if let Some(day) = day {
             self.days.insert((day, name), ())?;
+        }
+        Ok(())
+    }
+
+    /// Has a room woken at another time.
+    fn set_alarm(
+        &mut self,
+        name: &str,
+        old: Option<u64>,
+        alarm: Option<u64>,
+    ) -> Result<(), redb::Error> {
+        if old == alarm {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            self.alarms.remove((old, name))?;
+        }
+        if let Some(alarm) = alarm {
+            self.alarms.insert((alarm, name), ())?;
         }
         Ok(())
     }
@@ -210,15 +235,20 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes some of the rooms that expired before that day; true when none are left.
-    fn sweep(&mut self, before: u32) -> Result<bool, redb::Error> {
+    /// Removes some of the rooms that have expired; true when none are left. One that is still to be woken
+    /// stays.
+    fn sweep(&mut self, what: &Transaction<'_>) -> Result<bool, redb::Error> {
         let mut expired = Vec::new();
-        for row in self.days.range(..(before, ""))?.take(SWEEP_MAX) {
+        for row in self.days.range(..(what.expired_before, ""))?.take(SWEEP_MAX) {
             let (day, name) = row.map(|(key, _)| (key.value().0, key.value().1.to_owned()))?;
             expired.push((day, name));
         }
         for (day, name) in &expired {
-            if self.newest_day(name)?.is_none_or(|newest| newest <= *day) {
+            let alarm =
+                self.rooms.get(name.as_str())?.and_then(|row| format::alarm_of(row.value()));
+            if alarm.is_some() {
+                self.days.insert((format::day(what.now_ms), name.as_str()), ())?;
+            } else if self.newest_day(name)?.is_none_or(|newest| newest <= *day) {
                 self.remove(name)?;
             }
             self.days.remove((*day, name.as_str()))?;

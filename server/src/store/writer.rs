@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use redb::Database;
 use tokio::sync::watch;
 
+use super::alarms::Planned;
 use super::chain::Base;
 use super::journal::{Found, Journal};
 use super::queue::{Batch, Change, Queue};
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     pub(super) journal: Arc<Journal>,
     /// Some room may have chunks beside its snapshot.
     pub(super) tails: AtomicBool,
+    pub(super) alarms: Planned,
 }
 
 impl Shared {
@@ -137,6 +139,7 @@ impl Shared {
         if self.queue().done(batch, did.swept_all, Instant::now()) {
             tracing::info!("stored rooms can be written again");
         }
+        self.alarms.done(batch);
     }
 
     fn failed(&self, batch: &Batch, why: &str) {

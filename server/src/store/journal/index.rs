@@ -96,6 +96,11 @@ impl Index {
         self.rooms.len()
     }
 
+    /// These rooms.
+    pub(super) fn keys(&self) -> Vec<RoomKey> {
+        self.rooms.keys().cloned().collect()
+    }
+
     /// How many batches are on disk.
     pub(super) fn batches(&self) -> usize {
         self.batches.len()

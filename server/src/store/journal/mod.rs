@@ -167,6 +167,11 @@ impl Journal {
         StoreError::Read(format!("the journal is being opened again after: {why}"))
     }
 
+    /// Rooms that have something in it.
+    pub(super) fn rooms(&self) -> Vec<RoomKey> {
+        self.state().index.keys()
+    }
+
     /// A snapshot of this room is on disk.
     pub(super) fn cover(&self, key: &RoomKey, base: Base) {
         self.state().index.cover(key, base);

@@ -89,7 +89,9 @@ impl Run {
                 append(store, number, room, next, gated);
             }
             12..=14 => {
-                store.save(Self::key(number), saved(room.life, room.tick));
+                let alarm_unix_ms = (ticks > 1).then_some(room.life * 3 + ticks);
+                let snapshot = StoredRoom { alarm_unix_ms, ..saved(room.life, room.tick) };
+                store.save(Self::key(number), snapshot);
                 room.saved = Some((room.life, room.tick));
             }
             15 => store.settle(&Self::key(number)),
@@ -109,6 +111,7 @@ impl Run {
 
     /// All rooms as they are after the power came back; they go on from there.
     fn check(&mut self, store: &Store) {
+        alarms::check_listed(store);
         for number in 0..ROOMS {
             let room = self.rooms.entry(number).or_default();
             let found = store.load(&Self::key(number)).unwrap();

@@ -9,13 +9,30 @@ use super::*;
 /// reserved.
 const FORMAT_1: &[u8] = include_bytes!("format-1.redb.gz");
 
+/// Written by the version that had no alarms: the same rooms, saved at tick 100, with a chunk each after
+/// that; of one a chunk was moved beside its snapshot; a ninth is in the journal alone.
+const FORMAT_2: &[u8] = include_bytes!("format-2.redb.gz");
+const FORMAT_2_JOURNAL: &[u8] = include_bytes!("format-2-journal.redb.gz");
+
 fn format_1() -> Temp {
     let temp = Temp::new();
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(FORMAT_1).read_to_end(&mut bytes).unwrap();
     fs::create_dir(&temp.0).unwrap();
-    fs::write(temp.file(), bytes).unwrap();
+    unpack(FORMAT_1, &temp.file());
     temp
+}
+
+fn format_2() -> Temp {
+    let temp = Temp::new();
+    fs::create_dir(&temp.0).unwrap();
+    unpack(FORMAT_2, &temp.file());
+    unpack(FORMAT_2_JOURNAL, &temp.0.join("journal.redb"));
+    temp
+}
+
+fn unpack(packed: &[u8], to: &Path) {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    fs::write(to, bytes).unwrap();
 }
 
 fn old_room(number: usize) -> (String, Vec<u8>) {
@@ -84,4 +101,32 @@ fn an_old_store_with_a_journal_of_another_is_not_changed() {
     assert!(matches!(error, StoreError::DamagedJournal { .. }));
     fs::remove_file(&journal).unwrap();
     check(&temp.open());
+}
+
+#[tokio::test]
+async fn a_store_without_alarms_is_read_with_its_journal_and_gets_them() {
+    let temp = format_2();
+    for _ in 0..2 {
+        let store = temp.open();
+        for number in 0..8u64 {
+            let (name, snapshot) = old_room(number as usize);
+            let found = store.load(&key(&name)).unwrap().unwrap();
+            assert_eq!((found.tick, found.alarm_unix_ms), (100, None));
+            assert_eq!((found.snapshot, found.incarnation), (Some(snapshot), 10 + number));
+            let mut expected = vec![chunk(10 + number, 100, 110)];
+            expected.extend((number == 3).then(|| chunk(13, 110, 120)));
+            assert_eq!(found.journal, expected);
+            assert_eq!(store.history(&key(&name)).unwrap(), [chunk(10 + number, 0, 100)]);
+        }
+        assert_eq!(store.load(&key("old-8")).unwrap().unwrap().journal, [whole(18, 0, 7)]);
+        assert_eq!(store.kept("tls").unwrap().as_deref(), Some(&b"kept"[..]));
+        assert!(store.next_number().unwrap() > 1_024);
+        assert_eq!(store.due_alarms(u64::MAX - 1, None, 9).unwrap().rooms, []);
+        store.close().unwrap();
+    }
+    let store = temp.open();
+    let room = StoredRoom { alarm_unix_ms: Some(5), ..saved(2_000, 130) };
+    store.save(key("old-3"), room);
+    store.flush().await.unwrap();
+    assert_eq!(store.due_alarms(5, None, 9).unwrap().rooms, [(5, key("old-3"))]);
 }
