@@ -41,6 +41,9 @@ pub(crate) trait Directory: Send + Sync {
     fn enter(&self, room: &RoomKey, from: IpAddr, now: Instant)
     -> Result<(Owner, Ticket), Refusal>;
 
+    /// As [`Directory::enter`], for a room that is to be woken. None when it has an owner.
+    fn wake(&self, room: &RoomKey) -> Result<Option<(Owner, Ticket)>, Refusal>;
+
     /// The owner has the room, or is about to.
     fn take(&self, room: &RoomKey);
 
@@ -110,11 +113,16 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_make(&self, state: &mut State, from: IpAddr, now: Instant) -> Result<(), Refusal> {
+    fn has_room(&self, state: &State) -> Result<(), Refusal> {
         if state.rooms.len() >= self.rooms_max {
             let max = self.rooms_max;
             return Err(busy(&format!("this server holds {max} rooms, as many as it may")));
         }
+        Ok(())
+    }
+
+    fn may_make(&self, state: &mut State, from: IpAddr, now: Instant) -> Result<(), Refusal> {
+        self.has_room(state)?;
         let allowed = self.new_rooms;
         let from = network(from);
         if state.makers.len() >= MAKERS_MAX && !state.makers.contains_key(&from) {
@@ -148,6 +156,23 @@ fn busy(why: &str) -> Refusal {
 }
 
 impl State {
+    /// Puts a room on the thread that has the fewest.
+    fn put(&mut self, room: &RoomKey) {
+        let loads = self.loads.iter().enumerate();
+        let (thread, _) = loads.min_by_key(|(_, load)| **load).unwrap_or((0, &0));
+        self.loads[thread] += 1;
+        let place = Place { thread, coming: 0, taken: false, listing: None };
+        self.rooms.insert(room.clone(), place);
+    }
+
+    /// Somebody is on the way to a room that was put somewhere.
+    fn ticket(&mut self, local: &Arc<Inner>, room: &RoomKey) -> (Owner, Ticket) {
+        let place = self.rooms.get_mut(room).expect("it is there or was just put there");
+        place.coming += 1;
+        let ticket = Ticket { local: local.clone(), room: room.clone() };
+        (Owner::Thread(place.thread), ticket)
+    }
+
     fn remove(&mut self, room: &RoomKey) {
         if let Some(place) = self.rooms.remove(room) {
             self.loads[place.thread] -= 1;
@@ -165,16 +190,19 @@ impl Directory for Local {
         let mut state = self.0.lock();
         if !state.rooms.contains_key(room) {
             self.0.may_make(&mut state, from, now)?;
-            let loads = state.loads.iter().enumerate();
-            let (thread, _) = loads.min_by_key(|(_, load)| **load).unwrap_or((0, &0));
-            state.loads[thread] += 1;
-            let place = Place { thread, coming: 0, taken: false, listing: None };
-            state.rooms.insert(room.clone(), place);
+            state.put(room);
         }
-        let place = state.rooms.get_mut(room).expect("it is there or was just put there");
-        place.coming += 1;
-        let ticket = Ticket { local: self.0.clone(), room: room.clone() };
-        Ok((Owner::Thread(place.thread), ticket))
+        Ok(state.ticket(&self.0, room))
+    }
+
+    fn wake(&self, room: &RoomKey) -> Result<Option<(Owner, Ticket)>, Refusal> {
+        let mut state = self.0.lock();
+        if state.rooms.contains_key(room) {
+            return Ok(None);
+        }
+        self.0.has_room(&state)?;
+        state.put(room);
+        Ok(Some(state.ticket(&self.0, room)))
     }
 
     fn take(&self, room: &RoomKey) {
@@ -279,6 +307,16 @@ mod tests {
         let now = Instant::now();
         drop(directory.enter(&room("a"), HOME, now).unwrap());
         assert!(directory.enter(&room("b"), HOME, now).is_ok());
+    }
+
+    #[test]
+    fn a_room_is_woken_that_has_no_owner_and_only_where_there_is_room() {
+        let directory = local(&Config { rooms_max: 1, ..Config::default() });
+        let woken = directory.wake(&room("a")).unwrap();
+        assert!(woken.is_some() && directory.wake(&room("a")).unwrap().is_none());
+        assert_eq!(directory.wake(&room("b")).err().unwrap().code, Code::Busy);
+        drop(woken);
+        assert!(directory.wake(&room("b")).unwrap().is_some());
     }
 
     #[test]

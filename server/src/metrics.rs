@@ -45,6 +45,10 @@ pub struct Metrics {
     pub rooms_made: Count,
     /// Rooms loaded from the store.
     pub rooms_loaded: Count,
+    /// Rooms loaded because an alarm was due.
+    pub rooms_woken: Count,
+    /// Alarms that came due in rooms.
+    pub alarms: Count,
     /// Rooms that ended because their game failed.
     pub rooms_failed: Count,
     /// Sockets whose Hello is still awaited.

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::directory::Local;
 use crate::games::Games;
 use crate::greeting;
-use crate::host::{Door, Hosts, House};
+use crate::host::{Door, Hosts, House, Wakes};
 use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
 use crate::metrics::Metrics;
 use crate::quic::{Keys, Quic, widen};
@@ -142,6 +142,7 @@ impl Server {
             directory: Local::new(&config, count),
             metrics: Arc::new(Metrics::default()),
             tokens: Tokens::new(store.token_key()),
+            wakes: Wakes::default(),
             config: config.clone(),
             games,
             store: store.clone(),
@@ -198,6 +199,7 @@ impl Outside {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (config, slots) = (edge.config.clone(), edge.slots.clone());
         let (mut stop, quic_stop) = (edge.stop.clone(), edge.stop.clone());
+        let waking = hosts.wake(edge.stop.clone());
         let memory = async {
             while let Some((stream, slot)) = tokio::select! {
                 dial = dialed.recv() => dial,
@@ -216,7 +218,7 @@ impl Outside {
             http::serve(listener, edge).await;
             door.close().await;
         };
-        let (quic, (), ()) = tokio::join!(quic, memory, http);
+        let (quic, (), (), ()) = tokio::join!(quic, memory, http, waking);
         quic
     }
 }

@@ -66,6 +66,7 @@ fn after(thread: &Thread, place: &Place, mut live: Live) -> Live {
     let remains = live.take_remains();
     if remains.is_none() {
         thread.house.store.settle(&place.key);
+        thread.house.wakes.stuck(&place.key);
     }
     place.remains.replace(remains);
     live
@@ -98,6 +99,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         },
         (None, None) => make(thread, place, &template, vec![])?,
     };
+    house.wakes.loaded(&place.key);
     Ok(Live::new(Parts {
         house: house.clone(),
         key: place.key.clone(),
@@ -119,12 +121,18 @@ fn make(
     template: &Arc<Template>,
     storage: Vec<u8>,
 ) -> Result<(Room, Remains), Refusal> {
-    let params = match place.arrivals.borrow().front() {
-        Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
-        Some(Arrival::Request { .. }) | None => vec![],
+    let params = {
+        let arrivals = place.arrivals.borrow();
+        let mut visitors = arrivals.iter().filter(|arrival| !matches!(arrival, Arrival::Alarm));
+        match visitors.next() {
+            Some(Arrival::Client(visitor)) => visitor.wish.params.clone(),
+            Some(_) => vec![],
+            None => return Err(Refusal::new(Code::Stopped, "nothing is left to be woken")),
+        }
     };
     let build = env!("CARGO_PKG_VERSION").to_owned();
-    let create = Create { params, seed: seed()?, build, storage, unix_ms: 0 };
+    let now = if template.has_alarms() { unix_ms() } else { 0 };
+    let create = Create { params, seed: seed()?, build, storage, unix_ms: now };
     thread.house.metrics.rooms_made.up();
     let made = catch_unwind(AssertUnwindSafe(|| Room::create(template, &create)));
     let mut room = made.unwrap_or_else(|panic| {
@@ -286,8 +294,9 @@ enum Look {
 
 /// Lets a room go that nobody has come to for long enough; or keeps it, while the store takes no
 /// more.
-fn retire(live: &mut Live) -> Look {
-    if live.match_ended() {
+fn retire(place: &Place, live: &mut Live) -> Look {
+    // Of a match that an alarm has ended nobody has seen the result yet.
+    if live.match_ended() && place.woken.borrow().is_none() {
         // The next visit starts afresh.
         if live.leave_storage() {
             return Look::Over;
@@ -318,13 +327,13 @@ fn look(thread: &Thread, place: &Place) -> Look {
         live.dismiss(&going_down());
         return if live.has_unsaved() { Look::Unsaved } else { Look::Over };
     }
-    let grace = match live.match_ended() && live.was_left() {
-        true => 0,
-        false => thread.house.config.room_grace_ms,
-    };
-    let quiet = live.quiet_since().map(|since| since + Duration::from_millis(grace));
+    let quiet = live.quiet_since().map(|since| match place.woken.borrow().is_some() {
+        true => live.asleep_again(since, next),
+        false if live.match_ended() && live.was_left() => since,
+        false => since + Duration::from_millis(thread.house.config.room_grace_ms),
+    });
     if quiet.is_some_and(|quiet| quiet <= now) {
-        return retire(live);
+        return retire(place, live);
     }
     let save = live.save_due(now);
     if save.is_some_and(|save| save <= now) {

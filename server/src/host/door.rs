@@ -218,7 +218,7 @@ impl Hosts {
                 Ok(stream) => Err((stream, framing, going_down())),
                 Err(_) => Ok(()),
             },
-            Command::Ask { .. } | Command::Stop => Ok(()),
+            Command::Ask { .. } | Command::Wake { .. } | Command::Stop => Ok(()),
         }
     }
 

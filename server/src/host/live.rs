@@ -20,6 +20,7 @@ use crate::directory::Directory;
 use crate::http::{RoomListing, RoomReply};
 use crate::key::RoomKey;
 
+mod alarms;
 mod clients;
 mod keep;
 mod outputs;
@@ -88,6 +89,8 @@ pub(crate) struct Live {
     remains: Option<Remains>,
     /// Something happened after which the room's next turn may be due earlier.
     stirred: bool,
+    /// The room is told the time with its next tick.
+    told_time: bool,
 }
 
 /// What a room is made of, once it is loaded.
@@ -149,11 +152,16 @@ impl Live {
             panicked: parts.panicked,
             remains: None,
             stirred: false,
+            told_time: false,
         };
         live.journal();
         // Whoever held a seat when the room was saved has no connection to this life of it.
         for session in live.room.sessions() {
             live.enter(Entry::Drop { session }, 0);
+        }
+        // One that was just created knows.
+        if live.template.has_alarms() && info.tick > Tick(0) {
+            live.tell_time();
         }
         if info.hz.is_none() && info.tick > Tick(0) {
             live.tick_now();
@@ -256,9 +264,11 @@ impl Live {
         if self.keep.is_gated() {
             self.announce();
         }
-        match (self.run(begun), offer) {
-            (Next::Never, Some(offer)) => Next::At(offer),
-            (Next::At(at), Some(offer)) => Next::At(at.min(offer)),
+        let next = self.run(begun);
+        let due = [offer, self.next_alarm(begun)].into_iter().flatten().min();
+        match (next, due) {
+            (Next::Never, Some(due)) => Next::At(due),
+            (Next::At(at), Some(due)) => Next::At(at.min(due)),
             (next, _) => next,
         }
     }
@@ -272,6 +282,7 @@ impl Live {
             if self.is_attended() {
                 self.house.metrics.slips.add(slips);
             }
+            self.see_to_alarms(slips);
             let due = match self.guarded(|room| room.next_due(reached)) {
                 None | Some(NextTick::Never) => return Next::Never,
                 Some(NextTick::At(tick)) if tick > reached => {
@@ -299,6 +310,7 @@ impl Live {
         }
         self.ticks += 1;
         self.inbox = 0;
+        self.told_time = false;
         if std::mem::take(&mut self.paused) {
             self.ticked.notify_waiters();
         }
@@ -335,6 +347,7 @@ impl Live {
         if now != before {
             metrics.skips.add(now.skipped_states - before.skipped_states);
             metrics.inputs_late.add(now.late_inputs - before.late_inputs);
+            metrics.alarms.add(now.alarms - before.alarms);
             self.counted = now;
         }
     }

@@ -11,6 +11,7 @@
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
+//! | `wake` | rooms that an alarm wakes |
 //! | `wheel` | when to look whether a client is still there |
 
 mod actor;
@@ -21,6 +22,7 @@ mod flight;
 pub(crate) mod left;
 mod live;
 mod thread;
+mod wake;
 mod wheel;
 
 use std::convert::Infallible;
@@ -45,6 +47,7 @@ use crate::transport::socket::LINGER_MS;
 
 pub(crate) use live::Remains;
 pub(crate) use thread::Command;
+pub(crate) use wake::Wakes;
 
 /// Visitors and requests on their way to one thread.
 const COMMANDS_MAX: usize = 1024;
@@ -57,6 +60,7 @@ pub(crate) struct House {
     pub(crate) directory: Local,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tokens: Tokens,
+    pub(crate) wakes: Wakes,
 }
 
 impl House {

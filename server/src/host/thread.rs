@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, LinkId, Refusal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -49,6 +49,15 @@ pub(crate) enum Command {
         /// Holds the room in its place.
         ticket: Ticket,
     },
+    /// An alarm of a room is due.
+    Wake {
+        /// The room.
+        key: RoomKey,
+        /// Its place among those that are awake for it.
+        permit: OwnedSemaphorePermit,
+        /// Holds the room in its place.
+        ticket: Ticket,
+    },
     /// The server goes down.
     Stop,
 }
@@ -64,7 +73,12 @@ pub(crate) struct Visitor {
 /// Someone who waits for a room to be loaded.
 pub(super) enum Arrival {
     Client(Box<Visitor>),
-    Request { request: RoomRequest, answer: Answer },
+    Request {
+        request: RoomRequest,
+        answer: Answer,
+    },
+    /// Nobody: an alarm is due.
+    Alarm,
 }
 
 /// A room's place on its thread, loaded or not.
@@ -72,6 +86,8 @@ pub(super) struct Place {
     pub(super) key: RoomKey,
     pub(super) arrivals: RefCell<VecDeque<Arrival>>,
     pub(super) live: RefCell<Option<Live>>,
+    /// Its place among those that are awake for an alarm, while nobody has come.
+    pub(super) woken: RefCell<Option<OwnedSemaphorePermit>>,
     /// The room may be due for a turn.
     pub(super) wake: Arc<Notify>,
     /// What the room is to be made from again, after a panic.
@@ -123,11 +139,15 @@ impl Thread {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Visit { key, visitor, ticket }) => {
-                        self.arrive(&key, Arrival::Client(visitor));
+                        self.arrive(&key, Arrival::Client(visitor), None);
                         drop(ticket);
                     }
                     Some(Command::Ask { key, request, answer, ticket }) => {
-                        self.arrive(&key, Arrival::Request { request, answer });
+                        self.arrive(&key, Arrival::Request { request, answer }, None);
+                        drop(ticket);
+                    }
+                    Some(Command::Wake { key, permit, ticket }) => {
+                        self.arrive(&key, Arrival::Alarm, Some(permit));
                         drop(ticket);
                     }
                     Some(Command::Stop) | None => self.stop(),
@@ -146,9 +166,18 @@ impl Thread {
         let _ = timeout(Duration::from_millis(LINGER_MS), told).await;
     }
 
-    fn arrive(self: &Rc<Self>, key: &RoomKey, arrival: Arrival) {
+    fn arrive(
+        self: &Rc<Self>,
+        key: &RoomKey,
+        arrival: Arrival,
+        woken: Option<OwnedSemaphorePermit>,
+    ) {
         let known = self.places.borrow().get(key).cloned();
         if let Some(place) = known {
+            // Whoever comes keeps it awake from now on; an alarm finds it awake.
+            if !matches!(arrival, Arrival::Alarm) {
+                place.woken.take();
+            }
             place.arrivals.borrow_mut().push_back(arrival);
             place.wake.notify_one();
             return;
@@ -157,12 +186,16 @@ impl Thread {
             key: key.clone(),
             arrivals: RefCell::new(VecDeque::from([arrival])),
             live: RefCell::default(),
+            woken: RefCell::new(woken),
             wake: Arc::default(),
             remains: RefCell::default(),
             panicked: Cell::default(),
             ticked: Rc::default(),
             links: Rc::default(),
         });
+        if place.woken.borrow().is_some() {
+            self.house.metrics.rooms_woken.up();
+        }
         self.places.borrow_mut().insert(key.clone(), place.clone());
         // Before the visitor's ticket goes, so that the directory never finds the room unowned.
         self.house.directory.take(key);
@@ -212,7 +245,9 @@ impl Thread {
 
     /// The room is no more on this thread.
     pub(super) fn remove(&self, key: &RoomKey) {
-        self.places.borrow_mut().remove(key);
+        let place = self.places.borrow_mut().remove(key);
+        place.into_iter().for_each(|place| drop(place.woken.take()));
+        self.house.wakes.released(key);
         self.less.notify_one();
     }
 
@@ -230,8 +265,11 @@ impl Thread {
     /// Turns everybody away who waits for a room.
     pub(super) fn refuse(self: &Rc<Self>, place: &Place, refusal: &Refusal) {
         for arrival in place.arrivals.take() {
-            self.house.metrics.ended(refusal.code);
+            if !matches!(arrival, Arrival::Alarm) {
+                self.house.metrics.ended(refusal.code);
+            }
             match arrival {
+                Arrival::Alarm => self.house.wakes.stuck(&place.key),
                 Arrival::Request { answer, .. } => {
                     let _ = answer.send(Err(refusal.clone()));
                 }
@@ -253,6 +291,8 @@ impl Thread {
     pub(super) fn seat(self: &Rc<Self>, place: &Rc<Place>) {
         for arrival in place.arrivals.take() {
             match arrival {
+                // It was told the time as it was loaded.
+                Arrival::Alarm => {}
                 Arrival::Request { request, answer } => {
                     place.with(|live| live.ask(request, answer));
                 }

@@ -95,6 +95,8 @@ fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     out.gauge("rooms", "Rooms loaded", metrics.rooms.get())?;
     out.counter("rooms_made", "Rooms made anew", metrics.rooms_made.get())?;
     out.counter("rooms_loaded", "Rooms loaded from the store", metrics.rooms_loaded.get())?;
+    out.counter("rooms_woken", "Rooms loaded for an alarm", metrics.rooms_woken.get())?;
+    out.counter("alarms", "Alarms that came due in rooms", metrics.alarms.get())?;
     out.counter("rooms_failed", "Rooms whose game failed", metrics.rooms_failed.get())?;
     out.counter("requests", "HTTP requests into rooms", metrics.requests.get())
 }

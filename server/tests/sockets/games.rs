@@ -126,3 +126,47 @@ pub(crate) fn keeper(game: &mut Game) {
         },
     );
 }
+
+#[derive(Replicate)]
+struct Ring;
+
+/// Rings so many milliseconds after a request that says so in its path, and counts that. A request to
+/// `/end/N` has the match ended by it.
+fn reminds(game: &mut Game) {
+    game.replicate::<Count>().alarm::<Ring>().alarm::<Bell>();
+    game.on_request(
+        |request: Request, mut rings: Alarms<Ring>, mut bells: Alarms<Bell>, count: Res<Count>| {
+            let after = |text: &str| text.parse().ok().map(Duration::from_millis);
+            if let Some(span) = request.path.strip_prefix("/end/").and_then(after) {
+                bells.after(span, Bell);
+            } else if let Some(span) = request.path.strip_prefix('/').and_then(after) {
+                rings.after(span, Ring);
+            }
+            count.0
+        },
+    );
+    game.systems(
+        |rings: Due<Ring>, bells: Due<Bell>, mut count: ResMut<Count>, mut referee: Referee| {
+            count.0 += rings.iter().count() as u32;
+            if !bells.is_empty() {
+                referee.end("time is up");
+            }
+        },
+    );
+}
+
+#[derive(Replicate)]
+struct Bell;
+
+pub(crate) fn reminder(game: &mut Game) {
+    reminds(game.turn_based());
+}
+
+/// What it answers is on disk.
+pub(crate) fn sure_reminder(game: &mut Game) {
+    reminds(game.turn_based().gated());
+}
+
+pub(crate) fn live_reminder(game: &mut Game) {
+    reminds(game.realtime(30));
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 #![allow(clippy::duplicate_mod, reason = "the match suite runs once over each transport")]
 
+mod alarms;
 mod bare_quic;
 mod door;
 mod games;

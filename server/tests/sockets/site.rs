@@ -220,21 +220,7 @@ impl Site {
 
     /// Status and body of a request over HTTP.
     pub(crate) async fn http(&self, method: &str, path: &str) -> (u16, String) {
-        let authority = self.authority();
-        let asking = async {
-            let mut stream = TcpStream::connect(&authority).await.unwrap();
-            let head = format!(
-                "{method} /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\
-                 content-length: 0\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            answer
-        };
-        let answer = soon(asking).await;
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        request(&self.authority(), method, path).await
     }
 
     /// Waits until no room is loaded.
@@ -252,6 +238,24 @@ impl Drop for Site {
         }
         let _ = std::fs::remove_dir_all(&self.config.data);
     }
+}
+
+/// Status and body of a request over HTTP to a server.
+pub(crate) async fn request(authority: &str, method: &str, path: &str) -> (u16, String) {
+    let asking = async {
+        let mut stream = TcpStream::connect(authority).await.unwrap();
+        let head = format!(
+            "{method} /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = soon(asking).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 pub(crate) fn all_games() -> Games {
@@ -274,6 +278,9 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("bomb", games::bomb);
     host("stubborn", games::stubborn);
     host("keeper", games::keeper);
+    host("reminder", games::reminder);
+    host("sure_reminder", games::sure_reminder);
+    host("live_reminder", games::live_reminder);
     host("flood", games::flood);
     host("ticker", games::ticker);
     host("teller", games::teller);

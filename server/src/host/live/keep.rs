@@ -100,6 +100,8 @@ pub(super) struct Keep {
     line: Arc<JournalLine>,
     created_unix_ms: u64,
     base: Base,
+    /// When the base's next alarm is due, in milliseconds since 1970.
+    alarm_unix_ms: Option<u64>,
     since: Passage,
     past: Past,
     past_is: JournalKeep,
@@ -128,6 +130,7 @@ impl Keep {
             line,
             created_unix_ms,
             base,
+            alarm_unix_ms: None,
             since,
             past,
             past_is: if durability == Durability::Ephemeral { JournalKeep::None } else { keep },
@@ -235,6 +238,7 @@ impl Live {
     /// The room has rebuilt itself.
     pub(super) fn rebased(&mut self, snapshot: Vec<u8>) {
         self.keep.rebase(self.room.is_lasting(), snapshot);
+        self.keep.alarm_unix_ms = self.room.next_alarm();
     }
 
     /// When the newest snapshot is to be saved, if there is one.
@@ -264,6 +268,7 @@ impl Live {
             incarnation: self.incarnation.0,
             saved_unix_ms: unix_ms(),
             tick: keep.since.after.0,
+            alarm_unix_ms: keep.alarm_unix_ms,
             snapshot: Some(snapshot.to_vec()),
             history: keep.past.waiting(self.incarnation.0),
             ..StoredRoom::default()

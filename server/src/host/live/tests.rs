@@ -18,6 +18,7 @@ use super::*;
 use crate::config::Config;
 use crate::directory::Local;
 use crate::games::{Games, Hosted};
+use crate::host::Wakes;
 use crate::http::RoomRequest;
 use crate::metrics::Metrics;
 use crate::session::Wish;
@@ -84,6 +85,7 @@ fn site(config: Config) -> Site {
         directory: Local::new(&config, 1),
         metrics: Arc::new(Metrics::default()),
         tokens: Tokens::new(store.token_key()),
+        wakes: Wakes::default(),
         games: Games::from([(GameName::new("count").unwrap(), hosted)]),
         config: Arc::new(config),
         store,
