@@ -95,6 +95,21 @@ async fn the_end_that_an_alarm_brings_is_there_to_be_seen() {
     soon(player.wait_until(|session| session.result() == Some("\"time is up\""))).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_alarm_that_breaks_its_game_does_so_once() {
+    let site = brief();
+    call(&site, "reminder/a/call/bomb/1500").await;
+    call(&site, "reminder/a/call/2500").await;
+    site.empty().await;
+    let metrics = site.metrics();
+    until(|| metrics.rooms_failed.get() == 1).await;
+    site.empty().await;
+    until(|| metrics.alarms.get() >= 2).await;
+    site.empty().await;
+    assert_eq!(call(&site, "reminder/a/call").await, "1", "the other one came");
+    assert_eq!(metrics.rooms_failed.get(), 1);
+}
+
 async fn sample(process: &Process, name: &str) -> Option<String> {
     let url = format!("127.0.0.1:{}", process.port());
     let text = request(&url, "GET", "metrics").await.1;

@@ -131,14 +131,20 @@ pub(crate) fn keeper(game: &mut Game) {
 struct Ring;
 
 /// Rings so many milliseconds after a request that says so in its path, and counts that. A request to
-/// `/end/N` has the match ended by it.
+/// `/end/N` has the match ended by it, one to `/bomb/N` has it panic.
 fn reminds(game: &mut Game) {
-    game.replicate::<Count>().alarm::<Ring>().alarm::<Bell>();
+    game.replicate::<Count>().alarm::<Ring>().alarm::<Bell>().alarm::<Bomb>();
     game.on_request(
-        |request: Request, mut rings: Alarms<Ring>, mut bells: Alarms<Bell>, count: Res<Count>| {
+        |request: Request,
+         mut rings: Alarms<Ring>,
+         mut bells: Alarms<Bell>,
+         mut bombs: Alarms<Bomb>,
+         count: Res<Count>| {
             let after = |text: &str| text.parse().ok().map(Duration::from_millis);
             if let Some(span) = request.path.strip_prefix("/end/").and_then(after) {
                 bells.after(span, Bell);
+            } else if let Some(span) = request.path.strip_prefix("/bomb/").and_then(after) {
+                bombs.after(span, Bomb);
             } else if let Some(span) = request.path.strip_prefix('/').and_then(after) {
                 rings.after(span, Ring);
             }
@@ -146,7 +152,12 @@ fn reminds(game: &mut Game) {
         },
     );
     game.systems(
-        |rings: Due<Ring>, bells: Due<Bell>, mut count: ResMut<Count>, mut referee: Referee| {
+        |rings: Due<Ring>,
+         bells: Due<Bell>,
+         bombs: Due<Bomb>,
+         mut count: ResMut<Count>,
+         mut referee: Referee| {
+            assert!(bombs.is_empty(), "boom");
             count.0 += rings.iter().count() as u32;
             if !bells.is_empty() {
                 referee.end("time is up");
@@ -157,6 +168,9 @@ fn reminds(game: &mut Game) {
 
 #[derive(Replicate)]
 struct Bell;
+
+#[derive(Replicate)]
+struct Bomb;
 
 pub(crate) fn reminder(game: &mut Game) {
     reminds(game.turn_based());

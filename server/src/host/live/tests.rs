@@ -11,6 +11,7 @@ use referee_room::entry::Create;
 use referee_room::prelude::*;
 use referee_room::revive::{Base, Revival};
 
+mod alarms;
 mod gated;
 mod kept;
 
