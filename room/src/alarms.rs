@@ -45,10 +45,10 @@ impl<T: Field> Default for AlarmQueue<T> {
 /// Sets alarms of one type: timers by the wall clock, registered by `game.alarm::<T>()`. When one is due, its
 /// value is read in that tick through [`Due`](crate::params::Due), like a timer's.
 ///
-/// Alarms outlive a restart, and wake a room that nobody is in. None is lost, and each comes due in its
-/// order: at most 64 in a tick, the others in the ticks after it; those that came due while no server ran, as
-/// soon as one does. After a crash one may come due once more, if what it led to is lost as well. They go with
-/// their match.
+/// Alarms outlive a restart, and wake a room that nobody is in. None is lost that is on disk, as the act that
+/// set it is. Each comes due in its order: at most 64 in a tick, the others in the ticks after it; those that
+/// came due while no server ran, as soon as one does. After a crash one may come due once more, if what it led
+/// to is lost as well. They go with their match.
 ///
 /// ```
 /// use referee_room::prelude::*;
@@ -104,9 +104,11 @@ impl<T: Field> Alarms<'_, T> {
     }
 
     /// Makes `value` due at this time of the wall clock, in milliseconds since 1970. What lies in the past
-    /// is due at once, in a later tick.
+    /// is due in a millisecond.
     pub fn at(&mut self, unix_ms: u64, value: T) {
-        self.queue.new.push((unix_ms, value));
+        // So an alarm that sets itself again does not keep its room running.
+        let soonest = self.now().saturating_add(1);
+        self.queue.new.push((unix_ms.max(soonest), value));
     }
 
     /// Makes `value` due after a span of time, whether the room is loaded meanwhile or not.

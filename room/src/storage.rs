@@ -59,6 +59,7 @@ const SHOWN_CHARS: usize = 64;
 /// # assert_eq!(room.request("GET", "", &Value::Null), (200, json!("Bob")));
 /// ```
 ///
+/// It is kept as long as the room: until nobody has visited it for 30 days, unless the server says otherwise.
 /// A key has at most 256 bytes, a value 16 KiB, all of it 256 KiB and 4,096 keys. A system that hands the
 /// error on with `?` is taken back like one that panics.
 #[derive(Resource, Clone, Default, Debug)]

@@ -176,6 +176,28 @@ fn what_came_due_while_the_room_was_away_is_due_as_it_comes_back() {
 }
 
 #[test]
+fn one_that_sets_itself_again_takes_its_time() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.turn_based().keep::<Rung>().action::<Set>().alarm::<Ring>();
+        game.systems(
+            |sets: Actions<Set>,
+             due: Due<Ring>,
+             mut rung: ResMut<Rung>,
+             mut alarms: Alarms<Ring>| {
+                rung.numbers.extend(due.iter().map(|ring| ring.number));
+                let again = sets.len() + due.iter().count();
+                (0..again).for_each(|_| alarms.at(0, Ring { number: 1 }));
+            },
+        );
+    });
+    let ann = room.join("Ann");
+    room.act(ann, after(0, 0));
+    room.run(Duration::from_millis(100));
+    let rung = rung(&room).len();
+    assert!((50..=102).contains(&rung), "{rung} times in 100 ms");
+}
+
+#[test]
 fn they_are_listed_and_cancelled() {
     let mut room = TestRoom::new(turns);
     let ann = room.join("Ann");

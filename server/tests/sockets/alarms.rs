@@ -67,27 +67,29 @@ async fn what_came_due_while_there_was_no_server_is_due_at_its_start_a_bounded_n
     for room in 0..150 {
         call(&site, &format!("reminder/r{room}/call/4000")).await;
     }
-    let all_due = now() + 4_000;
+    let (all_due, before) = (now() + 4_000, site.metrics());
     soon(site.stop()).await;
     past(all_due).await;
     site.start();
     let metrics = site.metrics();
+    // A slow machine may have come to some of them before.
+    let left = 150 - before.alarms.get();
     let mut most = 0;
     until(|| {
         most = most.max(metrics.rooms.get());
-        metrics.alarms.get() == 150
+        metrics.alarms.get() == left
     })
     .await;
     assert!((1..=64).contains(&most), "{most} rooms at once");
     site.empty().await;
-    assert_eq!(metrics.rooms_woken.get(), 150);
+    assert_eq!(metrics.rooms_woken.get(), left);
     assert_eq!(call(&site, "reminder/r77/call").await, "1");
 }
 
 #[tokio::test]
 async fn the_end_that_an_alarm_brings_is_there_to_be_seen() {
     let site = brief();
-    call(&site, "reminder/a/call/end/1500").await;
+    call(&site, "reminder/a/call/end/3000").await;
     site.empty().await;
     until(|| site.metrics().alarms.get() == 1).await;
     site.empty().await;
@@ -121,9 +123,9 @@ async fn what_was_set_after_the_last_snapshot_is_due_after_a_kill() {
     let data = std::env::temp_dir().join(format!("referee-alarms-{}", std::process::id()));
     let first = Process::start(0, &data);
     let url = format!("127.0.0.1:{}", first.port());
-    let (status, _) = request(&url, "POST", "sure_reminder/a/call/1000").await;
+    let (status, _) = request(&url, "POST", "sure_reminder/a/call/3000").await;
     assert_eq!(status, 200, "it is answered, and so on disk");
-    let due = now() + 1_000;
+    let due = now() + 3_000;
     drop(first);
     past(due).await;
     let second = Process::start(0, &data);
