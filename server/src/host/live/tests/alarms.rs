@@ -107,21 +107,23 @@ async fn nobody_sees_what_came_of_an_alarm_of_a_gated_game_before_it_is_on_disk(
     let (link, wire) = come(&mut live, wish());
     site.house.store.flush().await.unwrap();
     rest(&mut live);
-    wire.take();
-    let mut waited = 0;
+    let states =
+        |wire: &Memory| lanes(&wire.take()).iter().filter(|of| **of == Lane::State).count();
+    let (mut waited, mut frames) = (0, states(&wire));
     for number in 1..=100 {
-        live.acked(link, Ack { frames: number, event: 0 }, Instant::now());
+        live.acked(link, Ack { frames: frames as u64, event: 0 }, Instant::now());
         live.message(link, &action(number, 0));
         wait(&mut live);
         assert_eq!(counted(&mut live), json!(number));
-        let seen = lanes(&wire.take()).len();
-        if !live.keep.is_open() {
-            waited += 1;
-            assert_eq!(seen, 0, "alarm {number} is not on disk");
-        }
+        // The act that set it may be on disk before. What came of the alarm is told last.
+        let seen = states(&wire);
+        let closed = !live.keep.is_open();
         site.house.store.flush().await.unwrap();
         rest(&mut live);
-        assert_eq!(seen + lanes(&wire.take()).len(), 1, "alarm {number} is on disk");
+        let later = states(&wire);
+        frames += seen + later;
+        assert!(later > 0 || !closed && seen > 0, "alarm {number}: {seen}, then {later}");
+        waited += u32::from(closed);
     }
     assert!(waited > 0, "a disk that takes no time");
 }
