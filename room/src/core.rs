@@ -77,6 +77,8 @@ pub struct Setup {
     pub hz: u16,
     /// Whether the room is listed in public.
     pub public: bool,
+    /// In a game with a grid: all players see the whole map of this room.
+    pub whole_map: bool,
 }
 
 /// Ticks in a span of time, at least one.

@@ -241,7 +241,8 @@ impl Game {
     /// corner, is within `sight` of its own entity's, along either axis, and a little more. Entities
     /// without a place, and types that say `to = everyone`, are seen by all. `cell` is the edge of the
     /// cells that the map is cut into: half of the sight is a good size, and at least two fifths.
-    /// Whoever only watches sees what the first player sees.
+    /// Whoever only watches sees what the first player sees. A room can do without:
+    /// [`Setup::whole_map`](crate::core::Setup::whole_map).
     pub fn grid<C: Component>(
         &mut self,
         place: fn(&C) -> Vec2,

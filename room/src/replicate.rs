@@ -442,7 +442,7 @@ impl Replication {
             groups.clear();
             groups.extend([Group::Everyone, Group::Player(*seat)]);
             groups.extend(game.world.get::<Team>(state.entity).map(|team| Group::Team(team.0)));
-            if let Some(grid) = &game.grid {
+            if let Some(grid) = game.grid.as_ref().filter(|_| !core.setup.whole_map) {
                 look_around(game, grid, state.entity, self.links.groups_of(*seat), groups);
             }
             if let Some(sees) = game.world.get::<Sees>(state.entity) {
@@ -476,8 +476,9 @@ impl Replication {
 
 /// The cell of the grid that an entity is in.
 fn near(game: &Game, id: u32, squares: &mut Table<u32, Square>) -> Option<Group> {
-    let grid = game.grid.as_ref()?;
-    let entity = game.world.resource::<Core>().index.find(id).copied();
+    let core = game.world.resource::<Core>();
+    let grid = game.grid.as_ref().filter(|_| !core.setup.whole_map)?;
+    let entity = core.index.find(id).copied();
     let entity = entity.and_then(|entity| game.world.get_entity(entity).ok());
     let Some(place) = entity.and_then(|entity| grid.place(entity)) else {
         squares.remove(id);

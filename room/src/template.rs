@@ -184,12 +184,12 @@ impl Template {
 
 fn blank(function: &dyn Fn(&mut Game)) -> Game {
     let mut world = World::new();
-    let setup = Setup { seats: 1, hz: 1, public: false };
+    let setup = Setup { seats: 1, hz: 1, public: false, whole_map: false };
     world.insert_resource(Core::new(setup));
     let mut game = Game::new(world);
     function(&mut game);
     let rules = &game.rules;
-    let setup = Setup { seats: rules.seats, hz: rules.hz, public: false };
+    let setup = Setup { seats: rules.seats, hz: rules.hz, public: false, whole_map: false };
     game.world.resource_mut::<Core>().setup = setup;
     game.world.insert_resource(Rulings::default());
     game.world.insert_resource(Rng::new([0; 32]));

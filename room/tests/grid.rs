@@ -79,6 +79,23 @@ fn who_is_far_is_out_of_sight_and_comes_back_as_the_same_entity_to_itself() {
 }
 
 #[test]
+fn a_room_may_do_without_the_grid_and_stays_so() {
+    let mut room = TestRoom::new(|rules: &mut Game| {
+        game(rules);
+        rules.on_create(|mut setup: ResMut<Setup>| {
+            setup.whole_map = true;
+            Ok::<(), String>(())
+        });
+    });
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    send(&mut room, bob, 1500.0, 1500.0);
+    assert_eq!((places(&room, ann), places(&room, bob)), (2, 2));
+    room.restart();
+    room.resume(ann).unwrap();
+    assert_eq!(places(&room, ann), 2);
+}
+
+#[test]
 fn a_far_thing_takes_no_bytes() {
     let (mut room, ann, bob) = two();
     send(&mut room, bob, 1500.0, 1500.0);

@@ -85,11 +85,12 @@ pub struct Round {
 }
 
 /// The game. Its params: `players` (2 to 1,024 seats), `size` (the map's edge in units, 400 to
-/// 4,096), `hz` (10 to 60 ticks per second).
+/// 4,096), `hz` (10 to 60 ticks per second). With more than 512 seats players see only what is near.
 pub fn arena(game: &mut Game) {
     game.realtime(30).rate(10..=60).players(0..=1024).seats(32).spectators(64).input::<Stick>();
     game.replicate::<Position>().replicate::<Ship>().replicate::<Shot>().replicate::<Pickup>();
     game.replicate::<Map>().replicate::<Round>().keep::<Velocity>().keep::<Until>();
+    game.grid(|at: &Position| at.0, 320.0, 640.0); // in large rooms
     game.on_create(create).player(|| (Position(Vec2::ZERO), Ship::default(), Until::default()));
     game.tables(include_bytes!("../tables.bin"));
     game.systems((judge.run_if(every(Duration::from_secs(1))), fly, shoot, hit, pick_up));
@@ -103,6 +104,7 @@ fn create(
 ) -> Result<(), String> {
     setup.seats = params.whole("players", 2..=1024)?.unwrap_or(32);
     setup.hz = params.whole("hz", 10..=60)?.unwrap_or(30);
+    setup.whole_map = setup.seats <= 512;
     let roomy = 300.0 + 170.0 * f32::from(setup.seats).sqrt();
     let size = params.whole("size", 400..=SIZE_MAX)?.unwrap_or(SIZE_MAX.min(roomy as u16));
     map.0 = Tiles::scattered(size / TILE, size / TILE, f32::from(TILE), &mut rng);

@@ -263,6 +263,18 @@ fn health_is_picked_up_and_appears_elsewhere() {
 }
 
 #[test]
+fn in_a_large_room_players_see_what_is_near() {
+    for (players, sees) in [(512, 20), (1000, 1)] {
+        let mut room = room(json!({ "players": players, "size": 4000 }));
+        let comes: Vec<_> = (0..20).map(|n| room.join(&format!("Player {n}"))).collect();
+        room.run(Duration::from_secs(1));
+        let ships = room.seen_on_entities(comes[0], "Ship").len();
+        // Twenty ships on so large a map: most are far from each other.
+        assert!(ships >= sees && (ships < 10 || players == 512), "{ships} of 20 with {players}");
+    }
+}
+
+#[test]
 fn params_have_bounds_that_are_told() {
     let made = room(json!({ "players": 3, "hz": 60, "size": 900 }));
     assert_eq!(made.resource::<Map>().0.size(), Vec2::splat(18.0 * 48.0), "whole tiles");

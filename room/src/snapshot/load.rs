@@ -14,7 +14,7 @@ use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 
-use super::{RestoreError, WITHOUT_CONDITIONS, body};
+use super::{RestoreError, WITHOUT_CONDITIONS, WITHOUT_TOLD, body};
 use crate::alarms::Wall;
 use crate::core::{Core, InputBuffer, SeatState, Setup};
 use crate::field::{Field, LoadError, Loader};
@@ -46,7 +46,7 @@ pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, Restore
     let mut from = Loader::new(state, &find);
     load_clocks(&mut game, &mut from)?;
     load_ages(&mut game, template, body.version, &mut from)?;
-    load_room(&mut game, &mut from)?;
+    load_room(&mut game, body.version, &mut from)?;
     load_seats(&mut game, &mut from)?;
     for timer in game.timers.clone() {
         (timer.load)(&mut game.world, &mut from)?;
@@ -108,13 +108,14 @@ fn age(now: Age, from: &mut Loader<'_>) -> Result<Age, LoadError> {
     Ok(Age::new(now.get().wrapping_sub(age)))
 }
 
-fn load_room(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
+fn load_room(game: &mut Game, version: u16, from: &mut Loader<'_>) -> Result<(), LoadError> {
     let (seats, hz, public) = (u16::load(from)?, u16::load(from)?, bool::load(from)?);
+    let whole_map = version > WITHOUT_TOLD && bool::load(from)?;
     let (started, lasting) = (bool::load(from)?, bool::load(from)?);
     let ended = Option::<String>::load(from)?;
     let has_ended = ended.is_some();
     let mut core = game.world.resource_mut::<Core>();
-    core.setup = Setup { seats, hz: hz.max(1), public };
+    core.setup = Setup { seats, hz: hz.max(1), public, whole_map };
     (core.started, core.lasting, core.ended) = (started, lasting, ended);
     game.world.resource_mut::<Time>().hz = hz.max(1);
     let mut rulings = game.world.resource_mut::<Rulings>();

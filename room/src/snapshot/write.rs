@@ -82,6 +82,7 @@ fn write_room(core: &Core, out: &mut Saver<'_>) {
     core.setup.seats.save(out);
     core.setup.hz.save(out);
     core.setup.public.save(out);
+    core.setup.whole_map.save(out);
     core.started.save(out);
     core.lasting.save(out);
     core.ended.save(out);
