@@ -77,14 +77,12 @@ struct Points(Entity);
 /// Seen by one of some teams, whose groups are forgotten with what is in them.
 fn point(game: &mut Game) {
     game.realtime(20).replicate::<Points>();
-    game.systems(
-        |points: Query<Entity, With<Points>>, time: Res<Time>, mut commands: Commands| {
-            points.iter().for_each(|entity| commands.entity(entity).despawn());
-            let entity = commands.spawn_empty().id();
-            let team = Group::Team(time.tick.0 as u32 % 8);
-            commands.entity(entity).insert((Points(entity), InGroups(vec![team])));
-        },
-    );
+    game.systems(|points: Query<Entity, With<Points>>, time: Res<Time>, mut commands: Commands| {
+        points.iter().for_each(|entity| commands.entity(entity).despawn());
+        let entity = commands.spawn_empty().id();
+        let team = Group::Team(time.tick.0 as u32 % 8);
+        commands.entity(entity).insert((Points(entity), InGroups(vec![team])));
+    });
 }
 
 #[test]

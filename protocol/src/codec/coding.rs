@@ -355,7 +355,8 @@ impl<'a, C: Coder> Coding<'a, C> {
         let moved = from.iter().zip(&was).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
         for n in 0..3 {
             let own = i64::from(was[n]) - i64::from(from[n]);
-            let still = Expected { flip: own < 0, ..Expected::still(to[n], sized(moved.into(), own)) };
+            let still =
+                Expected { flip: own < 0, ..Expected::still(to[n], sized(moved.into(), own)) };
             let word = self.number(base + 20, false, max, &still);
             self.put(word);
         }

@@ -234,7 +234,8 @@ impl Slot {
     /// The words of a component at the three sends for which it was seen; none where it was not shown.
     /// Holds as long as nothing of the entity was set since.
     pub(in crate::codec) fn words(&self, seen: &Seen) -> [Option<&[u32]>; 3] {
-        let versions = self.cells.get(usize::from(seen.cell)).map_or(&[][..], |cell| &cell.versions);
+        let versions =
+            self.cells.get(usize::from(seen.cell)).map_or(&[][..], |cell| &cell.versions);
         seen.at.map(|at| versions.get(usize::from(at)).map(|version| &version.words[..]))
     }
 }
