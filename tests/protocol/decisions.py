@@ -4,7 +4,7 @@ from codec import Fault
 
 _MASK = 0xFFFFFFFF
 _AHEAD = 4
-_RATES = (1, 2, 3, 4, 4, 5, 5, 5)
+_RATES = (1, 2, 3, 3, 4, 4, 5, 5)
 _LEARNED = 5
 
 LENGTH_NODES, MAGNITUDE_BITS = 14, 44

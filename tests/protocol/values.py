@@ -145,7 +145,7 @@ class Number:
             if reading.before != reading.ticks:
                 way = _trunc(moved * reading.ticks, max(reading.before, 1))
             at = self.place(old + way)
-            size = moved if together is None else together
+            size = moved if together is None else max(abs(moved), together >> 1)
         context = _MOVED * _class(size, _SIZES) + reading.beside
         return [self.coded(reading, at, context, moved < 0)]
 
@@ -171,11 +171,11 @@ class Number:
         context += _FAR if reading.before + reading.ticks > 2 else 0
         decoder, node = reading.decoder, self.first + _CONTEXT * context
         if decoder.decide(node):
-            reading.beside = 1
+            reading.beside = max(reading.beside, 1)
             return expected
         is_below = decoder.decide(node + 1) != flip
         off = decoder.magnitude(node + 2, self.first + _CONTEXTS)
-        reading.beside = _class(off, _BESIDE)
+        reading.beside = max(reading.beside, _class(off, _BESIDE))
         to = expected - off - 1 if is_below else expected + off + 1
         word = self.place(to)
         if word != to and not self.wraps:
@@ -225,7 +225,8 @@ class Rotation:
         moved = max(abs(a - b) for a, b in zip(was_older, was))
         words = [largest]
         for a, b, at in zip(was_older, was, expected):
-            context = _MOVED * _class(moved, _SIZES) + reading.beside
+            size = max(abs(b - a), moved >> 1)
+            context = _MOVED * _class(size, _SIZES) + reading.beside
             words.append(self.number.coded(reading, at, context, b < a))
         return words
 

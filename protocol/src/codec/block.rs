@@ -15,7 +15,7 @@ use super::coding::{Coding, Spans, Speeds};
 use super::model::Models;
 use super::plan::{MASK_NODES, Plan};
 use super::range::{Coder, Decoder, Encoder};
-use super::view::{Mark, Seen, Send, Slot, View};
+use super::view::{Mark, Seen, Send, View};
 use crate::ids::WireId;
 use crate::limits::{ENTITIES_MAX, VALUE_WORDS_MAX};
 use crate::schema::Schema;
@@ -51,7 +51,7 @@ pub struct Codec {
     /// What an absolute block tells of.
     pub(super) members: Vec<u32>,
     pub(super) words: Vec<u32>,
-    /// What the last number of a record was like.
+    /// How far off a record's numbers were so far.
     beside: usize,
     /// What became of each component of an entity.
     seen: Vec<Seen>,
@@ -63,7 +63,7 @@ impl Codec {
     pub fn new(schema: &Schema, hz: u16) -> Self {
         let plan = Plan::new(schema);
         let seen = vec![Seen::default(); plan.components.len()];
-        let models = Models::new(plan.nodes().to_vec());
+        let models = Models::new(plan.nodes());
         let (active, still, gone) = (Vec::new(), Vec::new(), Vec::new());
         let (new, touched, members, words) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self {
@@ -429,18 +429,23 @@ impl Codec {
         from: Baselines,
     ) -> Done {
         let plan = &self.plan.components[usize::from(component)];
-        let (slot, now) = (view.slot(at), view.now());
-        let Some(cell) = slot.cell(component) else { return Ok(()) };
-        let was = cell.at(from.base).unwrap_or(&[]);
-        let older = cell.at(from.older).unwrap_or(was);
+        let (slot, sends) = (view.slot(at), [from.older, from.base, view.now()]);
+        // A reader has set some of what was seen.
+        let words = |component: u16| match self.seen.get(usize::from(component)) {
+            Some(seen) if C::WRITES => slot.words(seen),
+            _ => slot.cell(component).map_or([None; 3], |cell| sends.map(|send| cell.at(send))),
+        };
+        let [older, was, now] = words(component);
+        let was = was.unwrap_or(&[]);
+        let older = older.unwrap_or(was);
         self.words.clear();
         if C::WRITES {
-            self.words.extend_from_slice(cell.at(now).unwrap_or(&[]));
+            self.words.extend_from_slice(now.unwrap_or(&[]));
         }
         let budget = (VALUE_WORDS_MAX, self.beside);
         let mut coding = Coding::new(coder, &mut self.models, &mut self.words, self.spans, budget);
         if let Some(by) = plan.moves_by {
-            coding.speeds = speeds(slot, by, from, now);
+            coding.speeds = speeds(words(by));
         }
         coding.delta(&plan.form, &mut &*older, &mut &*was);
         coding.ended()?;
@@ -482,11 +487,7 @@ pub(super) fn end<'a>(coder: &Decoder<'a>, bytes: &mut &'a [u8]) -> Done {
     Ok(())
 }
 
-fn speeds(slot: &Slot, by: u16, from: Baselines, now: Send) -> Speeds<'_> {
-    let old = slot.at(by, from.base).unwrap_or(&[]);
-    Speeds {
-        older: slot.at(by, from.older).unwrap_or(old),
-        old,
-        now: slot.at(by, now).unwrap_or(old),
-    }
+fn speeds([older, old, now]: [Option<&[u32]>; 3]) -> Speeds<'_> {
+    let old = old.unwrap_or(&[]);
+    Speeds { older: older.unwrap_or(old), old, now: now.unwrap_or(old) }
 }

@@ -39,7 +39,8 @@ pub(super) struct Coding<'a, C> {
     at: usize,
     spans: Spans,
     pub(super) speeds: Speeds<'a>,
-    /// What the number before this one was like: 0 none, 1 as expected, 2 nearly, 3 otherwise.
+    /// How far off the numbers before this one were at most: 0 there was none, 1 as expected, 2 by one
+    /// step, up to 7.
     pub(super) beside: usize,
     /// How far the part moved that moved most of those that move together; 0 where none do.
     together: i64,
@@ -299,7 +300,7 @@ impl<'a, C: Coder> Coding<'a, C> {
     }
 
     fn parts(&mut self, parts: &[Form], older: &mut &[u32], old: &mut &[u32]) {
-        // What moves together is as uncertain as what of it moves most.
+        // What moves together is about as uncertain as what of it moves most.
         if parts.iter().all(Form::is_linear) {
             let ways = older.iter().zip(old.iter()).take(parts.len());
             let ways = ways.map(|(a, b)| i64::from(a.abs_diff(*b)));
@@ -354,7 +355,8 @@ impl<'a, C: Coder> Coding<'a, C> {
         let moved = from.iter().zip(&was).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
         for n in 0..3 {
             let own = i64::from(was[n]) - i64::from(from[n]);
-            let still = Expected { flip: own < 0, ..Expected::still(to[n], i64::from(moved)) };
+            let still =
+                Expected { flip: own < 0, ..Expected::still(to[n], sized(moved.into(), own)) };
             let word = self.number(base + 20, false, max, &still);
             self.put(word);
         }
@@ -378,7 +380,7 @@ impl<'a, C: Coder> Coding<'a, C> {
                 } else {
                     moved * i64::from(now) / i64::from(before.max(1))
                 };
-                let size = if self.together > 0 { self.together } else { moved };
+                let size = sized(self.together, moved);
                 Expected {
                     at: place(i64::from(old) + way, wraps, max),
                     flip: moved < 0,
@@ -440,21 +442,23 @@ impl<'a, C: Coder> Coding<'a, C> {
         let off = difference(expected.at, self.given(), wraps, max);
         let zero = self.flag(nodes, off == 0);
         if zero {
-            self.beside = 1;
+            self.beside = self.beside.max(1);
             return expected.at;
         }
         let negative = self.flag(nodes + 1, (off < 0) ^ expected.flip) ^ expected.flip;
         let mantissas = base + NUMBER_CONTEXTS * CONTEXT_NODES;
         let given = (off.unsigned_abs() as u32).wrapping_sub(1);
         let size = self.models.magnitude(self.coder, (nodes + 2, mantissas), given);
-        self.beside = match size {
+        // What was hit in one of its numbers is off in the others too, also where one lies between that
+        // is not.
+        self.beside = self.beside.max(match size {
             0 => 2,
             1..=2 => 3,
             3..=6 => 4,
             7..=14 => 5,
             15..=62 => 6,
             _ => 7,
-        };
+        });
         let off = i64::from(size) + 1;
         let to = i64::from(expected.at) + if negative { -off } else { off };
         let word = place(to, wraps, max);
@@ -469,7 +473,7 @@ const _: () = assert!(CONTEXT_NODES == 2 + LENGTH_NODES);
 struct Expected {
     at: u32,
     context: usize,
-    /// Whether the context leaves its place for what the number before was like.
+    /// Whether the context leaves its place for what the numbers before were like.
     beside: bool,
     /// Whether more means backwards.
     flip: bool,
@@ -491,6 +495,12 @@ impl Expected {
         };
         Self { at, context: size * BESIDE, beside: true, flip: moved < 0 }
     }
+}
+
+/// How much a number moved, to say how uncertain it is: its own way, or half of the longest one among
+/// those that move together with it.
+fn sized(together: i64, moved: i64) -> i64 {
+    moved.saturating_abs().max(together / 2)
 }
 
 /// How far it is from one number to another; round a circle the shorter way.

@@ -11,7 +11,7 @@ pub(super) struct Node {
 }
 
 /// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is.
-const RATES: [u8; 8] = [1, 2, 3, 4, 4, 5, 5, 5];
+const RATES: [u8; 8] = [1, 2, 3, 3, 4, 4, 5, 5];
 /// How sure a node becomes within a block.
 const LEARNED: u8 = 5;
 
@@ -22,13 +22,13 @@ impl Node {
     }
 
     fn learn(&mut self, yes: bool) {
-        let rate = RATES[usize::from(self.sure)];
+        let rate = RATES[usize::from(self.sure & 7)];
         if yes {
             self.chance += (u16::MAX - self.chance) >> rate;
         } else {
             self.chance -= self.chance >> rate;
         }
-        self.sure = self.sure.max((self.sure + 1).min(LEARNED));
+        self.sure += u8::from(self.sure < LEARNED);
     }
 }
 
@@ -36,13 +36,14 @@ impl Node {
 #[derive(Clone, Copy)]
 struct Used {
     node: Node,
+    /// As in its tables.
+    initial: Node,
     /// The block that used it last: for another one it is as in its tables.
     block: u32,
 }
 
 /// All nodes of a game, as blocks use them.
 pub(super) struct Models {
-    initial: Vec<Node>,
     nodes: Vec<Used>,
     block: u32,
     /// How often each node said no and yes, while a match is recorded for training.
@@ -51,9 +52,9 @@ pub(super) struct Models {
 
 impl Models {
     /// Models that begin so.
-    pub(super) fn new(initial: Vec<Node>) -> Self {
-        let nodes = initial.iter().map(|node| Used { node: *node, block: 0 }).collect();
-        Self { nodes, initial, block: 0, counts: None }
+    pub(super) fn new(initial: &[Node]) -> Self {
+        let used = |node: &Node| Used { node: *node, initial: *node, block: 0 };
+        Self { nodes: initial.iter().map(used).collect(), block: 0, counts: None }
     }
 
     /// Begins to count what the nodes say.
@@ -76,7 +77,7 @@ impl Models {
     pub(super) fn bit<C: Coder>(&mut self, coder: &mut C, node: usize, yes: bool) -> bool {
         let used = &mut self.nodes[node];
         if used.block != self.block {
-            *used = Used { node: self.initial[node], block: self.block };
+            (used.node, used.block) = (used.initial, self.block);
         }
         let chance = (u32::from(used.node.chance) >> (16 - PROBABILITY_BITS)).max(1);
         let yes = coder.bit(chance, yes);

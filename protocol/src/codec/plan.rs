@@ -8,7 +8,7 @@ use crate::words::bits_for;
 use super::model::{LENGTH_NODES, MANTISSA_NODES, Node};
 use super::tables;
 
-/// How a number moved, and what the number before it was like: so many classes each.
+/// How a number moved, and what those before it in its record were like: so many classes each.
 pub(super) const MOVED: usize = 10;
 pub(super) const BESIDE: usize = 8;
 /// Contexts of a number whose baselines lie close together, and as many of one whose do not.
@@ -308,7 +308,7 @@ fn context_nodes(expected: u16, about: usize) -> impl Iterator<Item = Node> {
     [Node::new(expected, 0), Node::new(EVEN, 1)].into_iter().chain(lengths)
 }
 
-/// About how long a difference is, in half bits: by how the number moved and by what the one before was
+/// About how long a difference is, in half bits: by how the number moved and by what those before were
 /// like, where the baselines lie close together, and where they do not.
 fn about(context: usize) -> usize {
     let (moved, beside) = (context % NEAR_CONTEXTS / BESIDE, context % BESIDE);

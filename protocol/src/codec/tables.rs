@@ -12,12 +12,12 @@ use crate::schema::Schema;
 use super::model::Node;
 
 /// The codec's version: tables of another one are not for this one's nodes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// A chance is kept in so many bits less than a node has.
 const CHANCE_SHIFT: u32 = 4;
 
 /// A node that saw fewer decisions knows no better than one that saw none.
-const SEEN_MIN: u32 = 30;
+const SEEN_MIN: u32 = 12;
 
 /// What was seen in matches of one game.
 #[derive(Clone, Default)]

@@ -11,18 +11,14 @@ use smallvec::SmallVec;
 use super::group::GroupState;
 use crate::table::Table;
 
-/// How far two rungs must be apart to say how things moved, in ticks.
-const MOVED_TICKS_MIN: u64 = 2;
-
 /// The rungs that all links of a room share: every `step`th tick.
 #[derive(Clone, Copy)]
 pub(super) struct Ladder {
     /// For how many ticks a tick may be a rung.
     pub(super) ticks: u64,
+    /// How far two neighbours are apart. How things moved up to a rung is said by the one before: what
+    /// is nearer to it says more of how they go on than a longer way in the same steps does.
     pub(super) step: u64,
-    /// How far before a rung the one is that says how things moved: nearer than that, numbers in steps
-    /// say little of it.
-    back: u64,
 }
 
 impl Ladder {
@@ -33,7 +29,7 @@ impl Ladder {
 
     /// The same with so many ticks between two rungs.
     pub(super) fn with_step(hz: u16, step: u64) -> Self {
-        Self { ticks: ladder_ticks(hz), step, back: step * MOVED_TICKS_MIN.div_ceil(step) }
+        Self { ticks: ladder_ticks(hz), step }
     }
 
     /// The newest rung that is not newer than a tick.
@@ -45,14 +41,14 @@ impl Ladder {
     fn down(self, now: Tick) -> impl Iterator<Item = Tick> {
         let newest = now.0.checked_sub(1).map(|last| self.rung(Tick(last)).0);
         let rungs = std::iter::successors(newest, move |at| at.checked_sub(self.step));
-        let kept = move |at: &u64| *at >= self.back && at + self.ticks > now.0 + self.back;
+        let kept = move |at: &u64| *at >= self.step && at + self.ticks > now.0 + self.step;
         rungs.take_while(kept).map(Tick)
     }
 
     /// The rung at a place, counted from the newest, with the one that says how things moved.
     pub(super) fn pair(self, place: u32, now: Tick) -> Base {
         let newest = self.rung(Tick(now.0 - 1)).0;
-        Base { rung: Tick(newest - u64::from(place) * self.step), back: self.back }
+        Base { rung: Tick(newest - u64::from(place) * self.step), back: self.step }
     }
 
     /// How long ago the rung at a place was.
@@ -248,7 +244,7 @@ impl Lossy {
         let (mut pairs, mut place) = (0, 0);
         for rung in ladder.down(now) {
             if place < u64::BITS {
-                let base = Base { rung, back: ladder.back };
+                let base = Base { rung, back: ladder.step };
                 let has = self.has_applied(rung) && self.has_applied(base.older());
                 pairs |= u64::from(has) << place;
             }

@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 use referee_protocol::codec::{Baselines, Codec, Send, View};
 use referee_protocol::{Replica, Schema, WireId};
 
-/// How far before the baseline the one is that says how things moved, as a room's ladder has it.
-const MOVED: Send = 2;
-
 /// Both ends of a link whose baselines lie so many sends back.
 pub(crate) struct Reference {
     back: Send,
@@ -50,7 +47,8 @@ impl Reference {
         self.show(shown);
         let now = self.sent.now();
         let base = now.saturating_sub(self.back);
-        let older = base.saturating_sub(MOVED.min(self.back));
+        // The rung before says how things moved.
+        let older = base.saturating_sub(1);
         let from = Baselines { older, base };
         self.body.clear();
         let start = Instant::now();

@@ -48,24 +48,29 @@ impl Cell {
     /// What became of it between three sends, the first of them first.
     pub(super) fn seen(&self, older: Send, base: Send, now: Send) -> Seen {
         let Some(newest) = self.versions.last() else { return Seen::default() };
+        let last = self.versions.len() - 1;
         if newest.send <= older {
-            return Seen { was: newest.shown, is: newest.shown, ..Seen::default() };
+            let at = if newest.shown { [last as u16; 3] } else { [NOT_SHOWN; 3] };
+            return Seen { was: newest.shown, is: newest.shown, at, ..Seen::default() };
         }
         // From the newest on back, once.
-        let mut rest = &self.versions[..];
-        let mut at = |send| {
-            while let [before @ .., version] = rest {
+        let mut rest = self.versions.len();
+        let mut find = |send| {
+            while let Some(version) = rest.checked_sub(1).and_then(|last| self.versions.get(last)) {
                 if version.send <= send {
-                    return version.shown.then_some(&version.words[..]);
+                    return if version.shown { rest as u16 - 1 } else { NOT_SHOWN };
                 }
-                rest = before;
+                rest -= 1;
             }
-            None
+            NOT_SHOWN
         };
-        let (now, old, older) = (at(now), at(base), at(older));
-        let changed = newest.send > base && !same(old, now);
-        let moved = older.is_some() && !same(older, old);
-        Seen { was: old.is_some(), is: now.is_some(), moved, changed }
+        let (now, old, older) = (find(now), find(base), find(older));
+        let words = |at: u16| self.versions.get(usize::from(at)).map(|known| &known.words[..]);
+        let differ = |a: u16, b: u16| a != b && !same(words(a), words(b));
+        let changed = newest.send > base && differ(old, now);
+        let moved = older != NOT_SHOWN && differ(older, old);
+        let (was, is) = (old != NOT_SHOWN, now != NOT_SHOWN);
+        Seen { was, is, moved, changed, cell: 0, at: [older, old, now] }
     }
 
     /// Whether what it is at a send it became after a tick.
@@ -98,7 +103,7 @@ pub(super) fn same(a: Option<&[u32]>, b: Option<&[u32]>) -> bool {
 }
 
 /// What became of a component from an older baseline over a baseline to now.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(in crate::codec) struct Seen {
     /// It was shown at the baseline, and is now.
     pub(in crate::codec) was: bool,
@@ -107,6 +112,19 @@ pub(in crate::codec) struct Seen {
     pub(in crate::codec) moved: bool,
     /// It is not now what it was at the baseline.
     pub(in crate::codec) changed: bool,
+    /// Its place among the entity's cells, and of its values at the three sends among the cell's.
+    cell: u16,
+    at: [u16; 3],
+}
+
+/// The place of a value that is not there.
+const NOT_SHOWN: u16 = u16::MAX;
+
+impl Default for Seen {
+    fn default() -> Self {
+        let at = [NOT_SHOWN; 3];
+        Self { was: false, is: false, moved: false, changed: false, cell: 0, at }
+    }
 }
 
 /// What there is to tell of an entity.
@@ -137,6 +155,10 @@ pub(in crate::codec) struct Slot {
 
 impl Slot {
     pub(super) fn state(&self, send: Send) -> Option<&(Send, u64, bool)> {
+        // Mostly nothing became of it for long.
+        if let Some(last) = self.life.back().filter(|(from, ..)| *from <= send) {
+            return Some(last);
+        }
         self.life.iter().rev().find(|(from, ..)| *from <= send)
     }
 
@@ -199,14 +221,22 @@ impl Slot {
     ) -> bool {
         out.fill(Seen::default());
         let mut recomposed = false;
-        for cell in &self.cells {
+        for (place, cell) in self.cells.iter().enumerate() {
             let seen = cell.seen(older, base, now);
             recomposed |= seen.was != seen.is;
             if let Some(out) = out.get_mut(usize::from(cell.component)) {
-                *out = seen;
+                *out = Seen { cell: place as u16, ..seen };
             }
         }
         recomposed
+    }
+
+    /// The words of a component at the three sends for which it was seen; none where it was not shown.
+    /// Holds as long as nothing of the entity was set since.
+    pub(in crate::codec) fn words(&self, seen: &Seen) -> [Option<&[u32]>; 3] {
+        let versions =
+            self.cells.get(usize::from(seen.cell)).map_or(&[][..], |cell| &cell.versions);
+        seen.at.map(|at| versions.get(usize::from(at)).map(|version| &version.words[..]))
     }
 }
 
