@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use referee_client_tokio::{Client, Options, Status, Value, transports};
+use referee_client_tokio::{Client, Options, Reason, Status, Value, transports};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -37,26 +37,31 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result {
         let mut back = Vec::new();
         for kill in 1..=bench.sizes.kills {
             sleep(PLAY).await;
-            let (again, mut took) = kill_and_wait(bench, process, &folder, &clients).await?;
+            let (again, took) = kill_and_wait(bench, process, &folder, &clients).await?;
             process = again;
-            took.sort_unstable();
-            eprintln!(
-                "  kill {kill}: p50 {} ms, p99 {} ms, the last {} ms",
-                at(&took, 50),
-                at(&took, 99),
-                at(&took, 100)
-            );
-            back.append(&mut took);
+            for (name, over) in [("WebSocket", Some(0)), ("QUIC", Some(1)), ("both", None)] {
+                let took =
+                    sorted(took.iter().filter(|(of, _)| over.is_none_or(|over| over == *of)));
+                let [p50, p99, last] = [50, 99, 100].map(|percent| at(&took, percent));
+                eprintln!("  kill {kill}, {name}: p50 {p50} ms, p99 {p99} ms, the last {last} ms");
+            }
+            back.extend(took);
         }
         process.end()?;
         Ok::<_, Box<dyn std::error::Error>>(back)
     });
-    let mut back = back?;
-    back.sort_unstable();
+    let back = back?;
+    let back = sorted(back.iter());
     report.put("crash_to_playing_ms_p50", at(&back, 50) as f64);
     report.put("crash_to_playing_ms_p99", at(&back, 99) as f64);
     std::fs::remove_dir_all(&folder)?;
     Ok(())
+}
+
+fn sorted<'a>(back: impl Iterator<Item = &'a (usize, u64)>) -> Vec<u64> {
+    let mut took: Vec<u64> = back.map(|(_, took)| *took).collect();
+    took.sort_unstable();
+    took
 }
 
 fn at(sorted_ms: &[u64], percent: usize) -> u64 {
@@ -120,23 +125,23 @@ async fn come(port: u16, arenas: usize) -> Result<Vec<Arc<Client>>> {
     all.map_err(|error| format!("a player could not come in: {error}").into())
 }
 
-/// Kills the server, starts it until it stays, and says after how many milliseconds each client had a new
-/// state.
+/// Kills the server, starts it until it stays, and says for each client what carries it (0 a WebSocket, 1
+/// QUIC) and after how many milliseconds it had a new state.
 async fn kill_and_wait(
     bench: &Bench,
     process: Process,
     folder: &Path,
     clients: &[Arc<Client>],
-) -> Result<(Process, Vec<u64>)> {
+) -> Result<(Process, Vec<(usize, u64)>)> {
     let port = process.port;
     let mut waiting = JoinSet::new();
     let killed = Instant::now();
-    for client in clients {
+    for (number, client) in clients.iter().enumerate() {
         let client = Arc::clone(client);
         waiting.spawn(async move {
             client.wait_until(|session| session.status() != Status::Open).await?;
             client.wait_until(|session| session.status() == Status::Open).await?;
-            Ok::<_, referee_client_tokio::Reason>(killed.elapsed().as_millis() as u64)
+            Ok::<_, Reason>((number % 2, killed.elapsed().as_millis() as u64))
         });
     }
     // Dropped, it is killed at once.

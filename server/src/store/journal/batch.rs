@@ -56,6 +56,12 @@ pub(super) struct Builder {
 }
 
 impl Builder {
+    /// For so many chunks of so many bytes in all.
+    pub(super) fn for_chunks(count: usize, bytes: usize) -> Self {
+        const HEAD_BYTES: usize = 64; // about what a chunk takes there
+        Self { head: Vec::with_capacity(count * HEAD_BYTES), body: Vec::with_capacity(bytes) }
+    }
+
     /// Adds a chunk, and says where it will be.
     pub(super) fn chunk(&mut self, key: &RoomKey, chunk: &Chunk) -> Spot {
         let spot = Spot {

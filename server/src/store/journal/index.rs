@@ -5,7 +5,7 @@
 //! next one, so that the newest key always says where numbers go on. One that says that a room was
 //! forgotten stays as long as there are older ones: that room may have chunks in them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +52,17 @@ struct Room {
     stuck: bool,
 }
 
+impl Room {
+    /// The entry with this id, if the room still needs it: most often the newest.
+    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
+        let at = match self.entries.back() {
+            Some(newest) if newest.id == id => self.entries.len() - 1,
+            _ => self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?,
+        };
+        self.entries.get_mut(at)
+    }
+}
+
 struct Batch {
     /// Chunks in it that a room may still need.
     live: usize,
@@ -83,7 +94,7 @@ impl Kind {
 /// The index, behind the journal's lock.
 #[derive(Default)]
 pub(super) struct Index {
-    rooms: BTreeMap<RoomKey, Room>,
+    rooms: HashMap<RoomKey, Room>,
     batches: BTreeMap<u64, Batch>,
     dead: BTreeSet<u64>,
     /// Dead ones that also say that a room was forgotten.
@@ -135,12 +146,14 @@ impl Index {
     pub(super) fn landed(&mut self, key: &RoomKey, id: u64, (batch, nth): (u64, u32), spot: Spot) {
         // A snapshot may have covered it meanwhile.
         let Some(room) = self.rooms.get_mut(key) else { return };
-        let Ok(at) = room.entries.binary_search_by_key(&id, |entry| entry.id) else { return };
-        room.entries[at].place = Place::Disk { batch, nth, spot };
+        let Some(entry) = room.entry(id) else { return };
+        entry.place = Place::Disk { batch, nth, spot };
         if let Some(info) = self.batches.get_mut(&batch) {
             info.live += 1;
-            self.dead.remove(&batch);
-            self.dead_forgets.remove(&batch);
+            if info.live == 1 {
+                self.dead.remove(&batch);
+                self.dead_forgets.remove(&batch);
+            }
         }
         if spot.whole {
             self.drop_where(key, |entry| entry.id < id);
@@ -217,7 +230,10 @@ impl Index {
         }
         let rooms = self.rooms.iter();
         let holding = rooms.filter(|(_, room)| !room.stuck && room.entries.iter().any(old));
-        holding.take(max).map(|(key, _)| key.clone()).collect()
+        let mut holding: Vec<&RoomKey> = holding.map(|(key, _)| key).collect();
+        // The same on every run.
+        holding.sort_unstable();
+        holding.into_iter().take(max).cloned().collect()
     }
 
     /// Takes the batches that the transaction of the next one removes, at most so many.

@@ -188,7 +188,7 @@ fn tell(work: &Work, number: u64) {
 }
 
 fn encode(number: u64, work: Work, remove: Vec<u64>) -> Batch {
-    let mut builder = Builder::default();
+    let mut builder = Builder::for_chunks(work.items.len(), work.bytes());
     let spots = work.items.iter().map(|item| builder.chunk(&item.key, &item.chunk)).collect();
     for (key, life) in &work.forgets {
         builder.forget(key, *life);
