@@ -58,7 +58,9 @@ struct At(#[field(range = 0.0..=1_000_000.0, step = 1.0)] Vec2);
 /// One thing walks from cell to cell, in each of which it is alone.
 fn walk(game: &mut Game) {
     game.realtime(20).replicate::<At>().grid(|at: &At| at.0, 10.0, 10.0);
-    game.on_start(|mut commands: Commands| drop(commands.spawn(At(Vec2::ZERO))));
+    game.on_start(|mut commands: Commands| {
+        commands.spawn(At(Vec2::ZERO));
+    });
     game.systems(|mut walkers: Query<&mut At>| {
         walkers.iter_mut().for_each(|mut at| at.0.x += 20.0);
     });
