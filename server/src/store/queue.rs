@@ -50,6 +50,14 @@ impl Change {
         Self::Save(Save { room: Arc::new(room), past: vec![], anew: true, gone: None })
     }
 
+    /// Whether it removes what was there before, be it to write the room anew.
+    pub(super) fn removes(&self) -> bool {
+        match self {
+            Self::Delete(_) => true,
+            Self::Save(save) => save.anew,
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Save(save) => {
@@ -167,11 +175,7 @@ impl Queue {
 
     /// Whether a later batch removes this room, be it to write it anew.
     pub(super) fn removes_later(&self, key: &RoomKey) -> bool {
-        match self.waiting.get(key) {
-            Some(Change::Delete(_)) => true,
-            Some(Change::Save(save)) => save.anew,
-            None => false,
-        }
+        self.waiting.get(key).is_some_and(Change::removes)
     }
 
     /// Whether anything waits to be written.

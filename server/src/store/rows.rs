@@ -63,7 +63,10 @@ pub(super) fn transact(
         let mut tables = Tables::open(&transaction)?;
         for (key, change) in &what.batch.changes {
             match change {
-                Change::Save(save) => tables.save(&key.to_string(), save, what)?,
+                Change::Save(save) => {
+                    let gone = tables.save(&key.to_string(), save, what)?;
+                    outcome.removed.extend(gone.map(|life| (key.clone(), life)));
+                }
                 Change::Delete(life) => {
                     let newest = tables.remove(&key.to_string())?.max(*life);
                     outcome.removed.extend(newest.map(|life| (key.clone(), life)));
@@ -96,9 +99,20 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn save(&mut self, name: &str, save: &Save, what: &Transaction<'_>) -> Result<(), redb::Error> {
+    /// Writes a room. Where it was removed before, and is written anew, gives the newest life that was
+    /// removed: the journal has to forget it, or it would be back once this one is removed as well.
+    fn save(
+        &mut self,
+        name: &str,
+        save: &Save,
+        what: &Transaction<'_>,
+    ) -> Result<Option<u64>, redb::Error> {
         let room = &save.room;
         let bytes = format::encode(room);
+        let mut gone = None;
+        if save.anew {
+            gone = save.gone.max(self.newest_life(name)?).filter(|life| *life < room.incarnation);
+        }
         let old = self.rooms.insert(name, bytes.as_slice())?;
         let alarm = old.as_ref().and_then(|old| format::alarm_of(old.value()));
         let old = old.and_then(|old| format::day_of(old.value()));
@@ -107,23 +121,30 @@ impl<'t> Tables<'t> {
         self.set_alarm(name, alarm, room.alarm_unix_ms)?;
         let base = Base { life: room.incarnation, tick: Some(room.tick) };
         self.drop_tails(name, |life, upto| save.anew || base.covers(life, upto))?;
-        self.keep_past(name, save, what)
+        self.keep_past(name, save, what)?;
+        Ok(gone)
     }
 
     /// Removes a room and all that is beside it; gives the newest life that any of it was of.
     fn remove(&mut self, name: &str) -> Result<Option<u64>, redb::Error> {
+        let newest = self.newest_life(name)?;
         let old = self.rooms.remove(name)?;
-        let saved = old.as_ref().and_then(|old| format::base_of(old.value()));
         let alarm = old.as_ref().and_then(|old| format::alarm_of(old.value()));
         let day = old.and_then(|old| format::day_of(old.value()));
         self.list(name, day, None)?;
         self.set_alarm(name, alarm, None)?;
-        let mut newest = saved.map(|base| base.life);
+        self.drop_tails(name, |_, _| true)?;
+        self.history.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
+        Ok(newest)
+    }
+
+    /// The newest life that anything of a room is of.
+    fn newest_life(&self, name: &str) -> Result<Option<u64>, redb::Error> {
+        let row = self.rooms.get(name)?.and_then(|row| format::base_of(row.value()));
+        let mut newest = row.map(|base| base.life);
         for row in self.tails.range((name, 0, 0)..=(name, u64::MAX, u32::MAX))? {
             newest = newest.max(format::reach_of(row?.1.value()).map(|(life, _)| life));
         }
-        self.drop_tails(name, |_, _| true)?;
-        self.history.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
         Ok(newest)
     }
 

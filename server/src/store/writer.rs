@@ -184,7 +184,10 @@ impl Shared {
     /// again; so is what cannot be read now.
     fn settling(&self, batch: &Batch) -> Vec<Settling> {
         let (mut settling, mut bytes) = (Vec::new(), 0);
-        for key in &batch.settle {
+        // A room that is removed in this batch: were the batch done twice, because nobody knew that it
+        // was done, the removal would take along what of a room made since was moved.
+        let goes = |key: &&RoomKey| batch.changes.get(*key).is_some_and(Change::removes);
+        for key in batch.settle.iter().filter(|key| !goes(key)) {
             let found = match self.written(key) {
                 Ok(found) => found,
                 Err(StoreError::Unreadable { why, .. }) => {

@@ -236,6 +236,28 @@ async fn what_stays_in_the_journal_for_long_moves_beside_the_snapshot() {
 }
 
 #[tokio::test]
+async fn what_was_removed_is_not_back_once_the_room_after_it_is_removed_too() {
+    let machine = Machine::new();
+    let store = machine.open();
+    append(&store, "a", whole(5, 0, 3));
+    append(&store, "b", whole(6, 0, 3));
+    store.flush().await.unwrap();
+    store.delete(key("a"));
+    // Made again before the removal is written.
+    append(&store, "a", whole(7, 0, 2));
+    store.save(key("a"), saved(7, 2));
+    store.flush().await.unwrap();
+    // The next removal is on one disk and not yet on the other.
+    store.delete(key("a"));
+    store.flush_rooms().await.unwrap();
+    let machine = machine.after_power_cut();
+    drop(store);
+    let found = machine.open().load(&key("a")).unwrap();
+    let lives: Vec<u64> = found.iter().flat_map(|of| &of.journal).map(|of| of.life).collect();
+    assert!(!lives.contains(&5), "{lives:?}");
+}
+
+#[tokio::test]
 async fn a_removal_that_failed_and_was_done_all_the_same_stays_one() {
     for operation in 0..40 {
         let machine = Machine::new();
