@@ -273,6 +273,26 @@ impl Game {
         self
     }
 
+    /// In a realtime game that is [`Game::logged`]: clients hear of values of this type, or of events of
+    /// it, only once they are on disk, so that no crash takes back what a player has seen of them: what
+    /// was won, or bought. They see the newest such value, with all else as it is now. That a thing
+    /// comes or goes they hear at once. A turn-based game is [`Game::gated`] as a whole, which costs it
+    /// nothing.
+    pub fn gate<T: Field>(&mut self) -> &mut Self {
+        let name = short_name::<T>();
+        let values = self.components.iter_mut().filter(|row| row.sent.is_some());
+        let values = values.map(|row| (&row.name, &mut row.gated));
+        let events = self.events.iter_mut().map(|row| (&row.name, &mut row.gated));
+        match values.chain(events).find(|(of, _)| **of == name) {
+            Some((_, gated)) => *gated = true,
+            None => self.problems.push(format!(
+                "gate::<{name}>: no such type is sent; call .replicate::<{name}>() or \
+                 .event::<{name}>() before"
+            )),
+        }
+        self
+    }
+
     /// In a realtime game with a grid: clients hear in every so many ticks only how what is near has
     /// changed. That a thing has come into sight or gone out of it they hear at once.
     pub fn grid_every(&mut self, ticks: u16) -> &mut Self {

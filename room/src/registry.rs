@@ -38,6 +38,8 @@ pub(crate) struct ComponentRow {
     pub(crate) audience: Audience,
     /// Changes of its value are told in every so many ticks only.
     pub(crate) every: u16,
+    /// It is told once it is on disk.
+    pub(crate) gated: bool,
     /// The name of the component that says how it moves.
     pub(crate) moves_by: Option<String>,
     pub(crate) save: fn(EntityRef<'_>, &mut Saver<'_>),
@@ -75,6 +77,7 @@ impl ComponentRow {
             shape,
             audience: Audience::Everyone,
             every: 1,
+            gated: false,
             moves_by: None,
             save: |entity, out| component::<C>(&entity).save(out),
             load: |from, push| {
@@ -189,6 +192,8 @@ pub(crate) struct EventRow {
     pub(crate) shape: FieldType,
     /// Takes this tick's events out of the outbox: who for, and the words with `NetId`s in them.
     pub(crate) take: TakeEvents,
+    /// It is told once it is on disk.
+    pub(crate) gated: bool,
 }
 
 /// Empties an outbox; see [`EventRow::take`]. The last number is how many values were clamped.
@@ -200,6 +205,7 @@ impl EventRow {
         Self {
             name: short_name::<T>(),
             shape,
+            gated: false,
             take: |world, ty, net_id, found| {
                 if world.resource::<Outbox<T>>().0.is_empty() {
                     return;

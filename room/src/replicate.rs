@@ -8,6 +8,7 @@
 mod budget;
 mod events;
 mod frames;
+mod gate;
 mod group;
 mod ladder;
 mod links;
@@ -43,6 +44,7 @@ use crate::template::Template;
 use crate::types::{NetId, Sees, Team};
 use budget::Budget;
 use events::PendingEvent;
+use gate::Gates;
 use group::GroupState;
 use links::Links;
 use lossy::Ladder;
@@ -87,6 +89,9 @@ pub(crate) struct Replication {
     heads: Vec<Head>,
     pending_events: Vec<PendingEvent>,
     links: Links,
+    gates: Gates,
+    /// Which types of events are told once they are on disk.
+    gated_events: Vec<bool>,
     /// States that were not made because a client was behind.
     skips: u64,
     /// Types of which values were clamped, and how many.
@@ -133,14 +138,17 @@ impl Replication {
             heads: Vec::new(),
             pending_events: Vec::new(),
             links: Links::default(),
+            gates: Gates::default(),
+            gated_events: game.events.iter().map(|row| row.gated).collect(),
             skips: 0,
             clamped: BTreeMap::new(),
             unshown: false,
         };
         replication.rebuilt(game);
         replication.since = Age::new(0);
-        // What waits for a client's budget differs from one run of a room to the next.
-        replication.links.lives.apart = game.rules.bytes_per_second > 0;
+        // What waits for a client's budget, or for the disk, differs from one run of a room to the next.
+        let gated = game.components.iter().any(|row| row.gated);
+        replication.links.lives.apart = game.rules.bytes_per_second > 0 || gated;
         replication
     }
 
@@ -373,6 +381,8 @@ impl Replication {
                 refers |= self.update_cell(game, shown, id, cell, tick);
             }
         }
+        self.gates
+            .keep(id, |component| shown.cells(entry).iter().any(|c| c.component == component));
         if refers {
             self.referrers.insert(id, ());
         } else if !self.referrers.is_empty() {
@@ -395,7 +405,15 @@ impl Replication {
         tick: Tick,
     ) -> bool {
         let Some(state) = self.groups.find_mut(cell.group) else { return false };
-        let words = shown.words(cell);
+        let mut words = shown.words(cell);
+        if cell.is_gated(game) {
+            let (told, waits) = self.gates.told((id, cell.component), words, tick);
+            if waits {
+                self.later.push(id);
+            }
+            let Some(told) = told else { return cell.refers(game).is_some() };
+            words = told;
+        }
         if !cell.is_due(game, tick)
             && let Some(known) = state.component(id, cell.component)
         {

@@ -27,6 +27,20 @@ pub struct GameError {
     pub problems: Vec<String>,
 }
 
+/// Types that are told once they are on disk, in a game where that is no question of types.
+fn gates_for_nothing(game: &Game) -> Option<String> {
+    let values = game.components.iter().filter(|row| row.gated).map(|row| &row.name);
+    let events = game.events.iter().filter(|row| row.gated).map(|row| &row.name);
+    let name = values.chain(events).next()?;
+    let (kind, durability) = (game.rules.kind, game.rules.durability);
+    (kind != Kind::Realtime || durability != Durability::Logged).then(|| {
+        format!(
+            "gate::<{name}>: only a realtime game that is logged() gates single types; call .gated() for \
+             all of a game, or leave it out"
+        )
+    })
+}
+
 /// Components that move by one which clients do not get.
 fn without_velocity(game: &Game) -> Vec<String> {
     let sent = |name: &String| {
@@ -85,6 +99,7 @@ impl Template {
         problems.extend(unregistered(&mut game));
         problems.extend(same_names(&game));
         problems.extend(without_velocity(&game));
+        problems.extend(gates_for_nothing(&game));
         let mut schema = game.schema();
         let stale_tables = !referee_protocol::codec::fit(&schema);
         if stale_tables {

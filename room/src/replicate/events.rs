@@ -16,6 +16,9 @@ use crate::output::Output;
 use crate::params::To;
 use crate::types::{NetId, Player};
 
+/// Events that may wait for a spectator.
+const WATCHED_MAX: usize = 1024;
+
 /// Who an event is for, once its player's seat is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -83,6 +86,10 @@ impl Replication {
             }
             let payload = self.payload(&event, &ty, Group::Everyone);
             for link in self.links.links.values_mut().filter(|link| link.role == Role::Watching) {
+                // Nothing is kept for a spectator while the disk does not come on.
+                if link.watched.len() == WATCHED_MAX {
+                    link.watched.remove(0);
+                }
                 link.watched.push((event.tick, payload.clone()));
             }
         }

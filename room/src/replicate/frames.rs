@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::Replication;
 use super::budget::Budget;
+use super::gate::Gates;
 use super::group::{Baseline, GroupState};
 use super::ladder::Rungs;
 use super::links::{LinkState, Links, Role, SeatLine};
@@ -67,6 +68,7 @@ impl Replication {
         outputs: &mut VecDeque<Output>,
     ) {
         self.links.durable(upto);
+        self.gates.durable(upto);
         let answers = |state: &LinkState, seats: &BTreeMap<Seat, SeatLine>| match state.role {
             Role::Seated(seat) => seats.get(&seat).is_some_and(|l| l.last_action != state.action),
             Role::Waiting | Role::Watching => false,
@@ -134,11 +136,24 @@ impl Replication {
         outputs: &'a mut VecDeque<Output>,
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
         let Links { links, seats, watched, .. } = &mut self.links;
+        let (gates, gated_events) = (&self.gates, &self.gated_events[..]);
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
         let heads = &mut self.heads;
         let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
-        let sender =
-            Sender { seats, watched, groups, codec, skips, heads, outputs, ladder, rungs, budget };
+        let sender = Sender {
+            seats,
+            watched,
+            groups,
+            codec,
+            skips,
+            heads,
+            outputs,
+            ladder,
+            rungs,
+            budget,
+            gates,
+            gated_events,
+        };
         (links, sender)
     }
 }
@@ -160,6 +175,9 @@ pub(super) struct Sender<'a> {
     /// From where is told on links that lose.
     pub(super) rungs: Rungs,
     pub(super) budget: Option<Budget>,
+    gates: &'a Gates,
+    /// Which types of events are told once they are on disk.
+    gated_events: &'a [bool],
 }
 
 impl Sender<'_> {
@@ -332,13 +350,22 @@ impl Sender<'_> {
 
     /// Sends what waits in line for a link. Says whether there was anything.
     fn send_events(&mut self, link: LinkId, state: &mut LinkState) -> bool {
+        // What waits for the disk holds up what comes after it: they are numbered.
+        let waits = |tick: Tick, kind: u16| {
+            self.gated_events[usize::from(kind)] && !self.gates.is_open(tick)
+        };
         let events: Vec<(Tick, Payload)> = match state.role {
-            Role::Watching => std::mem::take(&mut state.watched),
+            Role::Watching => {
+                let ready = state.watched.iter().take_while(|(tick, of)| !waits(*tick, of.kind));
+                let ready = ready.count();
+                state.watched.drain(..ready).collect()
+            }
             Role::Seated(seat) => {
                 let line = self.seats.get(&seat);
                 let queued = line.into_iter().flat_map(|line| &line.events);
                 let new = queued.filter(|(number, ..)| *number > state.event);
-                new.map(|(_, tick, payload)| (*tick, payload.clone())).collect()
+                let ready = new.take_while(|(_, tick, of)| !waits(*tick, of.kind));
+                ready.map(|(_, tick, payload)| (*tick, payload.clone())).collect()
             }
             Role::Waiting => Vec::new(),
         };

@@ -164,6 +164,11 @@ impl Cell {
         rules.kind == Kind::TurnBased || tick.0.is_multiple_of(every.into())
     }
 
+    /// Whether its values are told once they are on disk.
+    pub(super) fn is_gated(&self, game: &Game) -> bool {
+        game.components[self.row].gated
+    }
+
     /// The component's row, where its values may hold references.
     pub(super) fn refers<'g>(&self, game: &'g Game) -> Option<&'g ComponentRow> {
         Some(&game.components[self.row]).filter(|row| row.refers)
