@@ -64,6 +64,18 @@ fn a_changed_game_is_refused_and_the_types_are_named() {
 }
 
 #[test]
+fn a_game_with_another_number_of_systems_reads_what_was_saved() {
+    let (_, snapshot) = saved();
+    let (template, _) = bare(|game: &mut Game| {
+        busy(game);
+        game.systems((|| {}, || {}));
+        game.on_drop(|_: referee_room::types::Player| {});
+    });
+    let mut room = Room::restore(&template, &snapshot, [0; 32]).expect("its types are the same");
+    room.tick(Tick(room.info().tick.0 + 1));
+}
+
+#[test]
 fn every_cut_is_noticed() {
     let (template, snapshot) = saved();
     for end in 0..snapshot.len() {

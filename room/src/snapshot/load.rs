@@ -97,9 +97,31 @@ fn load_ages(
     from: &mut Loader<'_>,
 ) -> Result<(), LoadError> {
     let now = game.world.read_change_tick();
-    let (order, graph) = (template.order(), game.schedule.graph_mut());
-    order.set_last_runs(graph, version > WITHOUT_CONDITIONS, || age(now, from))?;
-    game.hooks.set_last_runs(|| age(now, from))
+    let order = template.order();
+    if version <= WITHOUT_TOLD {
+        let graph = game.schedule.graph_mut();
+        order.set_last_runs(graph, version > WITHOUT_CONDITIONS, || age(now, from))?;
+        return game.hooks.set_last_runs(|| age(now, from));
+    }
+    let count = order.last_runs(game.schedule.graph()).len();
+    let mut ages = ages(now, count, from)?;
+    order
+        .set_last_runs(game.schedule.graph_mut(), true, || ages.next().ok_or(LoadError::Number))?;
+    let count = game.hooks.last_runs().count();
+    let mut ages = self::ages(now, count, from)?;
+    game.hooks.set_last_runs(|| ages.next().ok_or(LoadError::Number))
+}
+
+/// When so many systems ran last. Where others were saved, by another build of the game, all of them
+/// have just run: they see what changes from now on.
+fn ages(
+    now: Age,
+    count: usize,
+    from: &mut Loader<'_>,
+) -> Result<impl Iterator<Item = Age> + use<>, LoadError> {
+    let saved = (0..from.count()?).map(|_| age(now, from)).collect::<Result<Vec<_>, _>>()?;
+    let ages = if saved.len() == count { saved } else { vec![now; count] };
+    Ok(ages.into_iter())
 }
 
 /// A tick that lies as far back as the next number says.

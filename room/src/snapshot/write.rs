@@ -71,11 +71,12 @@ fn write_clocks(game: &Game, core: &Core, out: &mut Saver<'_>) {
 /// How long ago each system, condition and hook ran, in bevy's ticks.
 fn write_ages(game: &Game, template: &Template, out: &mut Saver<'_>) {
     let now = game.world.read_change_tick();
-    let mut age = |last: bevy_ecs::change_detection::Tick| {
-        out.varint(u64::from(now.get().wrapping_sub(last.get())));
-    };
-    template.order().last_runs(game.schedule.graph()).into_iter().for_each(&mut age);
-    game.hooks.last_runs().for_each(age);
+    // With their number: the next build of the game may have others.
+    let systems = template.order().last_runs(game.schedule.graph());
+    for lasts in [systems, game.hooks.last_runs().collect()] {
+        out.varint(lasts.len() as u64);
+        lasts.iter().for_each(|last| out.varint(u64::from(now.get().wrapping_sub(last.get()))));
+    }
 }
 
 fn write_room(core: &Core, out: &mut Saver<'_>) {
