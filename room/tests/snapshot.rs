@@ -37,20 +37,27 @@ fn a_newer_format_is_refused_by_name() {
     assert_eq!(refusal(&snapshot), RestoreError::Newer(99));
 }
 
-/// What `saved` gave when snapshots had format 1, which knew no ages of conditions: `busy` has one.
-const FORMAT_1: &[u8] = include_bytes!("data/snapshot-1.bin");
+/// What `saved` gave when snapshots had these formats: the first knew no ages of conditions, of which
+/// `busy` has one, neither knew what clients had been told.
+const OLD: [&[u8]; 2] =
+    [include_bytes!("data/snapshot-1.bin"), include_bytes!("data/snapshot-2.bin")];
 
 #[test]
-fn a_snapshot_of_format_1_is_the_room_that_it_was() {
+fn a_snapshot_of_an_older_format_is_the_room_that_it_was() {
     let (template, snapshot) = saved();
-    let mut old = Room::restore(&template, FORMAT_1, [0; 32]).expect("it is read");
-    let mut now = Room::restore(&template, &snapshot, [0; 32]).expect("it is read");
-    for tick in 30..60 {
-        assert_eq!(difference(&old.to_json(), &now.to_json()), None, "tick {tick}");
-        old.tick(Tick(tick));
-        now.tick(Tick(tick));
+    for old in OLD {
+        let mut old = Room::restore(&template, old, [0; 32]).expect("it is read");
+        let mut now = Room::restore(&template, &snapshot, [0; 32]).expect("it is read");
+        for tick in 30..60 {
+            assert_eq!(difference(&old.to_json(), &now.to_json()), None, "tick {tick}");
+            old.tick(Tick(tick));
+            now.tick(Tick(tick));
+        }
+        assert!(
+            Room::restore(&template, &old.snapshot(), [0; 32]).is_ok(),
+            "it is of today's format"
+        );
     }
-    assert!(Room::restore(&template, &old.snapshot(), [0; 32]).is_ok(), "it is of format 2 now");
 }
 
 #[test]
