@@ -46,7 +46,7 @@ use budget::Budget;
 use events::PendingEvent;
 use gate::Gates;
 use group::GroupState;
-use links::Links;
+use links::{Links, SeatLine};
 use lossy::Ladder;
 use names::Names;
 use shown::{Cell, Entry, Shown, name_all};
@@ -189,6 +189,7 @@ impl Replication {
         self.dirty.push(ROOM);
         self.dirty.extend(core.index.keys());
         for (seat, state) in &core.seats {
+            self.links.seats.entry(*seat).or_insert_with(|| SeatLine::since(core.tick));
             self.links.applied(*seat, state.last_action, core.tick);
         }
         self.since = game.world.change_tick();
@@ -429,8 +430,8 @@ impl Replication {
         };
         self.mapped.clear();
         self.mapped.extend_from_slice(words);
-        let names = &self.names;
-        name_all(row, &mut self.mapped, &mut |id| names.of(id, cell.group).0);
+        let (names, links) = (&self.names, &self.links);
+        name_all(row, &mut self.mapped, &mut |id| names.known(id, cell.group, links));
         state.set(id, cell.component, &self.mapped, tick);
         true
     }

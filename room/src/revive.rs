@@ -255,10 +255,13 @@ impl Revival {
     /// As for [`Revival::run`], where it has not been called.
     pub fn finish(mut self) -> Result<Revived, ReviveError> {
         while !self.run(|_| false)? {}
-        let room = match self.room.take() {
+        let mut room = match self.room.take() {
             Some(room) => room,
             None => self.begin()?,
         };
+        if self.report.differs.is_some() || !self.report.panicked.is_empty() {
+            room.replication.sever();
+        }
         let base = self.newest.map_or(self.base, Base::Snapshot);
         Ok(Revived { room, before: self.before, base, since: self.since, report: self.report })
     }

@@ -14,6 +14,7 @@ use super::plan::MASK_NODES;
 use super::range::{Coder, Decoder, Encoder};
 use super::view::{Send, Slot, View};
 use crate::ids::WireId;
+use crate::limits::{ENTITIES_MAX, REMOVALS_KEPT_MAX};
 
 type Done = Result<(), BlockError>;
 
@@ -146,6 +147,9 @@ impl Codec {
         members: &[u32],
     ) -> Done {
         let count = self.models.magnitude(coder, self.plan.frame.removed, removed.len() as u32);
+        if !C::WRITES && count as usize > REMOVALS_KEPT_MAX.max(ENTITIES_MAX) {
+            return Err(BlockError("more leave than there can be"));
+        }
         let mut last = None;
         for n in 0..count as usize {
             let known = removed.get(n).copied();

@@ -106,21 +106,9 @@ impl Replication {
     /// The event with references named as a group's members know them.
     fn payload(&self, event: &PendingEvent, ty: &FieldType, group: Group) -> Payload {
         let mut words = event.words.clone();
-        map_references(ty, &mut words, &mut |id| self.name_for(id, group))
+        map_references(ty, &mut words, &mut |id| self.names.known(id, group, &self.links))
             .expect("our own words follow their type");
         Payload::from_words(event.kind, ty, &words)
-    }
-
-    /// What the client in a player's group calls an entity: by that group's name or by one of a team
-    /// it sees.
-    fn name_for(&self, id: u32, group: Group) -> u32 {
-        let own = self.names.of(id, group).0;
-        let Group::Player(seat) = group else { return own };
-        if own != 0 {
-            return own;
-        }
-        let groups = self.links.groups_of(seat).iter().copied();
-        groups.map(|group| self.names.of(id, group).0).find(|n| *n != 0).unwrap_or(0)
     }
 
     /// A connected client that lets so many events wait is let go; it comes back to full state.

@@ -53,6 +53,11 @@ impl Replication {
         }
     }
 
+    /// The room came to another state than clients were told of.
+    pub(crate) fn sever(&mut self) {
+        self.links.lives.sever();
+    }
+
     /// A life of the room begins after this tick.
     pub(crate) fn begin_life(&mut self, incarnation: Incarnation, last: Tick) {
         self.links.begin_life(incarnation, last);

@@ -104,6 +104,11 @@ pub(super) struct SeatLine {
 }
 
 impl SeatLine {
+    /// The line of a seat that is there since this tick.
+    pub(super) fn since(now: Tick) -> Self {
+        Self { groups_since: now, ..Self::default() }
+    }
+
     /// Whether a client that says it has the state of a tick may go on from there, on an ordered link or
     /// one that loses.
     fn may_resume(&self, tick: Tick, lossy: bool, now: Tick) -> bool {
@@ -287,6 +292,15 @@ impl Links {
         })
     }
 
+    /// What clients were told means nothing from here on. Who waits for events has lost them.
+    pub(super) fn leave_all(&mut self) {
+        for line in self.seats.values_mut() {
+            line.events_lost = line.forget();
+            line.groups.clear();
+        }
+        self.lives.sever();
+    }
+
     /// A life of the room begins with what there was after this tick.
     pub(super) fn begin_life(&mut self, incarnation: Incarnation, last: Tick) {
         let events = self.seats.iter().map(|(seat, line)| (*seat, line.last_event)).collect();
@@ -298,7 +312,7 @@ impl Links {
     }
 
     pub(super) fn seated(&mut self, session: SessionId, seat: Seat, now: Tick) {
-        let line = SeatLine { groups_since: now, ..SeatLine::default() };
+        let line = SeatLine::since(now);
         self.seats.insert(seat, line);
         if let Some(link) = self.by_session(session) {
             link.role = Role::Seated(seat);
@@ -319,10 +333,7 @@ impl Links {
                 link.role = Role::Waiting; // replaced: the host closes it
             }
         }
-        let line = self
-            .seats
-            .entry(seat)
-            .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
+        let line = self.seats.entry(seat).or_insert_with(|| SeatLine::since(now));
         line.sampled = None; // samples are numbered anew
         let Some(link) = self.links.values_mut().find(|link| link.session == session) else {
             return (line.before_kept(), line.heard(None));
@@ -362,10 +373,7 @@ impl Links {
 
     /// Sets the groups a seat's client sees, in order. Says whether that is new.
     pub(super) fn subscribe(&mut self, seat: Seat, groups: &[Group], now: Tick) -> bool {
-        let line = self
-            .seats
-            .entry(seat)
-            .or_insert_with(|| SeatLine { groups_since: now, ..SeatLine::default() });
+        let line = self.seats.entry(seat).or_insert_with(|| SeatLine::since(now));
         let new = line.groups != groups;
         if new {
             line.groups.clear();

@@ -32,6 +32,8 @@ pub(super) struct Common {
 #[derive(Default)]
 pub(super) struct Lives {
     pub(super) lives: Vec<Life>,
+    /// What clients were told before this life may not be so in it.
+    severed: bool,
     /// States of another life are of no use in this one, whatever they tell.
     pub(super) apart: bool,
 }
@@ -50,11 +52,16 @@ impl Lives {
         self.lives.push(Life { incarnation, tick, events });
     }
 
+    /// Whatever clients were told so far may not be so from here on.
+    pub(super) fn sever(&mut self) {
+        (self.lives, self.severed) = (Vec::new(), true);
+    }
+
     /// What a returning client knows that is so in this life; none when its life is not remembered. A
     /// room that was never told of lives has one.
     pub(super) fn common(&self, seat: Seat, resume: Resume, now: Tick) -> Option<Common> {
         let all = Common { tick: now, event: u64::MAX };
-        if self.lives.is_empty() {
+        if self.lives.is_empty() && !self.severed {
             return Some(all);
         }
         let known = self.lives.iter().rposition(|life| life.incarnation == resume.incarnation)?;
@@ -101,6 +108,17 @@ mod tests {
         let other = Resume { incarnation: Incarnation(8), tick: Tick(1), event: 1 };
         let seat = lives().common(Seat(1), other, Tick(99));
         assert_eq!(seat, Some(Common { tick: Tick(60), event: 0 }), "it had no seat then");
+    }
+
+    #[test]
+    fn nothing_is_in_common_with_what_was_before_a_cut() {
+        let mut lives = lives();
+        lives.sever();
+        let resume = |life| Resume { incarnation: Incarnation(life), tick: Tick(1), event: 1 };
+        assert_eq!(lives.common(Seat(0), resume(9), Tick(99)), None);
+        lives.begin(Incarnation(10), Tick(99), BTreeMap::new());
+        assert_eq!(lives.common(Seat(0), resume(9), Tick(99)), None);
+        assert!(lives.common(Seat(0), resume(10), Tick(99)).is_some());
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::table::Table;
 
 /// Most random bits of a name.
 const RANDOM_BITS: u32 = 20;
+/// Teams whose numbers differ by so much share a mark.
+const TEAM_MARKS: u32 = 1 << 10;
 /// Fewest random bits of a name.
 const RANDOM_BITS_MIN: u32 = 6;
 
@@ -50,7 +52,7 @@ impl Space {
         match self {
             Self::Everyone => (0, 2),
             Self::Grid => (1, 2),
-            Self::Team(team) => (2 | (team & 0x3ff) << 2, 12),
+            Self::Team(team) => (2 | (team % TEAM_MARKS) << 2, 12),
             Self::Player(_) => (3, 2),
         }
     }
@@ -140,6 +142,18 @@ impl Names {
         space.and_then(|space| entry.name(space)).unwrap_or(WireId(0))
     }
 
+    /// What those who see a group call an entity: a player's client by one of the teams it sees, where no
+    /// wider space and not its own shows it. 0 for one that they do not all see.
+    pub(super) fn known(&self, id: u32, group: Group, links: &Links) -> u32 {
+        let own = self.of(id, group).0;
+        let Group::Player(seat) = group else { return own };
+        if own != 0 {
+            return own;
+        }
+        let mut teams = links.groups_of(seat).iter().map(|group| self.of(id, *group).0);
+        teams.find(|name| *name != 0).unwrap_or(0)
+    }
+
     /// How many entities have names.
     pub(super) fn len(&self) -> usize {
         self.entities.len()
@@ -206,15 +220,26 @@ impl Names {
     }
 
     fn draw(&mut self, space: Space) -> WireId {
-        let names = self.space(space);
         let (mark, width) = space.mark();
         loop {
+            let names = self.space(space);
             let random = names.rng.next_u32() >> (32 - space.random_bits(names.used.len()));
             let name = WireId(random << width | mark);
-            if random != 0 && names.used.insert(name, ()).is_none() {
+            if random != 0 && !self.is_used(space, name) {
+                self.space(space).used.insert(name, ());
                 return name;
             }
         }
+    }
+
+    /// Whether something bears a name in this space or, of teams, in one with the same mark: a client may
+    /// see both.
+    fn is_used(&self, space: Space, name: WireId) -> bool {
+        let bears = |names: &SpaceNames| names.used.contains(name);
+        let Space::Team(team) = space else { return self.spaces.get(&space).is_some_and(bears) };
+        let teams = self.spaces.range(Space::Team(0)..=Space::Team(u32::MAX));
+        let same = |of: &Space| matches!(of, Space::Team(other) if other % TEAM_MARKS == team % TEAM_MARKS);
+        teams.filter(|(of, _)| same(of)).any(|(_, names)| bears(names))
     }
 
     /// Everything up to now was sent: names that went out of use longer ago than so many ticks may be

@@ -26,6 +26,11 @@ impl Replication {
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
         let mut out = Saver::new(out, &|_| 0);
         out.raw(&self.template.schema_hash().to_le_bytes());
+        out.varint(self.links.seats.len() as u64);
+        for (seat, line) in &self.links.seats {
+            out.varint(u64::from(seat.0));
+            line.save(&mut out);
+        }
         self.names.save(&mut out);
         out.varint(self.groups.len() as u64);
         for (group, state) in self.groups.iter() {
@@ -37,21 +42,22 @@ impl Replication {
             out.varint(u64::from(id));
             out.varint(square.number());
         }
-        out.varint(self.links.seats.len() as u64);
-        for (seat, line) in &self.links.seats {
-            out.varint(u64::from(seat.0));
-            line.save(&mut out);
-        }
         let lives = &self.links.lives;
         out.varint(lives.lives.len() as u64);
         lives.lives.iter().for_each(|life| life.save(&mut out));
     }
 
     /// Takes in what [`Replication::save`] wrote. False where clients were told by another schema: then
-    /// it is of no use.
+    /// it is of no use but to know which of them missed events.
     pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<bool, RestoreError> {
         let mut from = Loader::new(bytes, &|_| Entity::PLACEHOLDER);
-        if u64::from_le_bytes(from.array()?) != self.template.schema_hash() {
+        let schema = u64::from_le_bytes(from.array()?);
+        for _ in 0..from.count()? {
+            let seat = load_seat(&mut from)?;
+            self.links.seats.insert(seat, SeatLine::load(&mut from)?);
+        }
+        if schema != self.template.schema_hash() {
+            self.links.leave_all();
             return Ok(false);
         }
         self.names = Names::load(&mut from)?;
@@ -64,10 +70,6 @@ impl Replication {
             let id = number(&mut from)?;
             let square = Square::from_number(from.varint()?).ok_or(LoadError::Number)?;
             self.squares.insert(id, square);
-        }
-        for _ in 0..from.count()? {
-            let seat = load_seat(&mut from)?;
-            self.links.seats.insert(seat, SeatLine::load(&mut from)?);
         }
         for _ in 0..from.count()?.min(LIVES_MAX) {
             self.links.lives.lives.push(Life::load(&mut from)?);

@@ -24,6 +24,9 @@ use crate::directory::{BUSY_RETRY_MS, Directory};
 use crate::key::RoomKey;
 use crate::store::{StoreError, StoredRoom};
 
+/// When a room that could not be saved is sealed and saved again.
+const UNSAVED_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long a room's place waits for a visitor that is on the way, before it looks again whether
 /// there still is one, in milliseconds.
 const ON_THE_WAY_MS: u64 = 250;
@@ -329,7 +332,8 @@ fn retire(place: &Place, live: &mut Live) -> Look {
         }
     }
     live.stay();
-    Look::Soon
+    // The store takes no more just now: to seal it again at once would change nothing.
+    Look::Wait(Some(Instant::now() + UNSAVED_AGAIN))
 }
 
 fn look(thread: &Thread, place: &Place) -> Look {

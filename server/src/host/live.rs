@@ -164,7 +164,7 @@ impl Live {
         };
         live.journal();
         live.enter(Entry::Begin { incarnation }, 0);
-        if live.template.durability() == Durability::Logged {
+        if live.keep.is_logged() {
             live.guarded(|room| room.durable(info.tick));
         }
         // Whoever held a seat when the room was saved has no connection to this life of it.

@@ -3,9 +3,9 @@
 //! A loaded room sees to its own alarms. So a room that is found where it is due is left alone while its
 //! thread has it, and looked at again when that lets it go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::sleep;
@@ -32,6 +32,8 @@ const PAGE: usize = 256;
 /// How often to look at least: somebody may have set the wall clock.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a room that could not be woken is left alone.
+const STUCK_FOR: Duration = Duration::from_secs(60);
 /// How long to wait when the server is full, or its store cannot be read.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -47,8 +49,8 @@ pub(crate) struct Wakes {
 struct State {
     /// Rooms that were due and on a thread.
     held: BTreeSet<RoomKey>,
-    /// Rooms that could not be loaded, or failed: they wait for a visitor or another start.
-    stuck: BTreeSet<RoomKey>,
+    /// Rooms that could not be loaded, or failed, and when: they are left alone for a while.
+    stuck: BTreeMap<RoomKey, Instant>,
 }
 
 impl Wakes {
@@ -64,9 +66,18 @@ impl Wakes {
         }
     }
 
-    /// The room cannot be woken as it is.
+    /// The room cannot be woken for now.
     pub(super) fn stuck(&self, key: &RoomKey) {
-        self.state().stuck.insert(key.clone());
+        self.state().stuck.insert(key.clone(), Instant::now());
+    }
+
+    fn is_stuck(&self, key: &RoomKey) -> bool {
+        let mut state = self.state();
+        if state.stuck.get(key).is_some_and(|since| since.elapsed() < STUCK_FOR) {
+            return true;
+        }
+        state.stuck.remove(key);
+        false
     }
 
     /// The room was loaded.
@@ -94,7 +105,13 @@ impl Hosts {
     /// After a crash: what rooms are to be woken for may stand in their journals alone.
     async fn wake_unsettled(&self, places: &Arc<Semaphore>) {
         let store = self.house.store.clone();
-        let Some(rooms) = self.read(move || store.unsettled()).await else { return };
+        let rooms = loop {
+            let store = store.clone();
+            match self.read(move || store.unsettled()).await {
+                Some(rooms) => break rooms,
+                None => sleep(AGAIN_AFTER).await,
+            }
+        };
         for key in rooms {
             while !self.wake_room(&key, places).await {
                 sleep(AGAIN_AFTER).await;
@@ -137,7 +154,7 @@ impl Hosts {
     async fn wake_room(&self, key: &RoomKey, places: &Arc<Semaphore>) -> bool {
         let house = &self.house;
         let has_alarms = house.games.get(&key.game).is_some_and(|of| of.template.has_alarms());
-        if !has_alarms || house.wakes.state().stuck.contains(key) {
+        if !has_alarms || house.wakes.is_stuck(key) {
             return true;
         }
         let permit = places.clone().acquire_owned().await;

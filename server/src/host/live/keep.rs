@@ -159,6 +159,10 @@ impl Keep {
         }
     }
 
+    pub(super) fn is_logged(&self) -> bool {
+        self.durability == Durability::Logged
+    }
+
     pub(super) fn is_gated(&self) -> bool {
         self.durability == Durability::Gated
     }
