@@ -94,7 +94,8 @@ fn random(state: &mut u64, below: u64) -> u64 {
 }
 
 fn play_at_random(seed: u64) -> TestRoom {
-    let (mut room, mut state) = (TestRoom::with(cards, seed, &Value::Null).unwrap(), seed);
+    let (mut room, mut state) =
+        (TestRoom::with(cards, seed, &Value::Null).expect("it is created"), seed);
     let mut players: Vec<TestPlayer> = vec![room.join("Ann"), room.join("Bob")];
     room.watch("Cat");
     for _ in 0..120 {

@@ -25,6 +25,7 @@ mod alarms;
 mod clients;
 mod keep;
 mod outputs;
+mod park;
 mod past;
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,8 @@ pub(crate) struct Live {
     /// The last client went by its own wish, so that none is awaited back.
     left: bool,
     quiet_since: Instant,
+    /// When the last tick ran, or the room was last found to have something to do.
+    idle_since: Instant,
     ended: bool,
     listing: Option<RoomListing>,
     failed: bool,
@@ -114,27 +117,50 @@ pub(crate) struct Parts {
 }
 
 impl Live {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { house, key, template, room, incarnation, remains, .. } = parts;
-        let now = Instant::now();
-        let info = room.info();
+    pub(crate) fn new(parts: Parts) -> Box<Self> {
+        let (now, info) = (Instant::now(), parts.room.info());
         let clock = match info.hz {
             Some(hz) => Clock::realtime(hz, info.tick, now),
             None => {
                 // A wall clock that was set back does not turn the room's time back.
-                let age = unix_ms().saturating_sub(remains.created_unix_ms).max(info.tick.0);
+                let age = unix_ms().saturating_sub(parts.remains.created_unix_ms).max(info.tick.0);
                 Clock::turns(Duration::from_millis(age), now)
             }
         };
+        let incarnation = parts.incarnation;
+        let mut live = Box::new(Self::with(parts, clock, now, info.lasting));
+        live.journal();
+        live.enter(Entry::Begin { incarnation }, 0);
+        if live.template.durability() == Durability::Logged {
+            live.guarded(|room| room.durable(info.tick));
+        }
+        // Whoever held a seat when the room was saved has no connection to this life of it.
+        for session in live.room.sessions() {
+            live.enter(Entry::Drop { session }, 0);
+        }
+        // One that was just created knows.
+        if live.template.has_alarms() && info.tick > Tick(0) {
+            live.tell_time();
+        }
+        if info.hz.is_none() && info.tick > Tick(0) {
+            live.tick_now();
+        }
+        live
+    }
+
+    /// `begins` says whether that a life of a stored room begins is still to be written down.
+    fn with(parts: Parts, clock: Clock, now: Instant, begins: bool) -> Self {
+        let Parts { house, key, template, room, incarnation, remains, .. } = parts;
         let past = house.config.store.journal_keep;
         let durability = match house.config.journal {
             true => template.durability(),
             false => Durability::Ephemeral,
         };
+        let info = room.info();
         let line = line(&parts.committed, &parts.wake, info.hz.is_some());
-        let keep = Keep::new(durability, past, line, remains, info.lasting);
+        let keep = Keep::new(durability, past, line, remains, begins);
         house.metrics.rooms.up();
-        let mut live = Self {
+        Self {
             house,
             key,
             template,
@@ -154,6 +180,7 @@ impl Live {
             ticked: parts.ticked,
             left: false,
             quiet_since: now,
+            idle_since: now,
             ended: info.ended.is_some(),
             listing: None,
             failed: false,
@@ -161,24 +188,7 @@ impl Live {
             remains: None,
             stirred: false,
             told_time: false,
-        };
-        live.journal();
-        live.enter(Entry::Begin { incarnation }, 0);
-        if live.template.durability() == Durability::Logged {
-            live.guarded(|room| room.durable(info.tick));
         }
-        // Whoever held a seat when the room was saved has no connection to this life of it.
-        for session in live.room.sessions() {
-            live.enter(Entry::Drop { session }, 0);
-        }
-        // One that was just created knows.
-        if live.template.has_alarms() && info.tick > Tick(0) {
-            live.tell_time();
-        }
-        if info.hz.is_none() && info.tick > Tick(0) {
-            live.tick_now();
-        }
-        live
     }
 
     /// Whether the game failed: the room is over, also for those who came since.
@@ -326,6 +336,7 @@ impl Live {
         }
         self.ticks += 1;
         self.inbox = 0;
+        self.idle_since = now;
         self.told_time = false;
         if std::mem::take(&mut self.paused) {
             self.ticked.notify_waiters();

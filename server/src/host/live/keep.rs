@@ -218,6 +218,17 @@ impl Keep {
         upto
     }
 
+    /// Whether all that happened is on disk and told.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let durable = self.line.durable() >= self.appended;
+        self.held.is_empty() && self.ticks.is_empty() && !self.behind && durable
+    }
+
+    /// Whether the newest snapshot is of the last tick, and saved.
+    pub(super) fn is_sealed(&self) -> bool {
+        !self.unsaved && self.since.after == self.since.upto
+    }
+
     /// Whether more than may wait does.
     pub(super) fn is_full(&self) -> bool {
         self.held.len() >= HELD_MAX

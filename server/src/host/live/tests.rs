@@ -115,7 +115,7 @@ fn template(site: &Site) -> Arc<Template> {
 }
 
 fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Live {
-    Live::new(parts(site, room, incarnation, created_unix_ms))
+    *Live::new(parts(site, room, incarnation, created_unix_ms))
 }
 
 fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Parts {
