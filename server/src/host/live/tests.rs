@@ -14,6 +14,7 @@ use referee_room::revive::{Base, Revival};
 mod alarms;
 mod gated;
 mod kept;
+mod parked;
 
 use super::*;
 use crate::config::Config;
