@@ -120,7 +120,9 @@ async fn one_message_waits_for_the_room_and_no_more_is_read_before_it_is_back() 
 #[tokio::test]
 async fn its_clients_go_on_where_they_were() {
     let site = site(Config::default());
-    let (parked, [(ann, wire), (_, other)]) = parked(&site).await;
+    let (mut parked, [(ann, wire), (_, other)]) = parked(&site).await;
+    // Three states are under way, and no more than four may be.
+    assert!(parked.message(&site.house, &key(), ann, &Ack { frames: 3, event: 0 }.encode()));
     let mut live = unparked(&site, *parked);
     assert!(wire.take().is_empty() && other.take().is_empty(), "nothing is told again");
     live.message(ann, &action(2, 0));
