@@ -151,6 +151,13 @@ impl Hosts {
         &self.house.metrics
     }
 
+    /// Brings a client into a room that has no connection. Blocks.
+    pub(crate) fn hold(&self, key: RoomKey) -> Result<(), Refusal> {
+        let (thread, ticket) = self.enter(&key, IpAddr::from([127, 0, 0, 1]))?;
+        let hold = Command::Hold { key, ticket };
+        self.threads[thread].blocking_send(hold).map_err(|_| going_down())
+    }
+
     /// Tells all threads to seal their rooms and end.
     pub(crate) fn stop(&self) {
         for thread in self.threads.iter() {

@@ -23,6 +23,7 @@ use crate::directory::{Directory, Ticket};
 use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
 use crate::session::Wish;
+use crate::transport::null::Null;
 use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse, serve};
 use crate::transport::stream::Moving;
 
@@ -60,6 +61,13 @@ pub(crate) enum Command {
         /// Holds the room in its place.
         ticket: Ticket,
     },
+    /// A client comes to a room that has no connection, for a measurement.
+    Hold {
+        /// The room.
+        key: RoomKey,
+        /// Holds the room in its place.
+        ticket: Ticket,
+    },
     /// The server goes down.
     Stop,
 }
@@ -79,6 +87,8 @@ pub(super) enum Arrival {
         request: RoomRequest,
         answer: Answer,
     },
+    /// A client without a connection.
+    Held,
     /// Nobody: an alarm is due.
     Alarm,
 }
@@ -164,6 +174,10 @@ impl Thread {
                     }
                     Some(Command::Wake { key, permit, ticket }) => {
                         self.arrive(&key, Arrival::Alarm, Some(permit));
+                        drop(ticket);
+                    }
+                    Some(Command::Hold { key, ticket }) => {
+                        self.arrive(&key, Arrival::Held, None);
                         drop(ticket);
                     }
                     Some(Command::Stop) | None => self.stop(),
@@ -354,6 +368,7 @@ impl Thread {
                 self.house.metrics.ended(refusal.code);
             }
             match arrival {
+                Arrival::Held => {}
                 Arrival::Alarm => self.house.wakes.stuck(&place.key),
                 Arrival::Request { answer, .. } => {
                     let _ = answer.send(Err(refusal.clone()));
@@ -376,6 +391,11 @@ impl Thread {
     pub(super) fn seat(self: &Rc<Self>, place: &Rc<Place>) {
         for arrival in place.arrivals.take() {
             match arrival {
+                Arrival::Held => {
+                    let wish = Wish { version: 1, ..Wish::default() };
+                    // Nobody looks whether it is still there.
+                    place.with(|live| live.admit(wish, Box::new(Null)));
+                }
                 // It was told the time as it was loaded.
                 Arrival::Alarm => {}
                 Arrival::Request { request, answer } => {

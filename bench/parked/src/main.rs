@@ -1,0 +1,200 @@
+//! What rooms cost that are out of memory, and how soon they are back: a server in this process, and a second
+//! process for the clients that have sockets. `referee-bench-parked DIR ROOMS SOCKETS WAKES` prints a line
+//! for each figure.
+
+mod clients;
+mod games;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use referee_server::config::Config;
+use referee_server::run::{Running, Server};
+use referee_server::store::StoreConfig;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Players of a room that is measured without its sockets.
+const SESSIONS: usize = 2;
+/// Rooms that are in memory at once on their way out of it: others are there at the same time in a server, too.
+const BATCH: usize = 500;
+/// Rooms that are parked before anything is measured: what the first of them needs is there by then.
+const WARM_UP: usize = 1_000;
+/// After so long without an act a room is parked.
+const PARK_AFTER_MS: u64 = 300;
+/// Nothing takes longer.
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn main() -> Result {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [of, port, game, rooms] if of == clients::ORDER => {
+            clients::run(port.parse()?, game, rooms.parse()?)
+        }
+        [dir, rooms, sockets, wakes] => {
+            measure(Path::new(dir), rooms.parse()?, sockets.parse()?, wakes.parse()?)
+        }
+        _ => Err("usage: referee-bench-parked DIR ROOMS SOCKETS WAKES".into()),
+    }
+}
+
+fn measure(dir: &Path, rooms: usize, sockets: usize, wakes: usize) -> Result {
+    let running = Server::start(games::all(), config(dir, rooms))?;
+    let empty = resident_bytes()?;
+    park(&running, "warm", WARM_UP)?;
+    let before = resident_bytes()?;
+    park(&running, "m", rooms)?;
+    let each = resident_bytes()?.saturating_sub(before) as f64 / rooms as f64;
+    println!("parked_room_bytes {each}");
+    println!("parked_rooms {rooms}");
+    // With what does not grow with the rooms.
+    println!("parked_base_mib {}", before.saturating_sub(empty) as f64 / f64::from(1 << 20));
+    println!("parked_socket_bytes {}", of_sockets(&running, sockets, each)?);
+    for (game, name) in [("logged", "wake_ms"), ("gated", "wake_gated_ms")] {
+        let mut clients = Clients::start(&running, game, wakes)?;
+        parked(&running, WARM_UP + rooms + wakes)?;
+        let waits = clients.act()?;
+        for percent in [50, 99] {
+            let at = (waits.len().saturating_sub(1)) * percent / 100;
+            println!("{name}_p{percent} {}", waits.get(at).copied().unwrap_or(f64::NAN));
+        }
+        clients.end()?;
+        parked(&running, WARM_UP + rooms)?;
+    }
+    let metrics = running.metrics();
+    let (wakes, seconds) = (metrics.wakes.get(), metrics.wake_seconds.seconds());
+    println!("wake_ms_in_the_server {}", seconds * 1e3 / wakes as f64);
+    running.stop()?;
+    Ok(())
+}
+
+fn config(dir: &Path, rooms: usize) -> Config {
+    Config {
+        port: 0,
+        quic: false,
+        data: dir.to_owned(),
+        park_after_ms: PARK_AFTER_MS,
+        room_grace_ms: 100,
+        rooms_max: 2 * rooms + 10_000,
+        new_rooms_per_second: 1_000_000,
+        new_rooms_burst: 1_000_000,
+        stop_within_ms: 120_000,
+        // It does not grow with the rooms beyond its bound, but would on the way there.
+        store: StoreConfig { cache_bytes: 1 << 20, ..StoreConfig::default() },
+        ..Config::default()
+    }
+}
+
+/// Rooms in which somebody has acted, whose players have no sockets, are made and parked.
+fn park(running: &Running, name: &str, rooms: usize) -> Result {
+    let before = running.metrics().rooms_parked.get() as usize;
+    let mut http = TcpStream::connect(running.address())?;
+    for first in (0..rooms).step_by(BATCH) {
+        let last = rooms.min(first + BATCH);
+        for room in first..last {
+            let room = format!("logged/{name}-{room}");
+            (0..SESSIONS).try_for_each(|_| running.hold(&room))?;
+            call(&mut http, &room)?;
+        }
+        parked(running, before + last)?;
+    }
+    Ok(())
+}
+
+/// Somebody acts in the room over HTTP.
+fn call(http: &mut TcpStream, room: &str) -> Result {
+    let host = http.peer_addr()?;
+    let head = format!("POST /{room}/call HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n");
+    http.write_all(head.as_bytes())?;
+    let mut answer = [0; 1024];
+    let length = http.read(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(answer.into()) }
+}
+
+/// Waits until so many rooms are parked, and none is in memory.
+fn parked(running: &Running, rooms: usize) -> Result {
+    let (metrics, begun) = (running.metrics(), Instant::now());
+    while (metrics.rooms_parked.get(), metrics.rooms.get()) != (rooms as u64, 0) {
+        if begun.elapsed() > WITHIN {
+            let (parked, loaded) = (metrics.rooms_parked.get(), metrics.rooms.get());
+            let text =
+                format!("{parked} rooms are parked and {loaded} in memory, not {rooms} and 0");
+            return Err(text.into());
+        }
+        sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The memory that this process has.
+fn resident_bytes() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.ok_or("the system does not say what memory there is")?;
+    Ok(kib.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+/// What the socket of a client costs while its room is parked.
+fn of_sockets(running: &Running, sockets: usize, of_room: f64) -> Result<f64> {
+    let there = running.metrics().rooms_parked.get() as usize;
+    let before = resident_bytes()?;
+    let clients = Clients::start(running, "logged", sockets)?;
+    parked(running, there + sockets)?;
+    let each = resident_bytes()?.saturating_sub(before) as f64 / sockets as f64;
+    clients.end()?;
+    parked(running, there)?;
+    // A room with one client: less than one with two.
+    Ok(each - of_room)
+}
+
+/// A process with clients, each in a room of its own.
+struct Clients {
+    child: Child,
+    orders: ChildStdin,
+    said: BufReader<ChildStdout>,
+}
+
+impl Clients {
+    /// All are in, and have acted once.
+    fn start(running: &Running, game: &str, rooms: usize) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([clients::ORDER, &running.address().port().to_string(), game]);
+        command.arg(rooms.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let orders = child.stdin.take().ok_or("the clients take no orders")?;
+        let said = BufReader::new(child.stdout.take().ok_or("the clients say nothing")?);
+        let mut clients = Self { child, orders, said };
+        clients.line()?;
+        Ok(clients)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.said.read_line(&mut line)?;
+        if line.is_empty() { Err("the clients have gone".into()) } else { Ok(line) }
+    }
+
+    /// Each acts, one after the other. Gives how long it took until they saw what came of it, in
+    /// milliseconds, sorted.
+    fn act(&mut self) -> Result<Vec<f64>> {
+        writeln!(self.orders, "act")?;
+        let line = self.line()?;
+        let waits = line.split_whitespace().map(str::parse);
+        let mut waits = waits.collect::<std::result::Result<Vec<f64>, _>>()?;
+        waits.sort_by(f64::total_cmp);
+        Ok(waits)
+    }
+
+    fn end(self) -> Result {
+        let Self { mut child, orders, .. } = self;
+        drop(orders);
+        child.wait()?;
+        Ok(())
+    }
+}
