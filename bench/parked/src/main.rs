@@ -21,12 +21,11 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Players of a room that is measured without its sockets.
 const SESSIONS: usize = 2;
-/// Rooms that are in memory at once on their way out of it: others are there at the same time in a server, too.
-const BATCH: usize = 500;
-/// Rooms that are parked before anything is measured: what the first of them needs is there by then.
-const WARM_UP: usize = 1_000;
+/// Rooms that are in memory at once on their way out of it. What they had is free then, and stays with the
+/// process: with more of them less would be seen to grow, with many rooms parked it is a small part.
+const BATCH: usize = 100;
 /// After so long without an act a room is parked.
-const PARK_AFTER_MS: u64 = 300;
+const PARK_AFTER_MS: u64 = 100;
 /// Nothing takes longer.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -46,31 +45,34 @@ fn main() -> Result {
 fn measure(dir: &Path, rooms: usize, sockets: usize, wakes: usize) -> Result {
     let running = Server::start(games::all(), config(dir, rooms))?;
     let empty = resident_bytes()?;
-    park(&running, "warm", WARM_UP)?;
-    let before = resident_bytes()?;
-    park(&running, "m", rooms)?;
-    let each = resident_bytes()?.saturating_sub(before) as f64 / rooms as f64;
-    println!("parked_room_bytes {each}");
+    park(&running, rooms)?;
+    let each = resident_bytes()?.saturating_sub(empty) as f64 / rooms as f64;
+    println!("parked_room_bytes {each:.1}");
     println!("parked_rooms {rooms}");
-    // With what does not grow with the rooms.
-    println!("parked_base_mib {}", before.saturating_sub(empty) as f64 / f64::from(1 << 20));
-    println!("parked_socket_bytes {}", of_sockets(&running, sockets, each)?);
-    for (game, name) in [("logged", "wake_ms"), ("gated", "wake_gated_ms")] {
+    println!("parked_socket_bytes {:.1}", of_sockets(&running, sockets, each)?);
+    for (game, name) in [("logged", "wake"), ("gated", "wake_gated")] {
         let mut clients = Clients::start(&running, game, wakes)?;
-        parked(&running, WARM_UP + rooms + wakes)?;
+        parked(&running, rooms + wakes)?;
+        let before = woken(&running);
         let waits = clients.act()?;
+        let (count, seconds) = woken(&running);
         for percent in [50, 99] {
             let at = (waits.len().saturating_sub(1)) * percent / 100;
-            println!("{name}_p{percent} {}", waits.get(at).copied().unwrap_or(f64::NAN));
+            println!("{name}_ms_p{percent} {}", waits.get(at).copied().unwrap_or(f64::NAN));
         }
+        let mean_ms = (seconds - before.1) * 1e3 / (count - before.0);
+        println!("{name}_in_the_server_ms {mean_ms:.4}");
         clients.end()?;
-        parked(&running, WARM_UP + rooms)?;
+        parked(&running, rooms)?;
     }
-    let metrics = running.metrics();
-    let (wakes, seconds) = (metrics.wakes.get(), metrics.wake_seconds.seconds());
-    println!("wake_ms_in_the_server {}", seconds * 1e3 / wakes as f64);
     running.stop()?;
     Ok(())
+}
+
+/// How many rooms came back, and how many seconds that took in all.
+fn woken(running: &Running) -> (f64, f64) {
+    let metrics = running.metrics();
+    (metrics.wakes.get() as f64, metrics.wake_seconds.seconds())
 }
 
 fn config(dir: &Path, rooms: usize) -> Config {
@@ -91,17 +93,16 @@ fn config(dir: &Path, rooms: usize) -> Config {
 }
 
 /// Rooms in which somebody has acted, whose players have no sockets, are made and parked.
-fn park(running: &Running, name: &str, rooms: usize) -> Result {
-    let before = running.metrics().rooms_parked.get() as usize;
+fn park(running: &Running, rooms: usize) -> Result {
     let mut http = TcpStream::connect(running.address())?;
     for first in (0..rooms).step_by(BATCH) {
         let last = rooms.min(first + BATCH);
         for room in first..last {
-            let room = format!("logged/{name}-{room}");
+            let room = format!("logged/m{room}");
             (0..SESSIONS).try_for_each(|_| running.hold(&room))?;
             call(&mut http, &room)?;
         }
-        parked(running, before + last)?;
+        parked(running, last)?;
     }
     Ok(())
 }

@@ -22,6 +22,20 @@ pub struct ParkedLink {
     event: u64,
 }
 
+impl ParkedLink {
+    /// The session that its connection carries.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// State frames sent, and acknowledged, on it.
+    #[must_use]
+    pub fn frames(&self) -> (u64, u64) {
+        (self.frames, self.acked)
+    }
+}
+
 impl Replication {
     /// What is to be kept of each link. None while one has still to be told something.
     pub(crate) fn parked(&self) -> Option<Vec<(LinkId, ParkedLink)>> {

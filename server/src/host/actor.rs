@@ -47,7 +47,8 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
                 thread.remove(&place.key);
                 return;
             }
-            let _ = timeout(Duration::from_millis(ON_THE_WAY_MS), place.wake.notified()).await;
+            let _ =
+                timeout(Duration::from_millis(ON_THE_WAY_MS), place.signals.wake.notified()).await;
             continue;
         }
         match park::open(&thread, &place).await {
@@ -55,7 +56,7 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
                 let begun = Instant::now();
                 *place.live.borrow_mut() = Some(live);
                 // Who said something to a parked room that it has to know of waits for this.
-                place.ticked.notify_waiters();
+                place.signals.ticked.notify_waiters();
                 play(&thread, &place).await;
                 let live = place.live.take();
                 let live = live.map(|live| after(&thread, &place, live, begun));
@@ -138,10 +139,8 @@ fn parts(
         incarnation,
         remains,
         panicked: place.panicked.get(),
-        wake: place.wake.clone(),
+        signals: place.signals.clone(),
         committed: thread.committed.clone(),
-        ticked: place.ticked.clone(),
-        links: place.links.clone(),
     }
 }
 
@@ -290,9 +289,9 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) {
                 return;
             }
             Look::Soon => tokio::task::yield_now().await,
-            Look::Wait(None) => place.wake.notified().await,
+            Look::Wait(None) => place.signals.wake.notified().await,
             Look::Wait(Some(until)) => {
-                let _ = tokio::time::timeout_at(until.into(), place.wake.notified()).await;
+                let _ = tokio::time::timeout_at(until.into(), place.signals.wake.notified()).await;
             }
             Look::Park => {
                 if park::park(thread, place).await {

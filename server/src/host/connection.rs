@@ -8,6 +8,7 @@ use referee_protocol::limits::{ACTIONS_PER_TICK_MAX, LINK_SILENCE_MAX_MS, PING_E
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Code, Refusal, Seat, SessionId};
 use referee_room::output::Frame;
+use referee_room::room::ParkedLink;
 use smallvec::SmallVec;
 
 use super::flight::Flight;
@@ -61,12 +62,9 @@ pub(crate) struct Pulse {
 
 /// What is kept of a connection that is in a room which is out of memory.
 pub(crate) struct ParkedConnection {
-    pub(crate) session: SessionId,
     seat: Option<Seat>,
     wire: Box<dyn Wire>,
     pulse: Pulse,
-    /// State frames sent and acknowledged.
-    frames: (u64, u64),
 }
 
 impl Connection {
@@ -155,9 +153,9 @@ impl Connection {
 
     /// What is kept of it while its room is out of memory. Only of one that the room has let in.
     pub(crate) fn park(self) -> ParkedConnection {
-        let Self { session, standing, wire, pulse, flight, .. } = self;
+        let Self { standing, wire, pulse, .. } = self;
         let seat = if let Standing::In(seat) = standing { seat } else { None };
-        ParkedConnection { session, seat, wire, pulse, frames: flight.counts() }
+        ParkedConnection { seat, wire, pulse }
     }
 
     /// It has a seat or watches from now on.
@@ -255,17 +253,17 @@ impl ParkedConnection {
         send_parts(&*self.wire, &[IoSlice::new(&message::encode(message))], metrics)
     }
 
-    /// The connection in the room that is back.
-    pub(crate) fn unpark(self, now: Instant) -> Connection {
-        let Self { session, seat, wire, pulse, frames } = self;
+    /// The connection in the room that is back. The rest of what is known of it the room has kept.
+    pub(crate) fn unpark(self, state: &ParkedLink, now: Instant) -> Connection {
+        let Self { seat, wire, pulse } = self;
         Connection {
-            session,
+            session: state.session(),
             standing: Standing::In(seat),
             // It has been granted.
             wish: Wish::default(),
             wire,
             pulse,
-            flight: Flight::again(frames, now),
+            flight: Flight::again(state.frames(), now),
             queued: (0, 0),
         }
     }

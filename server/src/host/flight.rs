@@ -40,11 +40,6 @@ impl Flight {
         Self { sent: 0, acked: 0, moved: now, timed: None, rtt }
     }
 
-    /// How many frames were sent and acknowledged.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.sent, self.acked)
-    }
-
     /// Goes on with so many frames sent and acknowledged. The way is measured anew.
     pub(crate) fn again((sent, acked): (u64, u64), now: Instant) -> Self {
         Self { sent, acked, ..Self::new(now) }

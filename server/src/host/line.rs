@@ -45,7 +45,7 @@ impl Peer for Line {
 
     async fn ready(&self) {
         while self.must_wait() {
-            self.place.ticked.notified().await;
+            self.place.signals.ticked.notified().await;
         }
     }
 

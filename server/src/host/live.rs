@@ -1,20 +1,18 @@
 //! A loaded room with its clients: entries in, outputs out, panics caught. Knows no socket and
 //! waits for nothing; [`super::actor`] gives it its time.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
 use referee_room::room::{Counters, NextTick, Room};
 use referee_room::{Durability, Entry, Template, panic_text};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::committed::Committed;
+use super::committed::{Committed, Signals};
 use super::connection::Connection;
 use super::{House, unix_ms};
 use crate::directory::Directory;
@@ -67,7 +65,7 @@ pub(crate) struct Live {
     keep: Keep,
     connections: BTreeMap<LinkId, Connection>,
     sessions: BTreeMap<SessionId, LinkId>,
-    links: Rc<Cell<u64>>,
+    signals: Arc<Signals>,
     requests: BTreeMap<u64, Answer>,
     last_request: u64,
     /// Ticks run since the room was loaded.
@@ -78,7 +76,6 @@ pub(crate) struct Live {
     inbox: usize,
     /// A client waits for the next tick before it may say more.
     paused: bool,
-    ticked: Rc<Notify>,
     /// The last client went by its own wish, so that none is awaited back.
     left: bool,
     quiet_since: Instant,
@@ -108,12 +105,9 @@ pub(crate) struct Parts {
     pub(crate) remains: Remains,
     /// When it panicked last.
     pub(crate) panicked: Option<Instant>,
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) signals: Arc<Signals>,
     /// Gives it its turn from another thread.
     pub(crate) committed: Arc<Committed>,
-    pub(crate) ticked: Rc<Notify>,
-    /// The number of the last link, so that none is given to two lives of a room.
-    pub(crate) links: Rc<Cell<u64>>,
 }
 
 impl Live {
@@ -157,7 +151,7 @@ impl Live {
             false => Durability::Ephemeral,
         };
         let info = room.info();
-        let line = line(&parts.committed, &parts.wake, info.hz.is_some());
+        let line = line(&parts.committed, &parts.signals, info.hz.is_some());
         let keep = Keep::new(durability, past, line, remains, begins);
         house.metrics.rooms.up();
         Self {
@@ -170,14 +164,13 @@ impl Live {
             keep,
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            links: parts.links,
+            signals: parts.signals,
             requests: BTreeMap::new(),
             last_request: 0,
             ticks: 0,
             counted: Counters::default(),
             inbox: 0,
             paused: false,
-            ticked: parts.ticked,
             left: false,
             quiet_since: now,
             idle_since: now,
@@ -339,7 +332,7 @@ impl Live {
         self.idle_since = now;
         self.told_time = false;
         if std::mem::take(&mut self.paused) {
-            self.ticked.notify_waiters();
+            self.signals.ticked.notify_waiters();
         }
         if !self.failed {
             self.journal();

@@ -30,7 +30,7 @@ pub(crate) struct ParkedClient {
     /// What the room keeps of its link.
     pub(crate) state: ParkedLink,
     /// What it acknowledged meanwhile.
-    pub(crate) ack: Option<Ack>,
+    pub(crate) ack: Ack,
 }
 
 /// What the room has to know of a client. At most one message of each waits: it is not read on.
@@ -53,7 +53,7 @@ pub(crate) struct Parked {
     pub(crate) timer: Instant,
     /// When its next alarm is due, in milliseconds since 1970.
     pub(crate) alarm_unix_ms: Option<u64>,
-    pub(crate) listing: Option<RoomListing>,
+    pub(crate) listing: Option<Box<RoomListing>>,
     /// In the order of their links.
     pub(crate) clients: Box<[ParkedClient]>,
     pub(crate) news: Vec<(LinkId, News)>,
@@ -105,7 +105,7 @@ impl Parked {
 
     fn acked(&mut self, link: LinkId, ack: Ack) {
         if let Some(client) = self.client(link) {
-            let known = client.ack.get_or_insert(ack);
+            let known = &mut client.ack;
             known.frames = known.frames.max(ack.frames);
             known.event = known.event.max(ack.event);
         }
@@ -150,7 +150,7 @@ impl Parked {
     pub(crate) fn dismiss(self, house: &House, refusal: &Refusal) {
         let now = Instant::now();
         for client in self.clients {
-            let connection = client.connection.unpark(now);
+            let connection = client.connection.unpark(&client.state, now);
             connection.uncount(&house.metrics);
             connection.close(refusal, &house.metrics);
         }

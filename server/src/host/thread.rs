@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::committed::Committed;
+use super::committed::{Committed, Signals};
 use super::line::Line;
 use super::live::{Answer, Live, Remains};
 use super::parked::Parked;
@@ -102,16 +102,12 @@ pub(super) struct Place {
     pub(super) parked: RefCell<Option<Box<Parked>>>,
     /// Its place among those that are awake for an alarm, while nobody has come.
     pub(super) woken: RefCell<Option<OwnedSemaphorePermit>>,
-    /// The room may be due for a turn.
-    pub(super) wake: Arc<Notify>,
+    /// What it and the room in it tell each other.
+    pub(super) signals: Arc<Signals>,
     /// What the room is to be made from again, after a panic.
     pub(super) remains: RefCell<Option<Box<Remains>>>,
     /// When the room panicked last.
     pub(super) panicked: Cell<Option<Instant>>,
-    /// A tick has run, after which clients may say more.
-    pub(super) ticked: Rc<Notify>,
-    /// The number of the last link.
-    pub(super) links: Rc<Cell<u64>>,
 }
 
 /// What is looked at now and then.
@@ -209,7 +205,7 @@ impl Thread {
                 place.woken.take();
             }
             place.arrivals.borrow_mut().push_back(arrival);
-            place.wake.notify_one();
+            place.signals.wake.notify_one();
             self.rouse(&place);
             return;
         }
@@ -219,11 +215,9 @@ impl Thread {
             live: RefCell::default(),
             parked: RefCell::default(),
             woken: RefCell::new(woken),
-            wake: Arc::default(),
+            signals: Arc::default(),
             remains: RefCell::default(),
             panicked: Cell::default(),
-            ticked: Rc::default(),
-            links: Rc::default(),
         });
         if place.woken.borrow().is_some() {
             self.house.metrics.rooms_woken.up();
@@ -288,7 +282,7 @@ impl Thread {
     fn stop(self: &Rc<Self>) {
         self.stopping.set(true);
         for place in self.places.borrow().values() {
-            place.wake.notify_one();
+            place.signals.wake.notify_one();
             self.rouse(place);
         }
     }
@@ -429,7 +423,7 @@ impl Place {
         let Some(live) = live.as_mut() else { return R::default() };
         let result = act(live);
         if live.take_stirred() {
-            self.wake.notify_one();
+            self.signals.wake.notify_one();
         }
         result
     }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use referee_protocol::LinkId;
+use referee_protocol::frame::Ack;
 use referee_room::Durability;
 use referee_room::room::{Link, NextTick, ParkedLink};
 
@@ -58,7 +59,7 @@ impl Live {
             link,
             connection: connection.park(),
             state,
-            ack: None,
+            ack: Ack::default(),
         });
         Some(Box::new(Parked {
             incarnation: self.incarnation,
@@ -66,7 +67,7 @@ impl Live {
             clock: self.clock.clone(),
             timer: timer.map_or(now + PARKED_MAX, |at| at.min(now + PARKED_MAX)),
             alarm_unix_ms,
-            listing: self.listing.take(),
+            listing: self.listing.take().map(Box::new),
             clients: clients.collect(),
             news: Vec::new(),
             waking: None,
@@ -112,13 +113,13 @@ impl Live {
         let (now, durability) = (Instant::now(), parts.template.durability());
         let Parked { clock, listing, clients, news, .. } = parked;
         let mut live = Self::with(parts, clock, now, false);
-        live.listing = listing;
+        live.listing = listing.map(|listing| *listing);
         if durability == Durability::Logged {
             let tick = live.room.info().tick;
             live.guarded(|room| room.durable(tick));
         }
         for ParkedClient { link, connection, state, ack } in clients {
-            let connection = connection.unpark(now);
+            let connection = connection.unpark(&state, now);
             let held = connection.has_waiting();
             live.guarded(|room| room.unpark(link, &state));
             live.sessions.insert(connection.session, link);
@@ -126,7 +127,7 @@ impl Live {
             if held {
                 live.guarded(|room| room.link(link, Link::Held));
             }
-            ack.into_iter().for_each(|ack| live.acked(link, ack, now));
+            live.acked(link, ack, now);
         }
         for (link, news) in news {
             match news {

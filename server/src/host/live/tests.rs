@@ -128,10 +128,8 @@ fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Par
         incarnation: Incarnation(incarnation),
         remains: Remains::created(Base::Create(create()), created_unix_ms),
         panicked: None,
-        wake: Arc::default(),
+        signals: Arc::default(),
         committed: Arc::default(),
-        ticked: Rc::default(),
-        links: Rc::default(),
     }
 }
 
