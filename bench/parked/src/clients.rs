@@ -10,15 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Result;
 
+/// The match in which all clients are together: the first ones play, the others watch.
+pub(crate) const TOGETHER: &str = "together";
+
 /// What the process is told to be.
 pub(crate) const ORDER: &str = "clients";
 
 /// Where a client says that it saw what came of its act.
 type Seen = oneshot::Sender<()>;
 
-/// Comes into the rooms, acts in each once, says so, and then has each act once, one after the other, for
-/// every line that is read.
-pub(crate) fn run(port: u16, game: &str, rooms: usize) -> Result {
+/// Comes in, acts once in each room, says so, and then has each client act once, one after the other, for
+/// every line that is read. The match is `{name}-` and the client's number, or that of all.
+pub(crate) fn run(port: u16, (game, name): (&str, &str), clients: usize) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (lines, mut orders) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -27,21 +30,25 @@ pub(crate) fn run(port: u16, game: &str, rooms: usize) -> Result {
         }
     });
     runtime.block_on(async {
-        let mut clients = Vec::new();
-        for room in 0..rooms {
-            let url = format!("ws://127.0.0.1:{port}/{game}/socket-{room}");
+        let mut all = Vec::new();
+        for number in 0..clients {
+            let apart = name != TOGETHER;
+            let room = if apart { format!("{name}-{number}") } else { name.to_owned() };
+            let url = format!("ws://127.0.0.1:{port}/{game}/{room}");
             let mut socket = RawSocket::connect(&url, &[]).await?;
             let hello = Hello { versions: vec![1], ..Hello::default() };
             socket.send(&message::encode(&ClientControl::Hello(hello))).await?;
             let (acts, wanted) = mpsc::channel(1);
             tokio::spawn(live(socket, wanted));
-            act(&acts).await?;
-            clients.push(acts);
+            if apart || number == 0 {
+                act(&acts).await?;
+            }
+            all.push(acts);
         }
         say("in")?;
         while orders.recv().await.is_some() {
             let mut waits = Vec::new();
-            for acts in &clients {
+            for acts in &all {
                 let begun = Instant::now();
                 act(acts).await?;
                 waits.push(format!("{:.4}", begun.elapsed().as_secs_f64() * 1e3));

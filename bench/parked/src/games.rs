@@ -26,7 +26,8 @@ impl Board {
 }
 
 fn logged(game: &mut Game) {
-    game.turn_based().max_players(2).replicate::<Board>().action::<Move>();
+    game.turn_based().max_players(2).spectators(u16::MAX);
+    game.replicate::<Board>().action::<Move>();
     game.systems(|mut board: ResMut<Board>, moves: Actions<Move>| {
         moves.iter().for_each(|_| board.play());
     });

@@ -14,6 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use referee_server::config::Config;
+use referee_server::metrics::Metrics;
 use referee_server::run::{Running, Server};
 use referee_server::store::StoreConfig;
 
@@ -23,17 +24,17 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 const SESSIONS: usize = 2;
 /// Rooms that are in memory at once on their way out of it. What they had is free then, and stays with the
 /// process: with more of them less would be seen to grow, with many rooms parked it is a small part.
-const BATCH: usize = 100;
+const BATCH: usize = 25;
 /// After so long without an act a room is parked.
-const PARK_AFTER_MS: u64 = 100;
+const PARK_AFTER_MS: u64 = 30;
 /// Nothing takes longer.
 const WITHIN: Duration = Duration::from_secs(60);
 
 fn main() -> Result {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
-        [of, port, game, rooms] if of == clients::ORDER => {
-            clients::run(port.parse()?, game, rooms.parse()?)
+        [of, port, game, name, clients] if of == clients::ORDER => {
+            clients::run(port.parse()?, (game, name), clients.parse()?)
         }
         [dir, rooms, sockets, wakes] => {
             measure(Path::new(dir), rooms.parse()?, sockets.parse()?, wakes.parse()?)
@@ -51,7 +52,7 @@ fn measure(dir: &Path, rooms: usize, sockets: usize, wakes: usize) -> Result {
     println!("parked_rooms {rooms}");
     println!("parked_socket_bytes {:.1}", of_sockets(&running, sockets, each)?);
     for (game, name) in [("logged", "wake"), ("gated", "wake_gated")] {
-        let mut clients = Clients::start(&running, game, wakes)?;
+        let mut clients = Clients::start(&running, (game, "apart"), wakes)?;
         parked(&running, rooms + wakes)?;
         let before = woken(&running);
         let waits = clients.act()?;
@@ -118,19 +119,23 @@ fn call(http: &mut TcpStream, room: &str) -> Result {
     if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(answer.into()) }
 }
 
-/// Waits until so many rooms are parked, and none is in memory.
-fn parked(running: &Running, rooms: usize) -> Result {
+/// Waits until it is so.
+fn until(running: &Running, so: impl Fn(&Metrics) -> bool) -> Result {
     let (metrics, begun) = (running.metrics(), Instant::now());
-    while (metrics.rooms_parked.get(), metrics.rooms.get()) != (rooms as u64, 0) {
+    while !so(&metrics) {
         if begun.elapsed() > WITHIN {
             let (parked, loaded) = (metrics.rooms_parked.get(), metrics.rooms.get());
-            let text =
-                format!("{parked} rooms are parked and {loaded} in memory, not {rooms} and 0");
-            return Err(text.into());
+            return Err(format!("{parked} rooms are parked and {loaded} in memory").into());
         }
-        sleep(Duration::from_millis(5));
+        sleep(Duration::from_millis(2));
     }
     Ok(())
+}
+
+/// Waits until so many rooms are parked, and none is in memory.
+fn parked(running: &Running, rooms: usize) -> Result {
+    let rooms = rooms as u64;
+    until(running, |metrics| (metrics.rooms_parked.get(), metrics.rooms.get()) == (rooms, 0))
 }
 
 /// The memory that this process has.
@@ -141,17 +146,18 @@ fn resident_bytes() -> Result<u64> {
     Ok(kib.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
-/// What the socket of a client costs while its room is parked.
+/// What the socket of a client costs while its room is parked, with what the room keeps of the client. They
+/// are all in one room: rooms that are in memory on their way would take more than they leave.
 fn of_sockets(running: &Running, sockets: usize, of_room: f64) -> Result<f64> {
     let there = running.metrics().rooms_parked.get() as usize;
     let before = resident_bytes()?;
-    let clients = Clients::start(running, "logged", sockets)?;
-    parked(running, there + sockets)?;
-    let each = resident_bytes()?.saturating_sub(before) as f64 / sockets as f64;
+    let clients = Clients::start(running, ("logged", clients::TOGETHER), sockets)?;
+    until(running, |metrics| metrics.connections() as usize == there * SESSIONS + sockets)?;
+    parked(running, there + 1)?;
+    let all = resident_bytes()?.saturating_sub(before) as f64;
     clients.end()?;
     parked(running, there)?;
-    // A room with one client: less than one with two.
-    Ok(each - of_room)
+    Ok((all - of_room) / sockets as f64)
 }
 
 /// A process with clients, each in a room of its own.
@@ -163,10 +169,10 @@ struct Clients {
 
 impl Clients {
     /// All are in, and have acted once.
-    fn start(running: &Running, game: &str, rooms: usize) -> Result<Self> {
+    fn start(running: &Running, (game, name): (&str, &str), clients: usize) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([clients::ORDER, &running.address().port().to_string(), game]);
-        command.arg(rooms.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([clients::ORDER, &running.address().port().to_string(), game, name]);
+        command.arg(clients.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let orders = child.stdin.take().ok_or("the clients take no orders")?;
         let said = BufReader::new(child.stdout.take().ok_or("the clients say nothing")?);
