@@ -1,5 +1,5 @@
 //! What durability costs, and what it is worth: gated moves beside a bare floor, what the journal takes, how
-//! long it takes to play on after a crash.
+//! long it takes to play on after a crash; what a room costs that is out of memory.
 //!
 //! Each part is measured by itself and puts its figures into the report; one more is a line in [`PARTS`].
 
@@ -7,6 +7,7 @@ mod arenas;
 mod crash;
 mod gated;
 mod moves;
+mod parked;
 mod report;
 mod restore;
 
@@ -32,6 +33,9 @@ pub(crate) struct Arguments {
     /// The program that fills a store
     #[arg(long, value_name = "FILE")]
     fill: PathBuf,
+    /// The program that measures parked rooms
+    #[arg(long, value_name = "FILE")]
+    parked: PathBuf,
     /// A folder for rooms; what is in it may be lost
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
@@ -63,6 +67,7 @@ const PARTS: &[Part] = &[
     },
     Part { name: "arenas", about: "what the journal costs live arenas", run: arenas::run },
     Part { name: "restore", about: "a match made again from its journal", run: restore::run },
+    Part { name: "parked", about: "rooms out of memory, and back", run: parked::run },
     Part { name: "crash", about: "from a kill to playing on", run: crash::run },
 ];
 
@@ -71,6 +76,7 @@ struct Bench {
     server: PathBuf,
     floor: PathBuf,
     fill: PathBuf,
+    parked: PathBuf,
     folder: PathBuf,
     sizes: Sizes,
     runtime: Runtime,
@@ -94,6 +100,10 @@ struct Sizes {
     kills: usize,
     /// How long the match is that is made again.
     match_length: Duration,
+    /// Rooms that are parked, without sockets; those with sockets; those that are brought back one by one.
+    parked: usize,
+    parked_sockets: usize,
+    wakes: usize,
 }
 
 const THOROUGH: Sizes = Sizes {
@@ -107,6 +117,9 @@ const THOROUGH: Sizes = Sizes {
     store_mib: 2_048,
     kills: 3,
     match_length: Duration::from_secs(30),
+    parked: 100_000,
+    parked_sockets: 400,
+    wakes: 400,
 };
 
 /// For a look at whether everything works.
@@ -121,6 +134,9 @@ const QUICK: Sizes = Sizes {
     store_mib: 16,
     kills: 1,
     match_length: Duration::from_secs(3),
+    parked: 1_000,
+    parked_sockets: 50,
+    wakes: 50,
 };
 
 impl Bench {
@@ -146,6 +162,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result {
         server: arguments.server.clone(),
         floor: arguments.floor.clone(),
         fill: arguments.fill.clone(),
+        parked: arguments.parked.clone(),
         folder: arguments.folder.clone(),
         sizes: if arguments.quick { QUICK } else { THOROUGH },
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,

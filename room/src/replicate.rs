@@ -15,6 +15,7 @@ mod links;
 mod lives;
 mod lossy;
 mod names;
+mod parked;
 mod renames;
 mod save;
 mod shown;
@@ -49,6 +50,7 @@ use group::GroupState;
 use links::{Links, SeatLine};
 use lossy::Ladder;
 use names::Names;
+pub use parked::ParkedLink;
 use shown::{Cell, Entry, Shown, name_all};
 
 /// The identity under which the resources are replicated: no entity has it.

@@ -27,6 +27,8 @@ use crate::snapshot::{self, Cover, RestoreError};
 use crate::storage::Storage;
 use crate::template::Template;
 
+pub use crate::replicate::ParkedLink;
+
 /// What happens on a link; neither journaled nor readable by the simulation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Link {
@@ -257,6 +259,20 @@ impl Room {
     /// Tells the sending half what happens on a link.
     pub fn link(&mut self, link: LinkId, event: Link) {
         self.replication.link(link, event, &self.game, &mut self.outputs);
+    }
+
+    /// What is to be kept of each link while the room is out of memory, in the order of links: it sleeps on
+    /// disk as [`Room::snapshot`] now has it, and its clients notice nothing. None while it has something
+    /// still to do, or to tell.
+    #[must_use]
+    pub fn parked(&self) -> Option<Vec<(LinkId, ParkedLink)>> {
+        let rests = self.settling == 0 && self.queue.is_empty() && self.outputs.is_empty();
+        if rests { self.replication.parked() } else { None }
+    }
+
+    /// A link goes on in a room that was restored from the snapshot of the moment in which it was parked.
+    pub fn unpark(&mut self, link: LinkId, parked: &ParkedLink) {
+        self.replication.unpark(link, parked, &self.game);
     }
 
     /// All that the room did up to this tick is on disk. From the first such call on a client is told that

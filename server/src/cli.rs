@@ -131,6 +131,10 @@ pub struct Serve {
     /// Messages a client may send per second, over some seconds; more for load tests
     #[arg(long, value_name = "MESSAGES", default_value_t = Config::default().messages_per_second)]
     messages_per_second: u32,
+    /// After so many seconds without an act a turn-based room is put out of memory, its connections open,
+    /// until the next one; 0 keeps it
+    #[arg(long, value_name = "SECONDS", default_value_t = Config::default().park_after_ms / 1_000)]
+    park_after: u64,
     /// Write no journal: a crash costs every game what came since its last snapshot, also a gated one
     #[arg(long)]
     no_journal: bool,
@@ -183,6 +187,7 @@ impl Serve {
             messages_per_second: self.messages_per_second,
             messages_burst: self.messages_per_second.saturating_mul(2),
             test_mode: self.test_mode,
+            park_after_ms: self.park_after.saturating_mul(1_000),
             ..Config::default()
         }
     }
@@ -255,6 +260,9 @@ mod tests {
         assert_eq!(keep("--keep-journal none"), JournalKeep::None);
         assert_eq!(keep("--keep-journal 15"), JournalKeep::Minutes(15));
         assert_eq!(keep("--keep-journal match"), JournalKeep::Match);
+        let park = |arguments| parse(arguments).unwrap().config().park_after_ms;
+        assert_eq!(park(""), Config::default().park_after_ms);
+        assert_eq!((park("--park-after 5"), park("--park-after 0")), (5_000, 0));
         assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 

@@ -53,6 +53,9 @@ pub struct Config {
     pub new_rooms_burst: u32,
     /// How long a room without sessions stays loaded, in milliseconds.
     pub room_grace_ms: u64,
+    /// After so many milliseconds without an entry a turn-based room is put out of memory, its connections
+    /// open: it comes back with the next entry. 0: never.
+    pub park_after_ms: u64,
     /// How often a loaded room that changed is saved, in milliseconds, at most.
     pub save_every_ms: u64,
 
@@ -106,6 +109,7 @@ impl Default for Config {
             new_rooms_burst: 50,
             // Longer than a dropped seat is held: whoever just closes the tab leaves a free seat behind.
             room_grace_ms: SEAT_GRACE_MS + 5_000,
+            park_after_ms: 60_000,
             save_every_ms: 1_000,
             connections_max: 20_000,
             connections_per_address_max: 4_000,

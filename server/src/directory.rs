@@ -90,7 +90,8 @@ struct Place {
     coming: usize,
     /// The thread has it.
     taken: bool,
-    listing: Option<RoomListing>,
+    /// Few rooms have one.
+    listing: Option<Box<RoomListing>>,
 }
 
 impl Local {
@@ -227,14 +228,14 @@ impl Directory for Local {
 
     fn list(&self, room: &RoomKey, listing: Option<RoomListing>) {
         if let Some(place) = self.0.lock().rooms.get_mut(room) {
-            place.listing = listing;
+            place.listing = listing.map(Box::new);
         }
     }
 
     fn listed(&self) -> Vec<RoomListing> {
         let state = self.0.lock();
         let mut listed: Vec<_> =
-            state.rooms.values().filter_map(|place| place.listing.clone()).collect();
+            state.rooms.values().filter_map(|place| place.listing.as_deref().cloned()).collect();
         listed.sort_by(|a, b| (&a.game, &a.match_id).cmp(&(&b.game, &b.match_id)));
         listed
     }

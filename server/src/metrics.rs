@@ -47,6 +47,14 @@ pub struct Metrics {
     pub rooms_loaded: Count,
     /// Rooms loaded because an alarm was due.
     pub rooms_woken: Count,
+    /// Rooms out of memory at the moment, their connections open.
+    pub rooms_parked: Count,
+    /// Times that a room was put out of memory so.
+    pub parks: Count,
+    /// Times that such a room came back.
+    pub wakes: Count,
+    /// How long that took, from what it was for to when the room could take it.
+    pub wake_seconds: Durations,
     /// Alarms that came due in rooms.
     pub alarms: Count,
     /// Rooms that ended because their game failed.

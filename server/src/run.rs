@@ -16,6 +16,7 @@ use crate::games::Games;
 use crate::greeting;
 use crate::host::{Door, Hosts, House, Marks, Wakes};
 use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
+use crate::key::RoomKey;
 use crate::metrics::Metrics;
 use crate::quic::{Keys, Quic, widen};
 use crate::shutdown::Signals;
@@ -320,6 +321,16 @@ impl Running {
         let sent = self.dials.try_send((ours, slot));
         sent.map_err(|_| refused("the server lets nobody in now; try again later"))?;
         Ok(theirs)
+    }
+
+    /// Brings a client into a room, `game/match`, that has no connection: what it is sent is thrown away, it
+    /// says nothing, and it stays. For measurements of what rooms cost without their sockets. Blocks.
+    ///
+    /// # Errors
+    /// When it may not come in.
+    pub fn hold(&self, room: &str) -> io::Result<()> {
+        let key = RoomKey::parse(room).ok_or_else(|| refused("no room is called so"))?;
+        self.hosts.hold(key).map_err(|refusal| io::Error::other(refusal.to_string()))
     }
 
     /// The lines that tell where it can be visited, and by whom.

@@ -12,7 +12,7 @@ use crate::key::RoomKey;
 use crate::token::{Claim, Tokens};
 
 /// A Hello that was checked: what the client wishes.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Wish {
     /// The protocol version to speak.
     pub(crate) version: u16,

@@ -123,13 +123,15 @@ pub(crate) fn durable_step(project: &Project, log: &mut Log) -> Result {
 /// Builds all but the server, and says how to run it.
 fn prepare_durable(project: &Project, log: &mut Log) -> Result<Command> {
     let mut cargo = command::cargo(&project.root);
-    let of_bench = ["-p", "referee-bench", "-p", "referee-bench-fill", "--bins"];
-    log.run(cargo.args(["build", "--release"]).args(of_bench))?;
+    let of_bench = ["referee-bench", "referee-bench-fill", "referee-bench-parked"];
+    let of_bench = of_bench.into_iter().flat_map(|package| ["-p", package]);
+    log.run(cargo.args(["build", "--release", "--bins"]).args(of_bench))?;
     let release = |name: &str| project.target.join("release").join(name);
     let mut bench = command::program(release("referee-bench"), &project.root);
     bench.arg("durable").arg("--server").arg(play::server_binary(project));
     bench.arg("--floor").arg(release("durable_floor"));
     bench.arg("--fill").arg(release("referee-bench-fill"));
+    bench.arg("--parked").arg(release("referee-bench-parked"));
     bench.arg("--folder").arg(folder(project).join("durable"));
     Ok(bench)
 }

@@ -49,6 +49,14 @@ const BARS: &[Bar] = &[
         aim: 1_500.0,
         less: true,
     },
+    Bar { what: "wake, p99, ms", figure: "wake_ms_p99", good: 5.0, aim: 2.0, less: true },
+    Bar {
+        what: "parked room, bytes",
+        figure: "parked_room_bytes",
+        good: 2_048.0,
+        aim: 1_024.0,
+        less: true,
+    },
     Bar {
         what: "journal's share of processor time, %",
         figure: "journal_cpu_pct",

@@ -47,6 +47,22 @@ impl TestRoom {
         self.settle();
     }
 
+    /// The room is sealed, put out of memory with its connections open, and comes back as the same life of
+    /// it. Its clients notice nothing.
+    ///
+    /// # Panics
+    /// When the room cannot read its own snapshot, or has still something to tell.
+    pub fn park(&mut self) {
+        self.room.handle(Entry::Seal);
+        self.settle();
+        let links = self.room.parked().expect("clients of a test room are told all at once");
+        let snapshot = self.room.snapshot();
+        self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
+            .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        self.room.record();
+        links.iter().for_each(|(link, parked)| self.room.unpark(*link, parked));
+    }
+
     /// The match is over and everybody has gone; the next visitor comes to the same address. That is a new
     /// match with new players, which begins with what this one left in its
     /// [`Storage`](crate::storage::Storage).

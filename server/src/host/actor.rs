@@ -15,6 +15,8 @@ use referee_room::room::Room;
 use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
+mod park;
+
 use super::left;
 use super::live::{Live, Next, PANICS_APART, Parts, Remains};
 use super::marks::Trouble;
@@ -38,19 +40,26 @@ const SLICE_MS: u64 = 2;
 pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
     let directory = &thread.house.directory;
     loop {
-        if place.arrivals.borrow().is_empty() && place.remains.borrow().is_none() {
+        // No await lies between this and the moment in which it was parked.
+        if place.is_parked() {
+            return;
+        }
+        if place.is_unwanted() {
             if directory.release(&place.key) {
                 // No await lies between the two: nobody comes in between.
                 thread.remove(&place.key);
                 return;
             }
-            let _ = timeout(Duration::from_millis(ON_THE_WAY_MS), place.wake.notified()).await;
+            let _ =
+                timeout(Duration::from_millis(ON_THE_WAY_MS), place.signals.wake.notified()).await;
             continue;
         }
-        match open(&thread, &place).await {
+        match park::open(&thread, &place).await {
             Ok(live) => {
                 let begun = Instant::now();
                 *place.live.borrow_mut() = Some(live);
+                // Who said something to a parked room that it has to know of waits for this.
+                place.signals.ticked.notify_waiters();
                 play(&thread, &place).await;
                 let live = place.live.take();
                 let live = live.map(|live| after(&thread, &place, live, begun));
@@ -63,7 +72,7 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
 }
 
 /// Keeps what a panic left of the room, which lived since it had `begun`.
-fn after(thread: &Thread, place: &Place, mut live: Live, begun: Instant) -> Live {
+fn after(thread: &Thread, place: &Place, mut live: Box<Live>, begun: Instant) -> Box<Live> {
     let marks = &thread.house.marks;
     if !live.failed() || begun.elapsed() >= PANICS_APART {
         marks.lived(&place.key);
@@ -79,12 +88,12 @@ fn after(thread: &Thread, place: &Place, mut live: Live, begun: Instant) -> Live
         let why = "the game panicked twice within a minute".to_owned();
         marks.failed(&place.key, Trouble::Game(why), Instant::now());
     }
-    place.remains.replace(remains);
+    place.remains.replace(remains.map(Box::new));
     live
 }
 
 /// Loads the room, or makes it.
-async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
+async fn open(thread: &Thread, place: &Place) -> Result<Box<Live>, Refusal> {
     let house = &thread.house;
     // First: what is left over here would be tried again for ever.
     let left = place.remains.take();
@@ -107,7 +116,7 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
     let (stored, incarnation) = read.map_err(|error| not_read(thread, place, error))?;
     let incarnation = incarnation.map_err(|error| no_number(&error))?;
     let (room, remains) = match (left, stored) {
-        (Some(left), _) => resurrect(thread, place, &template, left)?,
+        (Some(left), _) => resurrect(thread, place, &template, *left)?,
         (None, Some(stored)) => match left::storage_of(&stored) {
             Some(storage) => make(thread, place, &template, storage.to_vec())?,
             None => load(thread, place, &template, stored).await?,
@@ -115,19 +124,27 @@ async fn open(thread: &Thread, place: &Place) -> Result<Live, Refusal> {
         (None, None) => make(thread, place, &template, vec![])?,
     };
     house.wakes.loaded(&place.key);
-    Ok(Live::new(Parts {
+    Ok(Live::new(parts(thread, place, Incarnation(incarnation), (room, remains))))
+}
+
+fn parts(
+    thread: &Thread,
+    place: &Place,
+    incarnation: Incarnation,
+    (room, remains): (Room, Remains),
+) -> Parts {
+    let house = &thread.house;
+    Parts {
         house: house.clone(),
         key: place.key.clone(),
-        template,
+        template: house.games[&place.key.game].template.clone(),
         room,
-        incarnation: Incarnation(incarnation),
+        incarnation,
         remains,
         panicked: place.panicked.get(),
-        wake: place.wake.clone(),
+        signals: place.signals.clone(),
         committed: thread.committed.clone(),
-        ticked: place.ticked.clone(),
-        links: place.links.clone(),
-    }))
+    }
 }
 
 /// A new room, as its first visitor wishes, with what an earlier match left in its storage.
@@ -275,9 +292,14 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) {
                 return;
             }
             Look::Soon => tokio::task::yield_now().await,
-            Look::Wait(None) => place.wake.notified().await,
+            Look::Wait(None) => place.signals.wake.notified().await,
             Look::Wait(Some(until)) => {
-                let _ = tokio::time::timeout_at(until.into(), place.wake.notified()).await;
+                let _ = tokio::time::timeout_at(until.into(), place.signals.wake.notified()).await;
+            }
+            Look::Park => {
+                if park::park(thread, place).await {
+                    return;
+                }
             }
             Look::Quiet => {
                 flush(thread, place).await;
@@ -307,6 +329,8 @@ enum Look {
     Soon,
     /// Nothing before this instant, or before it is woken.
     Wait(Option<Instant>),
+    /// Nothing has happened for long enough: it may be put out of memory.
+    Park,
     /// Nobody has come for long enough; it is sealed.
     Quiet,
     /// It was sealed because the server goes down, but the store did not take it.
@@ -361,6 +385,13 @@ fn look(thread: &Thread, place: &Place) -> Look {
     if save.is_some_and(|save| save <= now) {
         live.save_now();
     }
+    let mut park = live.park_due(next);
+    if park.is_some_and(|park| park <= now) {
+        if live.may_park(now) {
+            return Look::Park;
+        }
+        park = live.park_due(next);
+    }
     let next = match next {
         Next::Soon => return Look::Soon,
         Next::At(at) => Some(at),
@@ -368,5 +399,5 @@ fn look(thread: &Thread, place: &Place) -> Look {
     };
     // A save that has just been done is not waited for.
     let save = save.filter(|save| *save > now);
-    Look::Wait([next, quiet, save].into_iter().flatten().min())
+    Look::Wait([next, quiet, save, park].into_iter().flatten().min())
 }

@@ -8,6 +8,7 @@ use referee_protocol::limits::{ACTIONS_PER_TICK_MAX, LINK_SILENCE_MAX_MS, PING_E
 use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Code, Refusal, Seat, SessionId};
 use referee_room::output::Frame;
+use referee_room::room::ParkedLink;
 use smallvec::SmallVec;
 
 use super::flight::Flight;
@@ -45,13 +46,25 @@ pub(crate) struct Connection {
     pub(crate) session: SessionId,
     pub(crate) standing: Standing,
     pub(crate) wish: Wish,
-    pub(crate) rate: Rate,
     wire: Box<dyn Wire>,
-    heard: Instant,
-    probed: Instant,
+    pulse: Pulse,
     flight: Flight,
     /// Entries since the tick of this number.
     queued: (u64, usize),
+}
+
+/// When a client said something, and how much it may say.
+pub(crate) struct Pulse {
+    heard: Instant,
+    probed: Instant,
+    rate: Rate,
+}
+
+/// What is kept of a connection that is in a room which is out of memory.
+pub(crate) struct ParkedConnection {
+    seat: Option<Seat>,
+    wire: Box<dyn Wire>,
+    pulse: Pulse,
 }
 
 impl Connection {
@@ -67,10 +80,8 @@ impl Connection {
             session,
             standing,
             wish,
-            rate,
             wire,
-            heard: now,
-            probed: now,
+            pulse: Pulse { heard: now, probed: now, rate },
             flight: Flight::new(now),
             queued: (0, 0),
         }
@@ -103,19 +114,12 @@ impl Connection {
         parts: &[IoSlice<'_>],
         metrics: &Metrics,
     ) -> Result<Sent, SendError> {
-        let sent = self.wire.try_send(parts)?;
-        metrics.messages_out.up();
-        metrics.bytes_out.add(parts.iter().map(|part| part.len() as u64).sum());
-        if sent == Sent::Held {
-            metrics.messages_held.up();
-        }
-        Ok(sent)
+        send_parts(&*self.wire, parts, metrics)
     }
 
     /// Something was heard of the client.
     pub(crate) fn hear(&mut self, now: Instant) -> Result<(), Refusal> {
-        self.heard = now;
-        self.rate.take(now)
+        self.pulse.hear(now)
     }
 
     /// The client has received so many state frames. Gives the shortest round trip when that is news.
@@ -139,41 +143,19 @@ impl Connection {
     /// Asks for a sign of life where none has come for a while. Gives the time at which to look
     /// again, or what is wrong with the client.
     pub(crate) fn look(&mut self, now: Instant) -> Result<Instant, Refusal> {
-        if let Some(refusal) = self.fault(now) {
-            return Err(refusal);
-        }
-        let quiet = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
-        if quiet <= now {
-            self.probed = now;
-            self.wire.probe();
-        }
-        let next_probe = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
-        let ends = [
-            Some(self.heard + Duration::from_millis(LINK_SILENCE_MAX_MS)),
-            self.wire.stalled_since().map(|since| since + Duration::from_millis(STALL_MAX_MS)),
-            self.flight.stuck_since().map(|since| since + Duration::from_millis(STALL_MAX_MS)),
-        ];
-        Ok(ends.into_iter().flatten().fold(next_probe, Instant::min))
+        self.pulse.look(&*self.wire, self.flight.stuck_since(), now)
     }
 
-    /// What is wrong with the client, if anything is.
-    fn fault(&self, now: Instant) -> Option<Refusal> {
-        let over = |since: Instant, limit_ms| {
-            now.saturating_duration_since(since) >= Duration::from_millis(limit_ms)
-        };
-        if over(self.heard, LINK_SILENCE_MAX_MS) {
-            let text = format!("nothing was heard for {LINK_SILENCE_MAX_MS} ms");
-            return Some(Refusal::new(Code::Silent, text));
-        }
-        if self.wire.stalled_since().is_some_and(|since| over(since, STALL_MAX_MS)) {
-            let text = format!("the client took next to nothing for {STALL_MAX_MS} ms");
-            return Some(Refusal::new(Code::SlowReader, text));
-        }
-        if self.flight.stuck_since().is_some_and(|since| over(since, STALL_MAX_MS)) {
-            let text = format!("the client acknowledged no state for {STALL_MAX_MS} ms");
-            return Some(Refusal::new(Code::SlowReader, text));
-        }
-        None
+    /// Whether bytes wait for the client.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.wire.stalled_since().is_some()
+    }
+
+    /// What is kept of it while its room is out of memory. Only of one that the room has let in.
+    pub(crate) fn park(self) -> ParkedConnection {
+        let Self { standing, wire, pulse, .. } = self;
+        let seat = if let Standing::In(seat) = standing { seat } else { None };
+        ParkedConnection { seat, wire, pulse }
     }
 
     /// It has a seat or watches from now on.
@@ -197,6 +179,108 @@ impl Connection {
         metrics.ended(refusal.code);
         self.wire.close(refusal);
     }
+}
+
+impl Pulse {
+    /// Something was heard of the client.
+    fn hear(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.heard = now;
+        self.rate.take(now)
+    }
+
+    /// See [`Connection::look`]. `stuck` says since when the client leaves unacknowledged what it got.
+    fn look(
+        &mut self,
+        wire: &dyn Wire,
+        stuck: Option<Instant>,
+        now: Instant,
+    ) -> Result<Instant, Refusal> {
+        if let Some(refusal) = self.fault(wire, stuck, now) {
+            return Err(refusal);
+        }
+        let quiet = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
+        if quiet <= now {
+            self.probed = now;
+            wire.probe();
+        }
+        let next_probe = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
+        let ends = [
+            Some(self.heard + Duration::from_millis(LINK_SILENCE_MAX_MS)),
+            wire.stalled_since().map(|since| since + Duration::from_millis(STALL_MAX_MS)),
+            stuck.map(|since| since + Duration::from_millis(STALL_MAX_MS)),
+        ];
+        Ok(ends.into_iter().flatten().fold(next_probe, Instant::min))
+    }
+
+    /// What is wrong with the client, if anything is.
+    fn fault(&self, wire: &dyn Wire, stuck: Option<Instant>, now: Instant) -> Option<Refusal> {
+        let over = |since: Instant, limit_ms| {
+            now.saturating_duration_since(since) >= Duration::from_millis(limit_ms)
+        };
+        if over(self.heard, LINK_SILENCE_MAX_MS) {
+            let text = format!("nothing was heard for {LINK_SILENCE_MAX_MS} ms");
+            return Some(Refusal::new(Code::Silent, text));
+        }
+        if wire.stalled_since().is_some_and(|since| over(since, STALL_MAX_MS)) {
+            let text = format!("the client took next to nothing for {STALL_MAX_MS} ms");
+            return Some(Refusal::new(Code::SlowReader, text));
+        }
+        if stuck.is_some_and(|since| over(since, STALL_MAX_MS)) {
+            let text = format!("the client acknowledged no state for {STALL_MAX_MS} ms");
+            return Some(Refusal::new(Code::SlowReader, text));
+        }
+        None
+    }
+}
+
+impl ParkedConnection {
+    /// See [`Connection::hear`].
+    pub(crate) fn hear(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.pulse.hear(now)
+    }
+
+    /// See [`Connection::look`]. Nothing is sent that it could leave unacknowledged.
+    pub(crate) fn look(&mut self, now: Instant) -> Result<Instant, Refusal> {
+        self.pulse.look(&*self.wire, None, now)
+    }
+
+    /// See [`Connection::tell`].
+    pub(crate) fn tell(
+        &mut self,
+        message: &ServerControl,
+        metrics: &Metrics,
+    ) -> Result<Sent, SendError> {
+        send_parts(&*self.wire, &[IoSlice::new(&message::encode(message))], metrics)
+    }
+
+    /// The connection in the room that is back. The rest of what is known of it the room has kept.
+    pub(crate) fn unpark(self, state: &ParkedLink, now: Instant) -> Connection {
+        let Self { seat, wire, pulse } = self;
+        Connection {
+            session: state.session(),
+            standing: Standing::In(seat),
+            // It has been granted.
+            wish: Wish::default(),
+            wire,
+            pulse,
+            flight: Flight::again(state.frames(), now),
+            queued: (0, 0),
+        }
+    }
+}
+
+fn send_parts(
+    wire: &dyn Wire,
+    parts: &[IoSlice<'_>],
+    metrics: &Metrics,
+) -> Result<Sent, SendError> {
+    let sent = wire.try_send(parts)?;
+    metrics.messages_out.up();
+    metrics.bytes_out.add(parts.iter().map(|part| part.len() as u64).sum());
+    if sent == Sent::Held {
+        metrics.messages_held.up();
+    }
+    Ok(sent)
 }
 
 /// The refusal that a failed send amounts to; none when the client is gone anyway.

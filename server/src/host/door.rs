@@ -218,7 +218,9 @@ impl Hosts {
                 Ok(stream) => Err((stream, framing, going_down())),
                 Err(_) => Ok(()),
             },
-            Command::Ask { .. } | Command::Wake { .. } | Command::Stop => Ok(()),
+            Command::Ask { .. } | Command::Hold { .. } | Command::Wake { .. } | Command::Stop => {
+                Ok(())
+            }
         }
     }
 

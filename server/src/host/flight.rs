@@ -40,6 +40,11 @@ impl Flight {
         Self { sent: 0, acked: 0, moved: now, timed: None, rtt }
     }
 
+    /// Goes on with so many frames sent and acknowledged. The way is measured anew.
+    pub(crate) fn again((sent, acked): (u64, u64), now: Instant) -> Self {
+        Self { sent, acked, ..Self::new(now) }
+    }
+
     /// A frame leaves. The clock is read only where it matters.
     pub(crate) fn send(&mut self, clock: impl Fn() -> Instant) {
         self.sent += 1;

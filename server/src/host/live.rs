@@ -1,20 +1,18 @@
 //! A loaded room with its clients: entries in, outputs out, panics caught. Knows no socket and
 //! waits for nothing; [`super::actor`] gives it its time.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::{Code, Incarnation, LinkId, Refusal, SessionId, Tick};
 use referee_room::room::{Counters, NextTick, Room};
 use referee_room::{Durability, Entry, Template, panic_text};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::committed::Committed;
+use super::committed::{Committed, Signals};
 use super::connection::Connection;
 use super::{House, unix_ms};
 use crate::directory::Directory;
@@ -25,6 +23,7 @@ mod alarms;
 mod clients;
 mod keep;
 mod outputs;
+mod park;
 mod past;
 #[cfg(test)]
 mod tests;
@@ -66,7 +65,7 @@ pub(crate) struct Live {
     keep: Keep,
     connections: BTreeMap<LinkId, Connection>,
     sessions: BTreeMap<SessionId, LinkId>,
-    links: Rc<Cell<u64>>,
+    signals: Arc<Signals>,
     requests: BTreeMap<u64, Answer>,
     last_request: u64,
     /// Ticks run since the room was loaded.
@@ -77,10 +76,11 @@ pub(crate) struct Live {
     inbox: usize,
     /// A client waits for the next tick before it may say more.
     paused: bool,
-    ticked: Rc<Notify>,
     /// The last client went by its own wish, so that none is awaited back.
     left: bool,
     quiet_since: Instant,
+    /// When the last tick ran, or the room was last found to have something to do.
+    idle_since: Instant,
     ended: bool,
     listing: Option<RoomListing>,
     failed: bool,
@@ -105,63 +105,24 @@ pub(crate) struct Parts {
     pub(crate) remains: Remains,
     /// When it panicked last.
     pub(crate) panicked: Option<Instant>,
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) signals: Arc<Signals>,
     /// Gives it its turn from another thread.
     pub(crate) committed: Arc<Committed>,
-    pub(crate) ticked: Rc<Notify>,
-    /// The number of the last link, so that none is given to two lives of a room.
-    pub(crate) links: Rc<Cell<u64>>,
 }
 
 impl Live {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { house, key, template, room, incarnation, remains, .. } = parts;
-        let now = Instant::now();
-        let info = room.info();
+    pub(crate) fn new(parts: Parts) -> Box<Self> {
+        let (now, info) = (Instant::now(), parts.room.info());
         let clock = match info.hz {
             Some(hz) => Clock::realtime(hz, info.tick, now),
             None => {
                 // A wall clock that was set back does not turn the room's time back.
-                let age = unix_ms().saturating_sub(remains.created_unix_ms).max(info.tick.0);
+                let age = unix_ms().saturating_sub(parts.remains.created_unix_ms).max(info.tick.0);
                 Clock::turns(Duration::from_millis(age), now)
             }
         };
-        let past = house.config.store.journal_keep;
-        let durability = match house.config.journal {
-            true => template.durability(),
-            false => Durability::Ephemeral,
-        };
-        let line = line(&parts.committed, &parts.wake, info.hz.is_some());
-        let keep = Keep::new(durability, past, line, remains, info.lasting);
-        house.metrics.rooms.up();
-        let mut live = Self {
-            house,
-            key,
-            template,
-            room,
-            clock,
-            incarnation,
-            keep,
-            connections: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            links: parts.links,
-            requests: BTreeMap::new(),
-            last_request: 0,
-            ticks: 0,
-            counted: Counters::default(),
-            inbox: 0,
-            paused: false,
-            ticked: parts.ticked,
-            left: false,
-            quiet_since: now,
-            ended: info.ended.is_some(),
-            listing: None,
-            failed: false,
-            panicked: parts.panicked,
-            remains: None,
-            stirred: false,
-            told_time: false,
-        };
+        let incarnation = parts.incarnation;
+        let mut live = Box::new(Self::with(parts, clock, now, info.lasting));
         live.journal();
         live.enter(Entry::Begin { incarnation }, 0);
         if live.keep.is_logged() {
@@ -179,6 +140,48 @@ impl Live {
             live.tick_now();
         }
         live
+    }
+
+    /// `begins` says whether that a life of a stored room begins is still to be written down.
+    fn with(parts: Parts, clock: Clock, now: Instant, begins: bool) -> Self {
+        let Parts { house, key, template, room, incarnation, remains, .. } = parts;
+        let past = house.config.store.journal_keep;
+        let durability = match house.config.journal {
+            true => template.durability(),
+            false => Durability::Ephemeral,
+        };
+        let info = room.info();
+        let line = line(&parts.committed, &parts.signals, info.hz.is_some());
+        let keep = Keep::new(durability, past, line, remains, begins);
+        house.metrics.rooms.up();
+        Self {
+            house,
+            key,
+            template,
+            room,
+            clock,
+            incarnation,
+            keep,
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            signals: parts.signals,
+            requests: BTreeMap::new(),
+            last_request: 0,
+            ticks: 0,
+            counted: Counters::default(),
+            inbox: 0,
+            paused: false,
+            left: false,
+            quiet_since: now,
+            idle_since: now,
+            ended: info.ended.is_some(),
+            listing: None,
+            failed: false,
+            panicked: parts.panicked,
+            remains: None,
+            stirred: false,
+            told_time: false,
+        }
     }
 
     /// Whether the game failed: the room is over, also for those who came since.
@@ -326,9 +329,10 @@ impl Live {
         }
         self.ticks += 1;
         self.inbox = 0;
+        self.idle_since = now;
         self.told_time = false;
         if std::mem::take(&mut self.paused) {
-            self.ticked.notify_waiters();
+            self.signals.ticked.notify_waiters();
         }
         if !self.failed {
             self.journal();

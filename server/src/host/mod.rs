@@ -7,8 +7,10 @@
 //! | `thread` | a host thread: the rooms it has, who comes to them |
 //! | `actor` | a room's life: loading, turns, grace, the end |
 //! | `left` | what is left of a match that has ended |
+//! | `line` | a client's line into its room |
 //! | `live` | a loaded room with its clients |
 //! | `marks` | stored rooms that could not be loaded |
+//! | `parked` | what is kept of a room that is out of memory, its connections open |
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
@@ -23,8 +25,10 @@ mod connection;
 mod door;
 mod flight;
 pub(crate) mod left;
+mod line;
 mod live;
 mod marks;
+mod parked;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -145,6 +149,13 @@ impl Hosts {
     /// What the server counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.house.metrics
+    }
+
+    /// Brings a client into a room that has no connection. Blocks.
+    pub(crate) fn hold(&self, key: RoomKey) -> Result<(), Refusal> {
+        let (thread, ticket) = self.enter(&key, IpAddr::from([127, 0, 0, 1]))?;
+        let hold = Command::Hold { key, ticket };
+        self.threads[thread].blocking_send(hold).map_err(|_| going_down())
     }
 
     /// Tells all threads to seal their rooms and end.

@@ -13,15 +13,17 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::committed::Committed;
+use super::committed::{Committed, Signals};
+use super::line::Line;
 use super::live::{Answer, Live, Remains};
+use super::parked::Parked;
 use super::wheel::{self, Wheel};
 use super::{House, actor};
 use crate::directory::{Directory, Ticket};
 use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
 use crate::session::Wish;
-use crate::transport::Peer;
+use crate::transport::null::Null;
 use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse, serve};
 use crate::transport::stream::Moving;
 
@@ -59,6 +61,13 @@ pub(crate) enum Command {
         /// Holds the room in its place.
         ticket: Ticket,
     },
+    /// A client comes to a room that has no connection, for a measurement.
+    Hold {
+        /// The room.
+        key: RoomKey,
+        /// Holds the room in its place.
+        ticket: Ticket,
+    },
     /// The server goes down.
     Stop,
 }
@@ -78,6 +87,8 @@ pub(super) enum Arrival {
         request: RoomRequest,
         answer: Answer,
     },
+    /// A client without a connection.
+    Held,
     /// Nobody: an alarm is due.
     Alarm,
 }
@@ -86,19 +97,25 @@ pub(super) enum Arrival {
 pub(super) struct Place {
     pub(super) key: RoomKey,
     pub(super) arrivals: RefCell<VecDeque<Arrival>>,
-    pub(super) live: RefCell<Option<Live>>,
+    pub(super) live: RefCell<Option<Box<Live>>>,
+    /// What is kept of it while it is out of memory, its connections open.
+    pub(super) parked: RefCell<Option<Box<Parked>>>,
     /// Its place among those that are awake for an alarm, while nobody has come.
     pub(super) woken: RefCell<Option<OwnedSemaphorePermit>>,
-    /// The room may be due for a turn.
-    pub(super) wake: Arc<Notify>,
+    /// What it and the room in it tell each other.
+    pub(super) signals: Arc<Signals>,
     /// What the room is to be made from again, after a panic.
-    pub(super) remains: RefCell<Option<Remains>>,
+    pub(super) remains: RefCell<Option<Box<Remains>>>,
     /// When the room panicked last.
     pub(super) panicked: Cell<Option<Instant>>,
-    /// A tick has run, after which clients may say more.
-    pub(super) ticked: Rc<Notify>,
-    /// The number of the last link.
-    pub(super) links: Rc<Cell<u64>>,
+}
+
+/// What is looked at now and then.
+enum Watched {
+    /// A client.
+    Client(Rc<Place>, LinkId),
+    /// A room that was parked at this tick.
+    Parked(Rc<Place>, u64),
 }
 
 /// The thread.
@@ -108,8 +125,8 @@ pub(super) struct Thread {
     stopping: Cell<bool>,
     /// Rooms for which the journal has news.
     pub(super) committed: Arc<Committed>,
-    /// When to look whether a client is still there.
-    wheel: RefCell<Wheel<(Rc<Place>, LinkId)>>,
+    /// When to look whether a client is still there, or a parked room is due.
+    wheel: RefCell<Wheel<Watched>>,
     /// Tasks that look after a socket.
     sockets: Cell<usize>,
     /// A room or a socket has gone.
@@ -155,6 +172,10 @@ impl Thread {
                         self.arrive(&key, Arrival::Alarm, Some(permit));
                         drop(ticket);
                     }
+                    Some(Command::Hold { key, ticket }) => {
+                        self.arrive(&key, Arrival::Held, None);
+                        drop(ticket);
+                    }
                     Some(Command::Stop) | None => self.stop(),
                 },
                 _ = step.tick() => self.look(Instant::now()),
@@ -184,19 +205,19 @@ impl Thread {
                 place.woken.take();
             }
             place.arrivals.borrow_mut().push_back(arrival);
-            place.wake.notify_one();
+            place.signals.wake.notify_one();
+            self.rouse(&place);
             return;
         }
         let place = Rc::new(Place {
             key: key.clone(),
             arrivals: RefCell::new(VecDeque::from([arrival])),
             live: RefCell::default(),
+            parked: RefCell::default(),
             woken: RefCell::new(woken),
-            wake: Arc::default(),
+            signals: Arc::default(),
             remains: RefCell::default(),
             panicked: Cell::default(),
-            ticked: Rc::default(),
-            links: Rc::default(),
         });
         if place.woken.borrow().is_some() {
             self.house.metrics.rooms_woken.up();
@@ -204,6 +225,11 @@ impl Thread {
         self.places.borrow_mut().insert(key.clone(), place.clone());
         // Before the visitor's ticket goes, so that the directory never finds the room unowned.
         self.house.directory.take(key);
+        self.begin(place);
+    }
+
+    /// Has the room live until nobody is there any more, or it is parked.
+    fn begin(self: &Rc<Self>, place: Rc<Place>) {
         let life = tokio::task::spawn_local(actor::life(self.clone(), place.clone()));
         let thread = self.clone();
         tokio::task::spawn_local(async move {
@@ -213,6 +239,32 @@ impl Thread {
         });
     }
 
+    /// Brings a room back that is parked.
+    pub(super) fn rouse(self: &Rc<Self>, place: &Rc<Place>) {
+        let mut parked = place.parked.borrow_mut();
+        if let Some(parked) = parked.as_mut().filter(|parked| parked.waking.is_none()) {
+            parked.waking = Some(Instant::now());
+            self.begin(place.clone());
+        }
+    }
+
+    /// Puts a room out of memory.
+    pub(super) fn park(&self, place: &Rc<Place>, parked: Box<Parked>) {
+        let metrics = &self.house.metrics;
+        metrics.parks.up();
+        metrics.rooms_parked.up();
+        let watched = Watched::Parked(place.clone(), parked.tick.0);
+        self.wheel.borrow_mut().put(watched, parked.back_at(Instant::now()));
+        *place.parked.borrow_mut() = Some(parked);
+    }
+
+    /// Takes what was kept of a room that is parked.
+    pub(super) fn unpark(&self, place: &Place) -> Option<Box<Parked>> {
+        let parked = place.parked.take()?;
+        self.house.metrics.rooms_parked.down();
+        Some(parked)
+    }
+
     /// Clears up after a fault of our own in a room's life: its clients may try again.
     fn abandon(self: &Rc<Self>, place: &Place) {
         tracing::error!(room = %place.key, "a room's life broke off; this is a fault of the server");
@@ -220,26 +272,62 @@ impl Thread {
         let live = place.live.take();
         let end = AssertUnwindSafe(|| live.into_iter().for_each(|mut live| live.dismiss(&refusal)));
         let _ = catch_unwind(end);
+        self.unpark(place).into_iter().for_each(|parked| parked.dismiss(&self.house, &refusal));
         self.refuse(place, &refusal);
         self.remove(&place.key);
         // Visitors on their way make the room anew, in its old place.
         self.house.directory.release(&place.key);
     }
 
-    fn stop(&self) {
+    fn stop(self: &Rc<Self>) {
         self.stopping.set(true);
         for place in self.places.borrow().values() {
-            place.wake.notify_one();
+            place.signals.wake.notify_one();
+            self.rouse(place);
         }
     }
 
-    /// Looks after the clients that are due to be looked after.
-    fn look(&self, now: Instant) {
+    /// Looks after the clients that are due to be looked after, and after rooms that are due.
+    fn look(self: &Rc<Self>, now: Instant) {
         let due = self.wheel.borrow_mut().due(now);
-        for (place, link) in due {
-            if let Some(again) = place.with(|live| live.look(link, now)) {
-                self.wheel.borrow_mut().put((place, link), again);
+        for watched in due {
+            let again = match &watched {
+                Watched::Client(place, link) => self.look_at(place, *link, now),
+                Watched::Parked(place, tick) => self.look_for(place, *tick, now),
+            };
+            if let Some(again) = again {
+                self.wheel.borrow_mut().put(watched, again);
             }
+        }
+    }
+
+    /// Looks whether a client is still there. Gives the time at which to look again.
+    fn look_at(self: &Rc<Self>, place: &Rc<Place>, link: LinkId, now: Instant) -> Option<Instant> {
+        match place.parked(|parked| parked.look(link, now)) {
+            None => place.with(|live| live.look(link, now)),
+            Some(None) => {
+                self.rouse_for_news(place);
+                None
+            }
+            Some(again) => again,
+        }
+    }
+
+    /// Brings a room back that was parked at this tick, if it is due. Gives the time at which to look again.
+    fn look_for(self: &Rc<Self>, place: &Rc<Place>, tick: u64, now: Instant) -> Option<Instant> {
+        let still = |parked: &mut Parked| parked.tick.0 == tick && parked.waking.is_none();
+        let at = place.parked(|parked| still(parked).then(|| parked.back_at(now))).flatten()?;
+        if at > now {
+            return Some(at);
+        }
+        self.rouse(place);
+        None
+    }
+
+    /// Brings a parked room back if it has to know of something.
+    pub(super) fn rouse_for_news(self: &Rc<Self>, place: &Rc<Place>) {
+        if place.parked(|parked| parked.is_called()) == Some(true) {
+            self.rouse(place);
         }
     }
 
@@ -274,6 +362,7 @@ impl Thread {
                 self.house.metrics.ended(refusal.code);
             }
             match arrival {
+                Arrival::Held => {}
                 Arrival::Alarm => self.house.wakes.stuck(&place.key),
                 Arrival::Request { answer, .. } => {
                     let _ = answer.send(Err(refusal.clone()));
@@ -296,6 +385,11 @@ impl Thread {
     pub(super) fn seat(self: &Rc<Self>, place: &Rc<Place>) {
         for arrival in place.arrivals.take() {
             match arrival {
+                Arrival::Held => {
+                    let wish = Wish { version: 1, ..Wish::default() };
+                    // Nobody looks whether it is still there.
+                    place.with(|live| live.admit(wish, Box::new(Null)));
+                }
                 // It was told the time as it was loaded.
                 Arrival::Alarm => {}
                 Arrival::Request { request, answer } => {
@@ -309,8 +403,9 @@ impl Thread {
                     let socket = Socket::new(stream, reader.framing(), limit);
                     let wire = Box::new(socket.clone());
                     let link = place.with(|live| live.admit(wish, wire));
-                    self.wheel.borrow_mut().put((place.clone(), link), Instant::now());
-                    let line = Line { place: place.clone(), link };
+                    let watched = Watched::Client(place.clone(), link);
+                    self.wheel.borrow_mut().put(watched, Instant::now());
+                    let line = Line { thread: self.clone(), place: place.clone(), link };
                     self.look_after(async move {
                         serve(socket, reader, line).await;
                         drop(slot);
@@ -328,38 +423,25 @@ impl Place {
         let Some(live) = live.as_mut() else { return R::default() };
         let result = act(live);
         if live.take_stirred() {
-            self.wake.notify_one();
+            self.signals.wake.notify_one();
         }
         result
     }
-}
 
-/// A client's line into its room.
-struct Line {
-    place: Rc<Place>,
-    link: LinkId,
-}
-
-impl Peer for Line {
-    fn message(&self, bytes: &[u8]) -> bool {
-        !self.place.with(|live| !live.message(self.link, bytes))
+    /// Does something with what is kept of the room, if it is parked.
+    pub(super) fn parked<R>(&self, act: impl FnOnce(&mut Parked) -> R) -> Option<R> {
+        self.parked.borrow_mut().as_deref_mut().map(act)
     }
 
-    async fn ready(&self) {
-        while self.place.with(|live| !live.may_say(self.link)) {
-            self.place.ticked.notified().await;
-        }
+    /// Whether nobody waits for the room, and nothing is left of it.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.arrivals.borrow().is_empty()
+            && self.remains.borrow().is_none()
+            && self.parked.borrow().is_none()
     }
 
-    fn written(&self) {
-        self.place.with(|live| live.written(self.link));
-    }
-
-    fn fault(&self, refusal: &Refusal) {
-        self.place.with(|live| live.end(self.link, refusal));
-    }
-
-    fn gone(&self) {
-        self.place.with(|live| live.gone(self.link));
+    /// Whether the room is out of memory, and not on its way back.
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked(|parked| parked.waking.is_none()) == Some(true)
     }
 }

@@ -96,6 +96,12 @@ fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     out.counter("rooms_made", "Rooms made anew", metrics.rooms_made.get())?;
     out.counter("rooms_loaded", "Rooms loaded from the store", metrics.rooms_loaded.get())?;
     out.counter("rooms_woken", "Rooms loaded for an alarm", metrics.rooms_woken.get())?;
+    let parked = metrics.rooms_parked.get();
+    out.gauge("rooms_parked", "Rooms out of memory, their connections open", parked)?;
+    out.counter("parks", "Rooms put out of memory so", metrics.parks.get())?;
+    out.counter("wakes", "Parked rooms that came back", metrics.wakes.get())?;
+    let help = "Time until a parked room is back that somebody waits for";
+    out.histogram("wake_seconds", help, &metrics.wake_seconds)?;
     out.counter("alarms", "Alarms that came due in rooms", metrics.alarms.get())?;
     out.counter("rooms_failed", "Rooms whose game failed", metrics.rooms_failed.get())?;
     let failed = metrics.loads_failed.get();

@@ -6,6 +6,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `stream` | streams of bytes: TCP, TLS over TCP, QUIC, memory |
+//! | `null` | no connection: what rooms cost without one |
 //! | `websocket`, `framed` | how messages stand in a stream |
 //! | `socket` | a connection in a room: any stream with any framing, and what waits for it |
 
@@ -20,6 +21,7 @@ use crate::metrics::Transport;
 mod framed;
 #[cfg(test)]
 pub(crate) mod memory;
+pub(crate) mod null;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tcp;

@@ -172,6 +172,21 @@ struct Bell;
 #[derive(Replicate)]
 struct Bomb;
 
+/// Rings so many milliseconds after a request that says so in its path, and counts that.
+pub(crate) fn timed(game: &mut Game) {
+    game.turn_based().replicate::<Count>().timer::<Ring>();
+    game.on_request(|request: Request, mut rings: Timers<Ring>, count: Res<Count>| {
+        let ms = request.path.strip_prefix('/').and_then(|text| text.parse().ok());
+        if let Some(ms) = ms {
+            rings.after(Duration::from_millis(ms), Ring);
+        }
+        count.0
+    });
+    game.systems(|rings: Due<Ring>, mut count: ResMut<Count>| {
+        count.0 += rings.iter().count() as u32;
+    });
+}
+
 pub(crate) fn reminder(game: &mut Game) {
     reminds(game.turn_based());
 }

@@ -21,7 +21,12 @@ const READY: &str = "serving at port ";
 #[test]
 fn a_process_that_is_killed() {
     let (Ok(port), Ok(data)) = (std::env::var(PORT), std::env::var(DATA)) else { return };
-    let config = Config { port: port.parse().unwrap(), data: data.into(), ..Config::default() };
+    let config = Config {
+        port: port.parse().unwrap(),
+        data: data.into(),
+        park_after_ms: 100,
+        ..Config::default()
+    };
     let running = Server::start(all_games(), config).unwrap();
     println!("\n{READY}{}", running.address().port());
     loop {

@@ -15,6 +15,7 @@ mod metrics;
 mod over_memory;
 mod over_quic;
 mod over_websocket;
+mod parks;
 mod quic;
 mod relay;
 mod site;

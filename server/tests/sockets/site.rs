@@ -278,6 +278,7 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("bomb", games::bomb);
     host("stubborn", games::stubborn);
     host("keeper", games::keeper);
+    host("timed", games::timed);
     host("reminder", games::reminder);
     host("sure_reminder", games::sure_reminder);
     host("live_reminder", games::live_reminder);

@@ -34,6 +34,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("referee-bench", &["referee-protocol", "referee-room", "referee-client-tokio"]),
     ("referee-bench-decoder", &["referee-protocol"]),
     ("referee-bench-fill", &["referee-protocol", "referee-server"]),
+    (
+        "referee-bench-parked",
+        &["referee-protocol", "referee-room", "referee-server", "referee-client-tokio"],
+    ),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];

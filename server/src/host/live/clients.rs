@@ -1,6 +1,7 @@
 //! Clients and requests coming to a room, speaking, and going.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use referee_protocol::frame::Ack;
@@ -24,8 +25,7 @@ use crate::transport::{SendError, Sent, Wire};
 impl Live {
     /// A client comes.
     pub(crate) fn admit(&mut self, wish: Wish, wire: Box<dyn Wire>) -> LinkId {
-        self.links.set(self.links.get() + 1);
-        let link = LinkId(self.links.get());
+        let link = LinkId(self.signals.links.fetch_add(1, Ordering::Relaxed) + 1);
         let now = Instant::now();
         let config = &self.house.config;
         // A client that comes back says all again that it cannot know to be done.

@@ -11,11 +11,10 @@ use referee_protocol::bits::{BitError, read_varint};
 use referee_room::entry::{Entry, EntryError};
 use referee_room::revive::{Base, Passage, Revived};
 use referee_room::{Durability, Output, Room};
-use tokio::sync::Notify;
 
 use super::Live;
 use super::past::{Past, beginning};
-use crate::host::committed::Committed;
+use crate::host::committed::{Committed, Signals};
 use crate::host::{left, unix_ms};
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
@@ -222,6 +221,17 @@ impl Keep {
         upto
     }
 
+    /// Whether all that happened is on disk and told.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let durable = self.line.durable() >= self.appended;
+        self.held.is_empty() && self.ticks.is_empty() && !self.behind && durable
+    }
+
+    /// Whether the newest snapshot is of the last tick, and saved.
+    pub(super) fn is_sealed(&self) -> bool {
+        !self.unsaved && self.since.after == self.since.upto
+    }
+
     /// Whether more than may wait does.
     pub(super) fn is_full(&self) -> bool {
         self.held.len() >= HELD_MAX
@@ -391,10 +401,10 @@ impl Live {
 /// realtime room that is not gated gets its turn anyway.
 pub(crate) fn line(
     committed: &Arc<Committed>,
-    wake: &Arc<Notify>,
+    room: &Arc<Signals>,
     realtime: bool,
 ) -> Arc<JournalLine> {
-    let (committed, wake) = (Arc::clone(committed), Arc::clone(wake));
-    let tell = move || committed.push(&wake);
+    let (committed, room) = (Arc::clone(committed), Arc::clone(room));
+    let tell = move || committed.push(&room);
     if realtime { JournalLine::new(tell) } else { JournalLine::told_of_all(tell) }
 }

@@ -14,6 +14,7 @@ use referee_room::revive::{Base, Revival};
 mod alarms;
 mod gated;
 mod kept;
+mod parked;
 
 use super::*;
 use crate::config::Config;
@@ -115,7 +116,7 @@ fn template(site: &Site) -> Arc<Template> {
 }
 
 fn live_with(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Live {
-    Live::new(parts(site, room, incarnation, created_unix_ms))
+    *Live::new(parts(site, room, incarnation, created_unix_ms))
 }
 
 fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Parts {
@@ -127,10 +128,8 @@ fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Par
         incarnation: Incarnation(incarnation),
         remains: Remains::created(Base::Create(create()), created_unix_ms),
         panicked: None,
-        wake: Arc::default(),
+        signals: Arc::default(),
         committed: Arc::default(),
-        ticked: Rc::default(),
-        links: Rc::default(),
     }
 }
 

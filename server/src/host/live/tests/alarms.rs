@@ -36,7 +36,7 @@ fn ringing(site: &Site, gated: bool) -> Live {
     let mut room = Room::create(&template, &create).unwrap();
     room.record();
     let remains = Remains::created(Base::Create(create), unix_ms());
-    Live::new(Parts { template, remains, ..parts(site, room, 1, unix_ms()) })
+    *Live::new(Parts { template, remains, ..parts(site, room, 1, unix_ms()) })
 }
 
 fn counted(live: &mut Live) -> Value {
