@@ -30,6 +30,11 @@ impl Bucket {
         Self { left: f64::from(allowed.burst) + f64::from(extra), at: now }
     }
 
+    /// When something was taken last, or wanted.
+    pub(crate) fn used(&self) -> Instant {
+        self.at
+    }
+
     /// How much is in it now. What it held beyond a burst is not made up for.
     fn left(&self, allowed: Allowance, now: Instant) -> f64 {
         let burst = f64::from(allowed.burst);

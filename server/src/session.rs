@@ -175,6 +175,11 @@ impl Rate {
         Self { allowed, bucket: Bucket::with_extra(allowed, extra, now) }
     }
 
+    /// When the last one was wanted, or since when there are any.
+    pub(crate) fn used(&self) -> Instant {
+        self.bucket.used()
+    }
+
     /// Takes one.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What is kept of links while their room is out of memory. The rest is in the snapshot, or follows from
 //! it: so a link goes on where it was, as that of a client which comes back to the same life.
 
-use referee_protocol::{LinkId, SessionId, Tick};
+use referee_protocol::{LinkId, Seat, SessionId, Tick};
 
 use super::Replication;
 use super::frames::seen_by;
@@ -27,6 +27,12 @@ impl ParkedLink {
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// The seat that its client holds; none of one that watches.
+    #[must_use]
+    pub fn seat(&self) -> Option<Seat> {
+        if let Role::Seated(seat) = self.role { Some(seat) } else { None }
     }
 
     /// State frames sent, and acknowledged, on it.

@@ -55,14 +55,12 @@ pub(crate) struct Connection {
 
 /// When a client said something, and how much it may say.
 pub(crate) struct Pulse {
-    heard: Instant,
     probed: Instant,
     rate: Rate,
 }
 
 /// What is kept of a connection that is in a room which is out of memory.
 pub(crate) struct ParkedConnection {
-    seat: Option<Seat>,
     wire: Box<dyn Wire>,
     pulse: Pulse,
 }
@@ -81,7 +79,7 @@ impl Connection {
             standing,
             wish,
             wire,
-            pulse: Pulse { heard: now, probed: now, rate },
+            pulse: Pulse { probed: now, rate },
             flight: Flight::new(now),
             queued: (0, 0),
         }
@@ -153,9 +151,8 @@ impl Connection {
 
     /// What is kept of it while its room is out of memory. Only of one that the room has let in.
     pub(crate) fn park(self) -> ParkedConnection {
-        let Self { standing, wire, pulse, .. } = self;
-        let seat = if let Standing::In(seat) = standing { seat } else { None };
-        ParkedConnection { seat, wire, pulse }
+        let Self { wire, pulse, .. } = self;
+        ParkedConnection { wire, pulse }
     }
 
     /// It has a seat or watches from now on.
@@ -184,8 +181,12 @@ impl Connection {
 impl Pulse {
     /// Something was heard of the client.
     fn hear(&mut self, now: Instant) -> Result<(), Refusal> {
-        self.heard = now;
         self.rate.take(now)
+    }
+
+    /// When that was last.
+    fn heard(&self) -> Instant {
+        self.rate.used()
     }
 
     /// See [`Connection::look`]. `stuck` says since when the client leaves unacknowledged what it got.
@@ -198,14 +199,14 @@ impl Pulse {
         if let Some(refusal) = self.fault(wire, stuck, now) {
             return Err(refusal);
         }
-        let quiet = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
+        let quiet = self.heard().max(self.probed) + Duration::from_millis(PING_EVERY_MS);
         if quiet <= now {
             self.probed = now;
             wire.probe();
         }
-        let next_probe = self.heard.max(self.probed) + Duration::from_millis(PING_EVERY_MS);
+        let next_probe = self.heard().max(self.probed) + Duration::from_millis(PING_EVERY_MS);
         let ends = [
-            Some(self.heard + Duration::from_millis(LINK_SILENCE_MAX_MS)),
+            Some(self.heard() + Duration::from_millis(LINK_SILENCE_MAX_MS)),
             wire.stalled_since().map(|since| since + Duration::from_millis(STALL_MAX_MS)),
             stuck.map(|since| since + Duration::from_millis(STALL_MAX_MS)),
         ];
@@ -217,7 +218,7 @@ impl Pulse {
         let over = |since: Instant, limit_ms| {
             now.saturating_duration_since(since) >= Duration::from_millis(limit_ms)
         };
-        if over(self.heard, LINK_SILENCE_MAX_MS) {
+        if over(self.heard(), LINK_SILENCE_MAX_MS) {
             let text = format!("nothing was heard for {LINK_SILENCE_MAX_MS} ms");
             return Some(Refusal::new(Code::Silent, text));
         }
@@ -255,10 +256,10 @@ impl ParkedConnection {
 
     /// The connection in the room that is back. The rest of what is known of it the room has kept.
     pub(crate) fn unpark(self, state: &ParkedLink, now: Instant) -> Connection {
-        let Self { seat, wire, pulse } = self;
+        let Self { wire, pulse } = self;
         Connection {
             session: state.session(),
-            standing: Standing::In(seat),
+            standing: Standing::In(state.seat()),
             // It has been granted.
             wish: Wish::default(),
             wire,

@@ -77,6 +77,14 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// The key, with the game's own name in it: it is kept once for all rooms.
+    fn own(&self, key: &RoomKey) -> RoomKey {
+        match self.games.get_key_value(&key.game) {
+            Some((game, _)) => RoomKey { game: game.clone(), match_id: key.match_id.clone() },
+            None => key.clone(),
+        }
+    }
+
     fn unknown_game(&self, key: &RoomKey) -> Option<Refusal> {
         if self.games.contains_key(&key.game) {
             return None;
@@ -183,7 +191,8 @@ impl Hosts {
         if let Some(refusal) = self.house.marks.refusal(key, now) {
             return Err(refusal);
         }
-        let (Owner::Thread(thread), ticket) = self.house.directory.enter(key, from, now)?;
+        let (Owner::Thread(thread), ticket) =
+            self.house.directory.enter(&self.house.own(key), from, now)?;
         Ok((thread, ticket))
     }
 }

@@ -209,6 +209,7 @@ impl Thread {
             self.rouse(&place);
             return;
         }
+        let key = &self.house.own(key);
         let place = Rc::new(Place {
             key: key.clone(),
             arrivals: RefCell::new(VecDeque::from([arrival])),
