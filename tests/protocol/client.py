@@ -243,7 +243,9 @@ class Client:
                         and self.known["incarnation"] == welcome["incarnation"])
         had = self.known["event"] if in_same_life else 0
         self.received_event = max(had, welcome["last_event"])
-        self.may_resume = self.may_resume and in_same_life
+        # Another life of the room may go on from what the client knows; its first frame says whether.
+        known_schema = welcome.get("schema", self.schema_hash) == self.schema_hash
+        self.may_resume = self.may_resume and welcome["resumed"] and known_schema
         self.held = []
         applied = welcome["last_action"]
         # After a crash the room may know less than before: then nothing more is applied.

@@ -146,22 +146,22 @@ class AgainstServer(unittest.TestCase):
         ann.connect()
         self.assertEqual((ann.welcome["resumed"], ann.welcome["seat"]), (True, 0))
         self.assertNotEqual(ann.welcome["incarnation"], before["incarnation"])
-        self.assertEqual((ann.fulls[-1], ann.state.resource("Count")), (True, 1))
+        # Nothing was lost, so what changed meanwhile is enough.
+        self.assertEqual((ann.fulls[-1], ann.state.resource("Count")), (False, 1))
         ann.act("Press")
         ann.wait_resource("Count", 2)
 
-    def test_a_crash_goes_back_to_the_last_snapshot_and_no_further(self):
+    def test_a_crash_takes_back_nothing_that_a_gated_game_has_shown(self):
         ann = self.join("counter/k", name="Ann")
         for number in range(1, 61):
             ann.act("Press")
             ann.wait_resource("Count", number)
-        time.sleep(6)  # `save_every_ms` is 5,000
         self.server.kill()
         self.server = Server(self.data)
         ann.url = f"{self.server.base}/counter/k"
         ann.connect()
         self.assertEqual((ann.welcome["resumed"], ann.welcome["seat"]), (True, 0))
-        self.assertGreaterEqual(ann.state.resource("Count"), 30)
+        self.assertEqual((ann.fulls[-1], ann.state.resource("Count")), (False, 60))
 
     def test_endless_fragments_keep_no_thread_busy(self):
         ann = self.join("counter/f", name="Ann")
