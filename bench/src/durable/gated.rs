@@ -90,6 +90,8 @@ fn plan<'a>(bench: &Bench, process: &Process, clients: usize, rooms: Option<&'a 
 
 /// Ticks a second of the arenas that are saved meanwhile: each is once in 60 ticks.
 const SAVED_HZ: u32 = 20;
+/// In so long each of them is saved at least once: the first time when it has ticked 60 times, then after 5 s.
+const ALL_ARE_SAVED: Duration = Duration::from_secs(8);
 /// How long a gated client waits between an answer and its next move, in milliseconds.
 const THINK_MS: u64 = 100;
 
@@ -113,7 +115,8 @@ pub(super) fn beside_saves(bench: &Bench, report: &mut Report) -> Result {
     std::thread::sleep(sizes.warm_up);
     drop(load);
     let before = arenas::counted(process.port, "referee_store_bytes_total")?;
-    let moves = play(&think("beside"))?;
+    let window = sizes.window.max(ALL_ARE_SAVED);
+    let moves = play(&Plan { window, ..think("beside") })?;
     let bytes = arenas::counted(process.port, "referee_store_bytes_total")? - before;
     tell("rooms are saved", &moves);
     eprintln!("  meanwhile {:.1} MB of rooms were saved", bytes / 1e6);
