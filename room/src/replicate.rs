@@ -100,6 +100,8 @@ pub(crate) struct Replication {
     clamped: BTreeMap<String, u32>,
     /// More entities were to be shown than a client may know.
     unshown: bool,
+    /// Two groups that show an entity to one client, which takes it for two.
+    doubled: Option<(Group, Group)>,
 }
 
 /// What each group that sees an entity calls it, in order of groups.
@@ -145,6 +147,7 @@ impl Replication {
             skips: 0,
             clamped: BTreeMap::new(),
             unshown: false,
+            doubled: None,
         };
         replication.rebuilt(game);
         replication.since = Age::new(0);
@@ -280,6 +283,11 @@ impl Replication {
         self.unshown
     }
 
+    /// Two groups that show an entity to one client, each by a name of its own.
+    pub(crate) fn doubled(&self) -> Option<(Group, Group)> {
+        self.doubled
+    }
+
     /// Types of which values had to be clamped since the last call, and how many.
     pub(crate) fn take_clamped(&mut self) -> BTreeMap<String, u32> {
         std::mem::take(&mut self.clamped)
@@ -346,6 +354,7 @@ impl Replication {
             self.wanted.clear();
             self.wanted.extend(shown.groups(entry));
             self.names.show(entry.id, &self.wanted, &self.links);
+            self.doubled = self.doubled.or_else(|| self.links.doubled(&self.wanted));
         }
     }
 

@@ -336,6 +336,7 @@ impl Room {
             self.replication.send(&mut self.game, &mut self.outputs);
             self.note_clamped();
             self.note_unshown();
+            self.note_doubled();
         }
         let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
         self.journal.end();
@@ -365,6 +366,17 @@ impl Room {
                  clients need not see out of sight, with `keep` or `InGroups`"
             ));
         }
+    }
+
+    /// Warns once when a client takes one entity for two.
+    fn note_doubled(&mut self) {
+        let Some((one, other)) = self.replication.doubled() else { return };
+        self.warn_once("two groups", || {
+            format!(
+                "{one:?} and {other:?} show the same entity to a player who sees both: it is two entities for \
+                 that player; show it by one of them, or to everyone"
+            )
+        });
     }
 
     /// Counts values that did not fit what their type declares, and names each type once.

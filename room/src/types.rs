@@ -149,6 +149,7 @@ pub struct Owner(pub Seat);
 pub struct Team(pub u32);
 
 /// Groups an entity is in, instead of what its types' own `to` says: nobody else sees it.
+/// For a player who sees several of these groups it is several entities: the room warns of it.
 #[derive(Component, Clone, PartialEq, Eq, Debug, Default)]
 pub struct InGroups(pub Vec<Group>);
 

@@ -326,3 +326,46 @@ fn who_comes_back_to_another_schema_is_told_its_last_action() {
     room.tick(Tick(8));
     assert_eq!(joined(&mut room).0, 5);
 }
+
+/// A unit that goes from one group into two in tick 3, and a player who sees both, and from tick 6 on only
+/// the one that it came into.
+fn between(game: &mut Game) {
+    game.realtime(20).replicate::<Unit>();
+    game.player(|| Sees(vec![Group::Team(1), Group::Team(2)]));
+    game.on_start(|mut commands: Commands| {
+        commands.spawn((Unit(5), InGroups(vec![Group::Team(1)])));
+    });
+    game.systems(
+        |mut units: Query<&mut InGroups>, mut players: Query<&mut Sees>, time: Res<Time>| match time
+            .tick
+            .0
+        {
+            3 => units.iter_mut().for_each(|mut of| of.0.push(Group::Team(2))),
+            6 => players.iter_mut().for_each(|mut sees| sees.0.retain(|g| *g != Group::Team(1))),
+            _ => {}
+        },
+    );
+}
+
+/// It has a name of its own in either group, so it is two for its client meanwhile: its author is warned.
+#[test]
+fn an_entity_is_there_as_long_as_a_group_of_the_client_shows_it() {
+    let (template, mut room) = bare(between);
+    let mut replica = Replica::new(20);
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.link(LinkId(1), Link::Check);
+    room.handle(common::join(1, "Ann"));
+    let (mut units, mut warnings) = (Vec::new(), Vec::new());
+    let number = template.schema().components.iter().position(|def| def.name == "Unit");
+    let number = number.expect("it is sent") as u16;
+    for tick in 1..=8 {
+        room.tick(Tick(tick));
+        assert!(pump(&mut room, &template, &mut replica, LinkId(1)), "tick {tick}");
+        let shown = replica.entities().filter(|(id, _)| replica.component(*id, number).is_some());
+        units.push(shown.count());
+        warnings.extend(room.take_warning().map(|warning| (tick, warning)));
+    }
+    assert_eq!(units, [1, 1, 2, 2, 2, 1, 1, 1]);
+    let [(3, warning)] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.contains("Team(1) and Team(2) show the same entity"), "{warning}");
+}

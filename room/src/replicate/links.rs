@@ -440,6 +440,19 @@ impl Links {
         self.groups_of(seat).binary_search(&group).is_ok()
     }
 
+    /// Two of the groups that show an entity, if there is a client that sees both and no wider one shows it
+    /// to all of them.
+    pub(super) fn doubled(&self, shown_to: &[Group]) -> Option<(Group, Group)> {
+        let own = |group: &Group| matches!(group, Group::Team(_));
+        if !shown_to.first().is_some_and(own) || shown_to.iter().filter(|g| own(g)).count() < 2 {
+            return None;
+        }
+        self.seats.keys().find_map(|seat| {
+            let mut both = shown_to.iter().filter(|group| own(group) && self.sees(*seat, **group));
+            Some((*both.next()?, *both.next()?))
+        })
+    }
+
     /// Whether some client has this group or may come back to it: what went out of it is still to be
     /// told.
     pub(super) fn knows(&self, group: Group) -> bool {

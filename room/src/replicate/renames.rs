@@ -39,6 +39,10 @@ impl Replication {
         for (seat, line) in &self.links.seats {
             let known = |called: &Called| line.groups.iter().find_map(|g| name(called, *g));
             let (Some(old), Some(new)) = (known(before), known(after)) else { continue };
+            // Another of its groups goes on to call it so.
+            if line.groups.iter().any(|group| name(after, *group) == Some(old)) {
+                continue;
+            }
             let told = |group: &Group| {
                 self.groups.find(*group).is_some_and(|state| state.renamed_to(old, new))
             };
