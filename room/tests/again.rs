@@ -5,7 +5,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Arm, Say, Stick, busy};
+use common::{busy, play_round};
 use referee_room::prelude::*;
 use referee_room::testkit::TestRoom;
 
@@ -13,14 +13,7 @@ fn played(game: impl Fn(&mut Game) + Send + Sync + 'static) -> TestRoom {
     let mut room = TestRoom::with(game, 11, &Value::Null).expect("it is created");
     let players = [room.join("Ann"), room.join("Bob")];
     for round in 0..30u32 {
-        for (n, player) in players.into_iter().enumerate() {
-            let x = Axis(if (round + n as u32).is_multiple_of(2) { 1.0 } else { -0.5 });
-            room.input(player, &Stick { x, y: Axis(0.25), fire: round.is_multiple_of(3) });
-        }
-        if round.is_multiple_of(7) {
-            room.act(players[0], Say(format!("round {round}")));
-            room.act(players[1], Arm { ms: 20 * round });
-        }
+        play_round(&mut room, players, round);
         if round == 20 {
             room.restart();
             players.into_iter().for_each(|player| room.resume(player).expect("the seat is held"));

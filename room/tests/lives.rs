@@ -144,10 +144,8 @@ fn pump(room: &mut Room, template: &Template, replica: &mut Replica, link: LinkI
     good
 }
 
-/// A replay may come to another state: under a changed build, or in a game that is not deterministic. Then
-/// nothing that clients were told counts.
-#[test]
-fn who_knows_a_state_that_the_replay_did_not_come_to_gets_it_anew() {
+/// A life in which Ann nods once, up to this tick: what her client has then, and the journal.
+fn nodded(upto: u64) -> (Replica, Passage) {
     let (template, mut room) = bare(sums(1));
     room.record();
     room.handle(Entry::Begin { incarnation: Incarnation(3) });
@@ -157,48 +155,48 @@ fn who_knows_a_state_that_the_replay_did_not_come_to_gets_it_anew() {
     room.tick(Tick(1));
     let nod = common::script::payload(&template, true, 0, &Nod);
     room.handle(Entry::Action { seat: Seat(0), number: 1, payload: nod });
-    for tick in 2..=100 {
+    for tick in 2..=upto {
         room.tick(Tick(tick));
         pump(&mut room, &template, &mut replica, LinkId(1));
     }
-    let passage = take(&mut room);
+    (replica, take(&mut room))
+}
+
+/// Its client comes back to the next life of the room, and sees what that shows.
+#[track_caller]
+fn comes_back(template: &Template, mut room: Room, mut replica: Replica) {
+    room.handle(Entry::Begin { incarnation: Incarnation(4) });
+    let resume = Some(Resume { incarnation: Incarnation(3), tick: replica.tick(), event: 0 });
+    let session = SessionId(7);
+    room.link(LinkId(7), Link::Open { session, resume });
+    room.link(LinkId(7), Link::Check);
+    room.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
+    let from = room.info().tick.0 + 1;
+    for tick in from..from + 50 {
+        room.tick(Tick(tick));
+        let good = pump(&mut room, template, &mut replica, LinkId(7));
+        assert!(good, "tick {tick}: the client shows what the room does not");
+    }
+}
+
+/// A replay may come to another state: under a changed build, or in a game that is not deterministic. Then
+/// nothing that clients were told counts.
+#[test]
+fn who_knows_a_state_that_the_replay_did_not_come_to_gets_it_anew() {
+    let (replica, passage) = nodded(100);
     // A crash, and a build in which a nod counts as two.
     let newer = Template::new("test", sums(2)).unwrap();
     let create = Create { seed: [3; 32], ..Create::default() };
     let revived =
         Revival::new(&newer, Base::Create(create), vec![passage], [9; 32]).finish().unwrap();
     assert!(revived.report.differs.is_some(), "it is noticed");
-    let mut again = revived.room;
-    again.handle(Entry::Begin { incarnation: Incarnation(4) });
-    let resume = Some(Resume { incarnation: Incarnation(3), tick: replica.tick(), event: 0 });
-    let session = SessionId(7);
-    again.link(LinkId(7), Link::Open { session, resume });
-    again.link(LinkId(7), Link::Check);
-    again.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
-    for tick in 101..=200 {
-        again.tick(Tick(tick));
-        let good = pump(&mut again, &newer, &mut replica, LinkId(7));
-        assert!(good, "tick {tick}: the client shows what the room does not");
-    }
+    comes_back(&newer, revived.room, replica);
 }
 
 /// The same where a tick panics in the replay and is run without its acts.
 #[test]
 fn who_knows_what_an_act_did_that_the_replay_left_out_gets_it_anew() {
-    let (template, mut room) = bare(sums(1));
-    room.record();
-    room.handle(Entry::Begin { incarnation: Incarnation(3) });
-    let mut replica = Replica::new(20);
-    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
-    room.handle(common::join(1, "Ann"));
-    room.tick(Tick(1));
-    let nod = common::script::payload(&template, true, 0, &Nod);
-    room.handle(Entry::Action { seat: Seat(0), number: 1, payload: nod });
-    for tick in 2..=10 {
-        room.tick(Tick(tick));
-        pump(&mut room, &template, &mut replica, LinkId(1));
-    }
-    let passage = take(&mut room);
+    let (replica, passage) = nodded(10);
     let newer = Template::new("test", |game: &mut Game| {
         sums(1)(game);
         game.systems(|nods: Actions<Nod>| assert!(nods.is_empty(), "boom"));
@@ -208,18 +206,7 @@ fn who_knows_what_an_act_did_that_the_replay_left_out_gets_it_anew() {
     let revived =
         Revival::new(&newer, Base::Create(create), vec![passage], [9; 32]).finish().unwrap();
     assert_eq!(revived.report.panicked, [Tick(2)]);
-    let mut again = revived.room;
-    again.handle(Entry::Begin { incarnation: Incarnation(4) });
-    let resume = Some(Resume { incarnation: Incarnation(3), tick: replica.tick(), event: 0 });
-    let session = SessionId(7);
-    again.link(LinkId(7), Link::Open { session, resume });
-    again.link(LinkId(7), Link::Check);
-    again.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
-    for tick in 11..=50 {
-        again.tick(Tick(tick));
-        let good = pump(&mut again, &newer, &mut replica, LinkId(7));
-        assert!(good, "tick {tick}: the client shows what the room does not");
-    }
+    comes_back(&newer, revived.room, replica);
 }
 
 #[derive(Event, Clone)]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Arm, Say, Stick, busy};
+use common::{busy, play_round};
 use referee_room::prelude::*;
 use referee_room::testkit::{TestPlayer, TestRoom};
 
@@ -147,17 +147,12 @@ fn a_client_of_a_parked_room_gets_only_what_changed_and_each_event_once() {
 }
 
 #[test]
-fn a_room_that_has_a_grid_and_moves_comes_back_as_it_was() {
+fn a_room_in_which_much_moves_comes_back_as_it_was() {
     let mut room = TestRoom::with(busy, 3, &Value::Null).unwrap();
     let players = [room.join("Ann"), room.join("Bob")];
     for round in 0..40u32 {
-        for (n, player) in players.into_iter().enumerate() {
-            let x = Axis(if (round + n as u32).is_multiple_of(2) { 1.0 } else { -0.5 });
-            room.input(player, &Stick { x, y: Axis(0.25), fire: round.is_multiple_of(3) });
-        }
+        play_round(&mut room, players, round);
         if round.is_multiple_of(7) {
-            room.act(players[0], Say(format!("round {round}")));
-            room.act(players[1], Arm { ms: 20 * round });
             room.park();
         }
     }

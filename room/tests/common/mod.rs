@@ -5,6 +5,7 @@ pub mod script;
 
 use referee_room::entry::{Create, Entry, Join};
 use referee_room::prelude::*;
+use referee_room::testkit::{TestPlayer, TestRoom};
 use referee_room::{Room, Template};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,4 +174,16 @@ pub fn join(session: u64, name: &str) -> Entry {
         generation: session,
         watch: false,
     })
+}
+
+/// A round of `busy` with two players: each steers, and in every seventh one talks and the other sets a bell.
+pub fn play_round(room: &mut TestRoom, players: [TestPlayer; 2], round: u32) {
+    for (n, player) in players.into_iter().enumerate() {
+        let x = Axis(if (round + n as u32).is_multiple_of(2) { 1.0 } else { -0.5 });
+        room.input(player, &Stick { x, y: Axis(0.25), fire: round.is_multiple_of(3) });
+    }
+    if round.is_multiple_of(7) {
+        room.act(players[0], Say(format!("round {round}")));
+        room.act(players[1], Arm { ms: 20 * round });
+    }
 }
