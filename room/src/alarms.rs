@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 use bevy_ecs::system::SystemParam;
+use referee_protocol::Tick;
 use referee_protocol::limits::ALARMS_PER_TICK_MAX;
-use referee_protocol::{Kind, Tick};
 
 use crate::field::{Field, LoadError, Loader, Saver};
 use crate::params::{DueNow, Time};
@@ -94,13 +94,7 @@ impl<T: Field> Alarms<'_, T> {
     /// by its ticks.
     #[must_use]
     pub fn now(&self) -> u64 {
-        let Time { tick, kind, hz, wall, .. } = &*self.time;
-        let ticks = tick.0.saturating_sub(wall.tick.0);
-        let since_ms = match kind {
-            Kind::TurnBased => ticks,
-            Kind::Realtime => ticks.saturating_mul(1000) / u64::from(*hz),
-        };
-        wall.unix_ms.saturating_add(since_ms)
+        self.time.unix_ms(self.time.tick)
     }
 
     /// Makes `value` due at this time of the wall clock, in milliseconds since 1970. What lies in the past
@@ -211,6 +205,14 @@ impl Room {
     pub fn next_alarm(&self) -> Option<u64> {
         let next = self.game.alarms.iter().filter_map(|row| (row.next)(&self.game.world));
         next.min().map(|(at, _)| at)
+    }
+
+    /// What time the room takes it to be at a tick, in milliseconds since 1970: as it was told last, and
+    /// counted on. Where the wall clock says something else, somebody has set it, and an
+    /// [`Entry::Alarm`](crate::Entry::Alarm) is to tell the room.
+    #[must_use]
+    pub fn unix_ms(&self, at: Tick) -> u64 {
+        self.game.world.resource::<Time>().unix_ms(at)
     }
 
     /// The room is told the time: what is due by then is due in this tick, as far as there is room for it.

@@ -40,6 +40,16 @@ impl Time {
         Tick(self.tick.0.saturating_add(self.ticks(span)))
     }
 
+    /// The wall clock's time at a tick, in milliseconds since 1970: as the room was told, and counted on.
+    pub(crate) fn unix_ms(&self, at: Tick) -> u64 {
+        let ticks = at.0.saturating_sub(self.wall.tick.0);
+        let since_ms = match self.kind {
+            Kind::TurnBased => ticks,
+            Kind::Realtime => ticks.saturating_mul(1000) / u64::from(self.hz),
+        };
+        self.wall.unix_ms.saturating_add(since_ms)
+    }
+
     /// Whether a new such span of the room's time has begun since the tick before: so every second, in
     /// its first tick.
     #[must_use]

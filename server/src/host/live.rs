@@ -300,7 +300,7 @@ impl Live {
             if self.is_attended() {
                 self.house.metrics.slips.add(slips);
             }
-            self.see_to_alarms(slips);
+            self.see_to_alarms(slips, reached);
             let due = match self.guarded(|room| room.next_due(reached)) {
                 None | Some(NextTick::Never) => return Next::Never,
                 Some(NextTick::At(tick)) if tick > reached => {

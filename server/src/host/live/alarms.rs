@@ -2,12 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use referee_protocol::Tick;
 use referee_room::Entry;
 
 use super::{Live, Next};
 use crate::host::clock::Clock;
 use crate::host::unix_ms;
 use crate::host::wake::{LOOK_EVERY, WOKEN_GRACE_MS, WOKEN_MAX_MS};
+
+/// By so much the wall clock may differ from what a room has counted before it was set by somebody, in
+/// milliseconds.
+const CLOCK_SET_MS: u64 = 2_000;
 
 impl Live {
     /// Tells the room the time, with its next tick.
@@ -17,14 +22,17 @@ impl Live {
         }
     }
 
-    /// Tells the room the time where an alarm is due, or where it counts on wrongly since ticks were left
-    /// out.
-    pub(super) fn see_to_alarms(&mut self, slips: u64) {
+    /// Tells the room the time where an alarm is due, or where it counts on wrongly: ticks were left out, or
+    /// somebody has set the wall clock. `reached` is the tick that it is time for.
+    pub(super) fn see_to_alarms(&mut self, slips: u64, reached: Tick) {
         if !self.template.has_alarms() {
             return;
         }
+        let now = unix_ms();
         let due = self.guarded(|room| room.next_alarm()).flatten();
-        if slips > 0 || due.is_some_and(|due| due <= unix_ms()) {
+        let known = self.guarded(|room| room.unix_ms(reached));
+        let set = known.is_some_and(|known| known.abs_diff(now) > CLOCK_SET_MS);
+        if slips > 0 || set || due.is_some_and(|due| due <= now) {
             self.tell_time();
         }
     }

@@ -25,6 +25,11 @@ fn rings(game: &mut Game) {
 }
 
 fn ringing(site: &Site, gated: bool) -> Live {
+    ringing_since(site, gated, unix_ms())
+}
+
+/// The wall clock said this as the room was created.
+fn ringing_since(site: &Site, gated: bool, created_unix_ms: u64) -> Live {
     let game = move |game: &mut Game| {
         rings(game);
         if gated {
@@ -32,7 +37,7 @@ fn ringing(site: &Site, gated: bool) -> Live {
         }
     };
     let template = Template::new("count", game).unwrap();
-    let create = Create { unix_ms: unix_ms(), ..create() };
+    let create = Create { unix_ms: created_unix_ms, ..create() };
     let mut room = Room::create(&template, &create).unwrap();
     room.record();
     let remains = Remains::created(Base::Create(create), unix_ms());
@@ -141,4 +146,21 @@ async fn a_room_is_saved_with_the_time_at_which_it_is_to_be_woken() {
     assert_eq!(stored.alarm_unix_ms, live.room.next_alarm());
     let left = stored.alarm_unix_ms.unwrap() - unix_ms();
     assert!((3_500_000..=3_600_000).contains(&left), "{left} ms");
+}
+
+#[test]
+fn an_alarm_comes_after_its_span_though_somebody_set_the_clock() {
+    let hour = 3_600_000;
+    for set in [unix_ms() + hour, unix_ms() - hour] {
+        let site = site(Config::default());
+        let mut live = ringing_since(&site, false, set);
+        let (answer, mut answered) = oneshot::channel();
+        let request = RoomRequest { method: "GET".into(), path: String::new(), body: vec![] };
+        live.ask(request, answer);
+        rest(&mut live);
+        answered.try_recv().unwrap().unwrap();
+        assert_eq!(live.room.counters().alarms, 0, "it is not due yet");
+        let left_ms = live.room.next_alarm().expect("it waits").saturating_sub(unix_ms());
+        assert!((15_000..=20_100).contains(&left_ms), "20 s became {left_ms} ms");
+    }
 }
