@@ -11,7 +11,7 @@ use referee_protocol::hash::hash;
 use referee_protocol::ladder::Applied;
 use referee_protocol::limits::{ENTITIES_MAX, SETTLE_TICKS_MAX};
 use referee_protocol::message::Resume;
-use referee_protocol::{Code, Kind, LinkId, Refusal, SessionId, Tick};
+use referee_protocol::{Code, Kind, LinkId, Refusal, Seat, SessionId, Tick};
 use serde_json::Value;
 
 use crate::core::{Core, Setup};
@@ -281,6 +281,19 @@ impl Room {
     pub fn durable(&mut self, upto: Tick) {
         let (now, at_once) = (self.core().tick, self.game.rules.kind == Kind::TurnBased);
         self.replication.durable(upto, now, at_once && self.settling == 0, &mut self.outputs);
+    }
+
+    /// The last action of each seat that was acknowledged, for [`Room::acknowledge_only`].
+    #[must_use]
+    pub fn acknowledged(&self) -> Vec<(Seat, u64)> {
+        self.replication.acknowledged()
+    }
+
+    /// In place of the first [`Room::durable`], where the room was made again from memory and not from what
+    /// is on disk: of what it did, only these actions had been acknowledged.
+    pub fn acknowledge_only(&mut self, acknowledged: &[(Seat, u64)]) {
+        let now = self.core().tick;
+        self.replication.acknowledge_only(acknowledged, now);
     }
 
     /// When to tick next, given the time (in ticks).

@@ -86,6 +86,16 @@ impl Replication {
         owed.into_iter().for_each(|link| self.send_to(link, now, true, outputs));
     }
 
+    /// See [`Links::acknowledged`].
+    pub(crate) fn acknowledged(&self) -> Vec<(Seat, u64)> {
+        self.links.acknowledged()
+    }
+
+    /// See [`Links::acknowledge_only`].
+    pub(crate) fn acknowledge_only(&mut self, acknowledged: &[(Seat, u64)], now: Tick) {
+        self.links.acknowledge_only(acknowledged, now);
+    }
+
     /// The last action of a seat that its client need not keep.
     pub(crate) fn last_action(&self, seat: Seat) -> Option<u64> {
         self.links.last_action(seat)

@@ -414,6 +414,24 @@ impl Links {
         }
     }
 
+    /// The last action of each seat that its client need not keep.
+    pub(super) fn acknowledged(&self) -> Vec<(Seat, u64)> {
+        self.seats.iter().map(|(seat, line)| (*seat, line.last_action)).collect()
+    }
+
+    /// No more than this was on disk, and what came after it is acknowledged once it is, too.
+    pub(super) fn acknowledge_only(&mut self, acknowledged: &[(Seat, u64)], now: Tick) {
+        self.waits_for_disk = true;
+        for (seat, line) in &mut self.seats {
+            let known = acknowledged.iter().find(|(of, _)| of == seat);
+            let upto = known.map_or(0, |(_, action)| *action);
+            if line.last_action > upto {
+                line.applied.push_back((now, line.last_action));
+                line.last_action = upto;
+            }
+        }
+    }
+
     /// The last action of a seat that its client need not keep; none where the seat is not known.
     pub(super) fn last_action(&self, seat: Seat) -> Option<u64> {
         self.seats.get(&seat).map(|line| line.last_action)

@@ -111,7 +111,7 @@ pub(crate) struct Parts {
 }
 
 impl Live {
-    pub(crate) fn new(parts: Parts) -> Box<Self> {
+    pub(crate) fn new(mut parts: Parts) -> Box<Self> {
         let (now, info) = (Instant::now(), parts.room.info());
         let clock = match info.hz {
             Some(hz) => Clock::realtime(hz, info.tick, now),
@@ -121,12 +121,15 @@ impl Live {
                 Clock::turns(Duration::from_millis(age), now)
             }
         };
-        let incarnation = parts.incarnation;
+        let (incarnation, acknowledged) = (parts.incarnation, parts.remains.acknowledged.take());
         let mut live = Box::new(Self::with(parts, clock, now, info.lasting));
         live.journal();
         live.enter(Entry::Begin { incarnation }, 0);
         if live.keep.is_logged() {
-            live.guarded(|room| room.durable(info.tick));
+            live.guarded(|room| match acknowledged {
+                Some(acknowledged) => room.acknowledge_only(&acknowledged),
+                None => room.durable(info.tick),
+            });
         }
         // Whoever held a seat when the room was saved has no connection to this life of it.
         for session in live.room.sessions() {

@@ -50,24 +50,34 @@ struct Site {
     _stop: watch::Sender<bool>,
 }
 
+/// What the rooms of a server share, with one game and one thread.
+pub(super) fn house(
+    config: Arc<Config>,
+    store: Arc<Store>,
+    (game, template): (GameName, Arc<Template>),
+) -> Arc<House> {
+    let hosted = Hosted { template, title: None, description: None, page: None };
+    let metrics = Arc::new(Metrics::default());
+    Arc::new(House {
+        directory: Local::new(&config, 1),
+        marks: Marks::new(metrics.clone()),
+        metrics,
+        tokens: Tokens::new(store.token_key()),
+        wakes: Wakes::default(),
+        games: Games::from([(game, hosted)]),
+        config,
+        store,
+    })
+}
+
 impl Site {
     fn new(machine: &Machine, game: fn(&mut Game)) -> Self {
         let config = Arc::new(Config::default());
         // What is read comes from the disk each time.
         let uncached = StoreConfig { cache_bytes: 0, ..config.store };
-        let (store, metrics) = (machine.try_open(&uncached).unwrap(), Arc::new(Metrics::default()));
+        let store = machine.try_open(&uncached).unwrap();
         let template = Template::new("count", game).unwrap();
-        let hosted = Hosted { template, title: None, description: None, page: None };
-        let house = Arc::new(House {
-            directory: Local::new(&config, 1),
-            marks: Marks::new(metrics.clone()),
-            metrics,
-            tokens: Tokens::new(store.token_key()),
-            wakes: Wakes::default(),
-            games: Games::from([(key().game, hosted)]),
-            config,
-            store,
-        });
+        let house = house(config, store, (key().game, template));
         let (stop, stopped) = watch::channel(false);
         let (hosts, starts, door) = Hosts::new(house, 1, stopped);
         let run = move || starts.into_iter().for_each(|start| start.run().unwrap());

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use referee_protocol::Tick;
 use referee_protocol::bits::{BitError, read_varint};
+use referee_protocol::{Seat, Tick};
 use referee_room::entry::{Entry, EntryError};
 use referee_room::revive::{Base, Passage, Revived};
 use referee_room::{Durability, Output, Room};
@@ -39,6 +39,8 @@ pub(crate) struct Remains {
     pub(crate) broken: Option<(Tick, Vec<Entry>)>,
     /// What is in the store leads up to here: more may follow on it.
     pub(crate) follows: bool,
+    /// Which actions had been acknowledged, where not all of it need be on disk.
+    pub(crate) acknowledged: Option<Vec<(Seat, u64)>>,
 }
 
 impl Remains {
@@ -57,10 +59,16 @@ impl Remains {
         Ok((begins, Passage { after, upto, bytes: bytes.to_vec() }))
     }
 
+    /// What a room begins with after this tick, and whether it follows on what is in the store.
+    fn new(created_unix_ms: u64, base: Base, tick: Tick, (past, follows): (Past, bool)) -> Self {
+        let since = Passage::empty(tick);
+        let (broken, acknowledged) = (None, None);
+        Self { created_unix_ms, base, since, past, broken, follows, acknowledged }
+    }
+
     /// What is left of a room that was just created.
     pub(crate) fn created(base: Base, created_unix_ms: u64) -> Self {
-        let (since, past) = (Passage::empty(Tick(0)), Past::default());
-        Self { created_unix_ms, base, since, past, broken: None, follows: false }
+        Self::new(created_unix_ms, base, Tick(0), (Past::default(), false))
     }
 
     /// What the store has of a room, and the journal's passages that come after its base.
@@ -85,18 +93,18 @@ impl Remains {
         }
         // A journal without its beginning.
         let (tick, created_unix_ms, base) = begins.ok_or(BitError::End)?;
-        let (since, past) = (Passage::empty(Tick(tick)), Past::stored(saved));
-        Ok((Self { created_unix_ms, base, since, past, broken: None, follows: true }, passages))
+        let past = (Past::stored(saved), true);
+        Ok((Self::new(created_unix_ms, base, Tick(tick), past), passages))
     }
 
     /// What is left of a room that was made again from this.
     pub(crate) fn revived(self, revived: Revived) -> (Room, Self) {
         let Revived { room, before, base, since, report } = revived;
-        let Self { created_unix_ms, past, .. } = self;
+        let Self { created_unix_ms, past, acknowledged, .. } = self;
         let past = past.goes_on(created_unix_ms, &self.base, before);
         // A journal with which the game panics is not followed on: what comes next tells everything.
         let follows = self.follows && report.panicked.is_empty();
-        (room, Self { created_unix_ms, base, since, past, broken: None, follows })
+        (room, Self { created_unix_ms, base, since, past, broken: None, follows, acknowledged })
     }
 }
 
@@ -393,6 +401,7 @@ impl Live {
             past: std::mem::take(&mut keep.past),
             broken: Some(broken),
             follows: keep.follows,
+            acknowledged: Some(self.room.acknowledged()),
         })
     }
 }

@@ -14,18 +14,16 @@ use referee_room::revive::{Base, Revival};
 mod alarms;
 mod gated;
 mod kept;
+mod logged;
 mod parked;
 
 use super::*;
 use crate::config::Config;
-use crate::directory::Local;
-use crate::games::{Games, Hosted};
-use crate::host::{Marks, Wakes};
+use crate::host::tests::house;
 use crate::http::RoomRequest;
-use crate::metrics::Metrics;
 use crate::session::Wish;
 use crate::store::Store;
-use crate::token::{Claim, Tokens};
+use crate::token::Claim;
 use crate::transport::memory::Memory;
 
 #[derive(Resource, Replicate, Default)]
@@ -82,18 +80,7 @@ fn site(config: Config) -> Site {
     let folder = std::env::temp_dir().join(name);
     let store = Store::open(&folder, &config.store).unwrap();
     let template = Template::new("count", count).unwrap();
-    let hosted = Hosted { template, title: None, description: None, page: None };
-    let metrics = Arc::new(Metrics::default());
-    let house = Arc::new(House {
-        directory: Local::new(&config, 1),
-        marks: Marks::new(metrics.clone()),
-        metrics,
-        tokens: Tokens::new(store.token_key()),
-        wakes: Wakes::default(),
-        games: Games::from([(GameName::new("count").unwrap(), hosted)]),
-        config: Arc::new(config),
-        store,
-    });
+    let house = house(Arc::new(config), store, (GameName::new("count").unwrap(), template));
     Site { house, folder }
 }
 

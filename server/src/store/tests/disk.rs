@@ -118,7 +118,7 @@ impl Machine {
     }
 
     /// From now on nothing can be written; or again.
-    pub(super) fn full(&self, full: bool) {
+    pub(crate) fn full(&self, full: bool) {
         self.power.full.store(full, Ordering::SeqCst);
     }
 

@@ -93,17 +93,3 @@ async fn a_match_that_began_with_what_was_left_is_itself_again_after_a_crash() {
         json!({ "pressed": 60 })
     );
 }
-
-#[tokio::test]
-async fn without_a_journal_an_action_is_acknowledged_once_it_is_applied() {
-    let site = site(Config { journal: false, ..Config::default() });
-    let mut live = live(&site);
-    let (first, wire) = come(&mut live, wish());
-    let token = welcomed(&wire).token.unwrap();
-    live.message(first, &action(1, 0));
-    rest(&mut live);
-    let claim = site.house.tokens.check(&key(), &token);
-    let (_, newer) = come(&mut live, Wish { claim, ..wish() });
-    let welcome = welcomed(&newer);
-    assert_eq!((welcome.resumed, welcome.last_action), (true, 1));
-}
