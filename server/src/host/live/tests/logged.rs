@@ -84,6 +84,7 @@ async fn after_a_panic_an_action_is_kept_that_is_not_on_disk() {
     rest(&mut live);
     machine.full(true);
     live.message(first, &action(2, 0));
+    rest(&mut live);
     live.message(first, &action(3, 1)); // it panics
     rest(&mut live);
     let mut remains = live.take_remains().unwrap();
