@@ -13,6 +13,7 @@ use bevy_ecs::system::SystemParam;
 use referee_protocol::Tick;
 use referee_protocol::limits::ALARMS_PER_TICK_MAX;
 
+use crate::entry::Lost;
 use crate::field::{Field, LoadError, Loader, Saver};
 use crate::params::{DueNow, Time};
 use crate::registry::short_name;
@@ -216,18 +217,22 @@ impl Room {
     }
 
     /// The room is told the time: what is due by then is due in this tick, as far as there is room for it.
-    /// Where it broke a tick, no system hears of it.
-    pub(crate) fn ring(&mut self, unix_ms: u64, lost: bool) {
+    /// Of what is lost no system hears.
+    pub(crate) fn ring(&mut self, unix_ms: u64, lost: Lost) {
         let (world, alarms) = (&mut self.game.world, &self.game.alarms);
         let tick = world.resource::<Time>().tick;
         world.resource_mut::<Time>().wall = Wall { unix_ms, tick };
-        let told = if lost { Told::No } else { Told::Yes };
-        for _ in 0..ALARMS_PER_TICK_MAX {
+        for nth in 1..=ALARMS_PER_TICK_MAX as u16 {
             let next = alarms.iter().filter_map(|row| Some(((row.next)(world)?, row)));
             let due = next.filter(|((at, _), _)| *at <= unix_ms);
             let Some((_, row)) = due.min_by_key(|(when, _)| *when) else { return };
+            let told =
+                if lost == Lost::All || lost == Lost::One(nth) { Told::No } else { Told::Yes };
             (row.fire)(world, told);
             self.counters.alarms += 1;
+            if lost == Lost::One(nth) {
+                return;
+            }
         }
     }
 

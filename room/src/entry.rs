@@ -53,6 +53,37 @@ pub struct RequestEntry {
     pub body: Vec<u8>,
 }
 
+/// Which of the alarms that are due in a tick are lost, because the game panics with them: no system
+/// hears of them, and they do not come due again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Lost {
+    /// None.
+    #[default]
+    None,
+    /// All of them.
+    All,
+    /// The so many'th, counted from 1. Those before it come due, those after it in the next tick.
+    One(u16),
+}
+
+impl Lost {
+    fn number(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::All => 1,
+            Self::One(nth) => u64::from(nth) + 1,
+        }
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            0 => Self::None,
+            1 => Self::All,
+            more => Self::One(u16::try_from(more - 1).ok()?),
+        })
+    }
+}
+
 /// One thing that happened outside. The numbers of the variants are part of the file format:
 /// 9 (answer) and 10 (admin) are reserved. A room that begins with what an earlier match left, or
 /// that is told the time, has the number 13.
@@ -105,9 +136,8 @@ pub enum Entry {
     Alarm {
         /// Milliseconds since 1970.
         unix_ms: u64,
-        /// It broke the tick that it came in: no system hears of what comes due, and nothing of it comes
-        /// due again.
-        lost: bool,
+        /// What of it broke the tick that it came in.
+        lost: Lost,
     },
     /// A request into the room.
     Request(RequestEntry),
@@ -160,8 +190,8 @@ impl Entry {
         }
     }
 
-    /// Whether somebody acted, or an alarm may have come due: what is left out where a tick with it panics, and what can make a room
-    /// worth keeping.
+    /// Whether somebody acted, or an alarm may have come due: what is left out where a tick with it
+    /// panics, and what can make a room worth keeping.
     #[must_use]
     pub fn is_act(&self) -> bool {
         use Entry::{Action, Alarm, Input, Request};
@@ -216,7 +246,7 @@ impl Entry {
             }
             Self::Alarm { unix_ms, lost } => {
                 write_varint(out, *unix_ms);
-                out.push(u8::from(*lost));
+                write_varint(out, lost.number());
             }
             Self::Request(request) => {
                 write_varint(out, request.id);
@@ -262,7 +292,10 @@ impl Entry {
                 number: read_varint(bytes)?,
                 payload: take_payload(bytes)?,
             },
-            7 => Self::Alarm { unix_ms: read_varint(bytes)?, lost: take_bool(bytes)? },
+            7 => Self::Alarm {
+                unix_ms: read_varint(bytes)?,
+                lost: Lost::from_number(read_varint(bytes)?).ok_or(BitError::Number)?,
+            },
             8 => Self::Request(RequestEntry {
                 id: read_varint(bytes)?,
                 method: take_text(bytes)?,
@@ -371,7 +404,8 @@ mod tests {
             Entry::Begin { incarnation: Incarnation(70_000) },
             Entry::Create(Create { storage: vec![1, 2], ..create() }),
             Entry::Create(Create { unix_ms: 300, ..create() }),
-            Entry::Alarm { unix_ms: 300, lost: true },
+            Entry::Alarm { unix_ms: 300, lost: Lost::All },
+            Entry::Alarm { unix_ms: 300, lost: Lost::One(64) },
         ]
     }
 
@@ -405,7 +439,7 @@ mod tests {
         let rest = [1, b'b', 1, 5, 0xac, 2];
         assert_eq!(bytes, [&[13, 2, b'{', b'}'][..], &[7; 32], &rest].concat());
         bytes.clear();
-        Entry::Alarm { unix_ms: 300, lost: false }.encode(&mut bytes);
+        Entry::Alarm { unix_ms: 300, lost: Lost::None }.encode(&mut bytes);
         assert_eq!(bytes, [7, 0xac, 2, 0]);
         assert_eq!(Entry::decode(&mut &[14u8][..]), Err(EntryError::Newer(14)));
     }

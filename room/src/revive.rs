@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use referee_protocol::bits::{BitError, read_varint, write_varint};
 use referee_protocol::frame::Payload;
+use referee_protocol::limits::ALARMS_PER_TICK_MAX;
 use referee_protocol::{Refusal, Tick};
 
-use crate::entry::{Create, Entry, EntryError};
+use crate::entry::{Create, Entry, EntryError, Lost};
 use crate::errors::panic_text;
 use crate::journal::{Reader, Record};
 use crate::room::Room;
@@ -337,22 +338,30 @@ pub fn after_panic(
         run_tick(&mut revived.room, at, entries)?;
         Ok(revived)
     };
+    let runs = |entries: Vec<Entry>| match attempt(entries) {
+        Ok(_) => Ok(true),
+        Err(ReviveError::Panicked { .. }) => Ok(false),
+        Err(error) => Err(error),
+    };
     let acts: Vec<usize> = (0..entries.len()).filter(|place| entries[*place].is_act()).collect();
-    // With the first `good` acts the tick runs, with the first `bad` it panics.
-    let (mut good, mut bad) = (0, acts.len());
-    while bad > good + 1 {
-        let middle = usize::midpoint(good, bad);
-        let first = |(place, _): &(usize, &Entry)| !acts[middle..].contains(place);
-        let some = entries.iter().enumerate().filter(first).map(|(_, entry)| entry.clone());
-        match attempt(some.collect()) {
-            Ok(_) => good = middle,
-            Err(ReviveError::Panicked { .. }) => bad = middle,
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(culprit) = bad.checked_sub(1) {
+    let good = halve(0, acts.len(), |count| {
+        let first = |(place, _): &(usize, &Entry)| !acts[count..].contains(place);
+        runs(entries.iter().enumerate().filter(first).map(|(_, entry)| entry.clone()).collect())
+    })?;
+    if let Some(culprit) = acts.get(good) {
         let mut others = entries.clone();
-        leave_out(&mut others, |place| place == acts[culprit]);
+        if let Entry::Alarm { unix_ms, .. } = others[*culprit] {
+            let most = ALARMS_PER_TICK_MAX + 1;
+            let one = |nth| Entry::Alarm { unix_ms, lost: Lost::One(nth as u16) };
+            let nth = halve(1, most, |nth| {
+                let mut others = entries.clone();
+                others[*culprit] = one(nth);
+                runs(others)
+            })?;
+            others[*culprit] = one(nth);
+        } else {
+            leave_out(&mut others, |place| place == *culprit);
+        }
         match attempt(others) {
             Err(ReviveError::Panicked { .. }) => {}
             outcome => return outcome,
@@ -361,6 +370,19 @@ pub fn after_panic(
     let mut rest = entries;
     without_acts(&mut rest);
     attempt(rest)
+}
+
+/// The largest number for which something runs, where it does for `good` and does not for `bad`.
+fn halve(
+    mut good: usize,
+    mut bad: usize,
+    runs: impl Fn(usize) -> Result<bool, ReviveError>,
+) -> Result<usize, ReviveError> {
+    while bad > good + 1 {
+        let middle = usize::midpoint(good, bad);
+        if runs(middle)? { good = middle } else { bad = middle }
+    }
+    Ok(good)
 }
 
 /// Runs a tick, and catches its panic. The room is of no use after one.
@@ -394,7 +416,7 @@ fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
                 true
             }
             Entry::Alarm { lost, .. } => {
-                *lost = true;
+                *lost = Lost::All;
                 true
             }
             _ => false,

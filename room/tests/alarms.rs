@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{bare, join, script};
-use referee_room::entry::{Create, RequestEntry};
+use referee_room::entry::{Create, Lost, RequestEntry};
 use referee_room::prelude::*;
 use referee_room::revive::{Base, Passage, Revival, after_panic};
 use referee_room::testkit::TestRoom;
@@ -211,7 +211,7 @@ fn they_are_listed_and_cancelled() {
 }
 
 fn told(unix_ms: u64) -> Entry {
-    Entry::Alarm { unix_ms, lost: false }
+    Entry::Alarm { unix_ms, lost: Lost::None }
 }
 
 fn request(number: u32) -> Entry {
@@ -235,7 +235,8 @@ fn a_room_with_an_alarm_is_worth_keeping_and_one_that_is_told_the_time_is_not() 
     assert_eq!((room.next_alarm(), room.is_lasting()), (None, false));
 }
 
-/// A room with an alarm of each kind, both due at the same moment; what it is made from.
+/// A room with three alarms that are due a millisecond apart, the second of which panics; what it is made
+/// from.
 fn poisoned() -> (Arc<Template>, Room, Passage) {
     let template = Template::new("test", turns).expect("it is sound");
     let revival = Revival::new(&template, Base::Create(Create::default()), vec![], [0; 32]);
@@ -247,6 +248,8 @@ fn poisoned() -> (Arc<Template>, Room, Passage) {
     let poison = script::payload(&template, true, 0, &poison);
     room.handle(Entry::Action { seat: Seat(0), number: 1, payload: poison });
     room.tick(Tick(2));
+    room.handle(request(2));
+    room.tick(Tick(3));
     let mut bytes = vec![];
     let span = room.take_journal(&mut bytes).expect("it ran");
     (template, room, Passage { after: span.after, upto: span.upto, bytes })
@@ -255,23 +258,28 @@ fn poisoned() -> (Arc<Template>, Room, Passage) {
 #[test]
 fn an_alarm_that_breaks_its_tick_is_left_out_and_does_not_come_again() {
     let (template, room, since) = poisoned();
+    let next = room.next_alarm().expect("it waits");
     let (due, base) = (room.next_alarm().expect("it waits") + 10, Base::Create(Create::default()));
     let broken = (Tick(5), vec![request(7), told(due)]);
     let mut room = after_panic(&template, (base, since), broken, [1; 32])
         .map(|revived| revived.room)
         .unwrap_or_else(|e| panic!("{e}"));
     let state = room.to_json();
-    assert_eq!(state["resources"]["Rung"]["numbers"], json!([]), "both were due at once");
-    assert_eq!(room.next_alarm(), Some(due + 86_400_000), "the request was no part of it");
+    assert_eq!(state["resources"]["Rung"]["numbers"], json!([1]), "the one before it came due");
+    assert_eq!(room.next_alarm(), Some(next + 2), "the one after it still waits");
     // And so says its journal.
     let mut bytes = vec![];
     let span = room.take_journal(&mut bytes).expect("it ran");
     let (_, _, since) = poisoned();
-    let passages = vec![since, Passage { after: Tick(2), upto: span.upto, bytes }];
+    let passages = vec![since, Passage { after: Tick(3), upto: span.upto, bytes }];
     let base = Base::Create(Create::default());
     let again = Revival::new(&template, base, passages, [2; 32]).finish();
     let again = again.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((again.room.snapshot(), again.report.panicked), (room.snapshot(), vec![]));
+    room.handle(told(due));
+    room.tick(Tick(6));
+    assert_eq!(room.to_json()["resources"]["Rung"]["numbers"], json!([1, 2]));
+    assert_eq!(room.next_alarm(), Some(due + 86_400_000), "the request was no part of it");
 }
 
 #[test]

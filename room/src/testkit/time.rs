@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use referee_protocol::Tick;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Lost};
 use crate::room::NextTick;
 
 use super::{TestRoom, UNIX_MS};
@@ -62,7 +62,7 @@ impl TestRoom {
 
     /// Tells the room the time.
     pub(super) fn tell_time_now(&mut self) {
-        self.room.handle(Entry::Alarm { unix_ms: self.unix_ms(), lost: false });
+        self.room.handle(Entry::Alarm { unix_ms: self.unix_ms(), lost: Lost::None });
         self.told = true;
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use referee_protocol::Tick;
 use referee_room::Entry;
+use referee_room::entry::Lost;
 
 use super::{Live, Next};
 use crate::host::clock::Clock;
@@ -18,7 +19,7 @@ impl Live {
     /// Tells the room the time, with its next tick.
     pub(super) fn tell_time(&mut self) {
         if !std::mem::replace(&mut self.told_time, true) {
-            self.enter(Entry::Alarm { unix_ms: unix_ms(), lost: false }, 0);
+            self.enter(Entry::Alarm { unix_ms: unix_ms(), lost: Lost::None }, 0);
         }
     }
 
