@@ -356,3 +356,72 @@ fn an_entity_is_there_as_long_as_a_group_of_the_client_shows_it() {
     let [(3, warning)] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(warning.contains("Team(1) and Team(2) show the same entity"), "{warning}");
 }
+
+fn sides(game: &mut Game) {
+    game.realtime(30).replicate::<Unit>().replicate::<Clock>();
+    game.player(|| Team(1));
+    game.on_start(|mut commands: Commands| {
+        commands.spawn((Unit(5), InGroups(vec![Group::Team(1)])));
+    });
+    game.on_resume(|player: Player, mut commands: Commands| {
+        commands.entity(player.entity).remove::<Team>();
+    });
+    game.systems(|mut clock: ResMut<Clock>, mut units: Query<&mut Unit>| {
+        clock.0 += 1;
+        if clock.0 == 20 {
+            units.iter_mut().for_each(|mut unit| unit.0 += 1);
+        }
+    });
+}
+
+#[test]
+fn what_a_returning_client_sees_no_more_goes_on_a_link_that_loses() {
+    use referee_protocol::ladder::Applied;
+    let (template, mut room) = bare(sides);
+    let schema = template.schema();
+    room.record();
+    room.handle(Entry::Begin { incarnation: Incarnation(3) });
+    let mut replica = Replica::new(30);
+    room.link(LinkId(1), Link::Open { session: SessionId(1), resume: None });
+    room.link(LinkId(1), Link::Lossy);
+    room.handle(common::join(1, "Ann"));
+    for tick in 1..=30 {
+        if tick == 11 {
+            room.link(LinkId(1), Link::Close);
+            room.handle(Entry::Drop { session: SessionId(1) });
+        }
+        room.tick(Tick(tick));
+        while let Some(output) = room.poll_output() {
+            let Output::Send { frame, .. } = output else { continue };
+            replica.take(schema, &frame.to_vec()).expect("good state");
+            let applied = Applied { tick: replica.tick(), ..Applied::default() };
+            room.link(LinkId(1), Link::Applied(applied));
+        }
+    }
+    assert_eq!(replica.tick(), Tick(10));
+    let snapshot = room.snapshot();
+    let mut again = Room::restore(&template, &snapshot, [9; 32]).unwrap();
+    again.handle(Entry::Begin { incarnation: Incarnation(4) });
+    let resume = Some(Resume { incarnation: Incarnation(3), tick: replica.tick(), event: 0 });
+    let session = SessionId(7);
+    again.link(LinkId(7), Link::Open { session, resume });
+    again.link(LinkId(7), Link::Lossy);
+    again.link(LinkId(7), Link::Check);
+    again.handle(Entry::Resume { session, seat: Seat(0), generation: 1 });
+    for tick in 31..=60 {
+        again.tick(Tick(tick));
+        while let Some(output) = again.poll_output() {
+            let Output::Send { frame, .. } = output else { continue };
+            let frame = frame.to_vec();
+            if let Ok((Lane::Control, body)) = split(&frame) {
+                let told = message::decode(body).expect("a message");
+                let ServerControl::Check { hash } = told else { continue };
+                assert_eq!(replica.hash(), hash, "tick {tick}: {:?}", replica.entities().count());
+                continue;
+            }
+            replica.take(schema, &frame).expect("good state");
+            let applied = Applied { tick: replica.tick(), ..Applied::default() };
+            again.link(LinkId(7), Link::Applied(applied));
+        }
+    }
+}

@@ -349,8 +349,9 @@ impl Links {
                 let lost = line.heard(Some(resume.event.min(common.event)));
                 // Its client knows the groups as they were: what changed since is enough.
                 // A client says what it likes: what it claims to know must lie behind us.
-                let known = lives.holds(resume, common)
-                    && line.may_resume(resume.tick, link.lossy.is_some(), now);
+                let lossy = link.lossy.is_some();
+                let known =
+                    lives.holds(resume, common, lossy) && line.may_resume(resume.tick, lossy, now);
                 if !lost && known {
                     (link.full, link.tick) = (false, resume.tick);
                     link.groups.clone_from(&line.groups);

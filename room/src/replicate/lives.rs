@@ -73,9 +73,10 @@ impl Lives {
     }
 
     /// Whether a state that a client has of a tick is one that this life goes on from.
-    pub(super) fn holds(&self, resume: Resume, common: Common) -> bool {
+    /// What a link that loses may build on is not known of another life.
+    pub(super) fn holds(&self, resume: Resume, common: Common, lossy: bool) -> bool {
         let here = self.lives.last().is_none_or(|life| life.incarnation == resume.incarnation);
-        resume.tick <= common.tick && (here || !self.apart)
+        resume.tick <= common.tick && (here || !self.apart && !lossy)
     }
 }
 

@@ -403,6 +403,7 @@ impl Live {
         self.enter(Entry::Seal, 0);
         self.tick_now();
         self.save_now();
+        self.renew_storage();
     }
 
     /// Stays another grace time, as if somebody had just been here.

@@ -71,9 +71,9 @@ impl Wakes {
         self.state().stuck.insert(key.clone(), Instant::now());
     }
 
-    fn is_stuck(&self, key: &RoomKey) -> bool {
+    fn is_stuck(&self, key: &RoomKey, now: Instant) -> bool {
         let mut state = self.state();
-        if state.stuck.get(key).is_some_and(|since| since.elapsed() < STUCK_FOR) {
+        if state.stuck.get(key).is_some_and(|since| now < *since + STUCK_FOR) {
             return true;
         }
         state.stuck.remove(key);
@@ -154,7 +154,7 @@ impl Hosts {
     async fn wake_room(&self, key: &RoomKey, places: &Arc<Semaphore>) -> bool {
         let house = &self.house;
         let has_alarms = house.games.get(&key.game).is_some_and(|of| of.template.has_alarms());
-        if !has_alarms || house.wakes.is_stuck(key) {
+        if !has_alarms || house.wakes.is_stuck(key, Instant::now()) {
             return true;
         }
         let permit = places.clone().acquire_owned().await;
@@ -193,5 +193,23 @@ impl Hosts {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_that_could_not_be_woken_is_left_alone_for_a_while() {
+        let (wakes, key) = (Wakes::default(), RoomKey::parse("chess/m").unwrap());
+        wakes.stuck(&key);
+        let now = Instant::now();
+        assert!(wakes.is_stuck(&key, now));
+        assert!(!wakes.is_stuck(&key, now + STUCK_FOR));
+        assert!(wakes.state().stuck.is_empty());
+        wakes.stuck(&key);
+        wakes.loaded(&key);
+        assert!(!wakes.is_stuck(&key, now));
     }
 }

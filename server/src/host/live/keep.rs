@@ -367,6 +367,14 @@ impl Live {
         !keep.unsaved
     }
 
+    /// What an earlier match left is kept for as long as somebody visits the next one, also where of that
+    /// nothing is worth keeping yet.
+    pub(super) fn renew_storage(&mut self) {
+        if !self.failed && !self.room.is_lasting() && !self.room.storage().is_empty() {
+            self.leave_storage();
+        }
+    }
+
     /// Removes the room from the store, but for what its storage holds. False when the store takes no
     /// more.
     pub(crate) fn leave_storage(&mut self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::host::left;
-use crate::store::JournalKeep;
+use crate::store::{JournalKeep, StoredRoom};
 use crate::tools;
 
 /// So many presses, after those that there were.
@@ -92,4 +92,39 @@ async fn a_match_that_began_with_what_was_left_is_itself_again_after_a_crash() {
         Room::create(&template, &Create { storage: left, ..create() }).unwrap().to_json()["storage"],
         json!({ "pressed": 60 })
     );
+}
+
+#[tokio::test]
+async fn who_visits_what_a_match_left_keeps_it() {
+    let site = site(Config::default());
+    let storage = {
+        let template = Template::new("count", |game: &mut Game| {
+            game.turn_based();
+            game.on_create(|_: Params, mut storage: ResMut<Storage>| {
+                storage.set("a", &1).unwrap();
+            });
+        })
+        .unwrap();
+        Room::create(&template, &create()).unwrap().storage()
+    };
+    let long_ago = unix_ms() - 29 * 24 * 60 * 60 * 1_000;
+    let room = StoredRoom {
+        saved_unix_ms: long_ago,
+        snapshot: Some(left::encode(&storage)),
+        ..StoredRoom::default()
+    };
+    assert!(site.house.store.save_alone(key(), room));
+    site.house.store.flush().await.unwrap();
+    // As `host/actor.rs` makes the next match.
+    let create = Create { storage, ..create() };
+    let mut room = Room::create(&template(&site), &create).unwrap();
+    room.record();
+    let remains = Remains::created(Base::Create(create), unix_ms());
+    let mut live = Live::new(Parts { remains, ..parts(&site, room, 2, unix_ms()) });
+    let (link, _wire) = come(&mut live, Wish { watch: true, ..wish() });
+    live.gone(link);
+    live.seal();
+    site.house.store.flush().await.unwrap();
+    let stored = site.house.store.load(&key()).unwrap().unwrap();
+    assert!(stored.saved_unix_ms > long_ago, "it would expire tomorrow");
 }
