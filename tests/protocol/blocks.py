@@ -37,8 +37,9 @@ class Body:
         self.plan = of
         self.source = source
         self.decoder = Decoder(source.peek(), of.nodes, trace)
-        # Entities that it says are gone.
+        # Entities that it says are gone, and that it tells as new ones.
         self.gone = set()
+        self.entered = set()
 
     def delta(self, view, tick):
         """Gives the renamings."""
@@ -68,7 +69,7 @@ class Body:
 
     def _everything(self, before):
         for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
-            before.shown[entity] = self._arrival()
+            before.shown[entity] = self._enters(entity)
 
     def _changes(self, before, view):
         before.shown = shown = dict(view.base.shown)
@@ -77,7 +78,7 @@ class Body:
             shown.pop(entity, None)
         for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
             if self.decoder.decide(plan.NEW):
-                shown[entity] = self._arrival()
+                shown[entity] = self._enters(entity)
             elif entity in shown:
                 shown[entity] = self._partial(shown[entity])
             else:
@@ -92,6 +93,10 @@ class Body:
                 raise Fault("an id is too large")
             yield entity
             least = entity + 1
+
+    def _enters(self, entity):
+        self.entered.add(entity)
+        return self._arrival()
 
     def _arrival(self):
         components, had = {}, 0
@@ -126,7 +131,7 @@ class Body:
             for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
                 if entity in send.shown:
                     raise Fault(f"entity {entity} enters, which is there")
-                send.shown[entity] = self._arrival()
+                send.shown[entity] = self._enters(entity)
         moved = {e for e in stay if older.shown.get(e) != base.shown[e]}
         goes_on = True
         for entity in stay:

@@ -34,6 +34,8 @@ class State:
         # What the last frame shows no more: handles, and whether they are gone.
         self.left = {}
         self.gone = set()
+        # Handles of ids that came anew in it, as another entity's.
+        self.dropped = {}
         # What kinds of blocks the last frame had.
         self.kinds = []
         # A list that takes what is decided, where someone wants to see it.
@@ -46,13 +48,14 @@ class State:
         if prelude["full"]:
             self.views, self.handles = {}, {}
         self.tick = prelude["tick"]
-        self.kinds, self.gone = [], set()
+        self.kinds, self.gone, self.dropped = [], set(), {}
         for group, kind in self._heads(source, heads, joined):
             self._block(source, group, kind)
         if not source.is_empty():
             raise Fault("bytes are left over behind the last block")
         seen = {entity for view in self.views.values() for entity in view.base.shown}
-        self.left = {h: e in self.gone for e, h in self.handles.items() if e not in seen}
+        unseen = {h: e in self.gone for e, h in self.handles.items() if e not in seen}
+        self.left = self.dropped | unseen
         self.handles = {e: handle for e, handle in self.handles.items() if e in seen}
         if len(self.handles) > ENTITIES_MAX:
             raise Fault("too many entities")
@@ -101,15 +104,25 @@ class State:
         if kind in (NOTHING, FAREWELL):
             return
         body = Body(self.plan, source, self.trace)
+        before = view.older.shown.keys() | view.base.shown.keys()
         if kind == DELTA:
             renamed = body.delta(view, self.tick)
             self.kinds.append("delta")
         else:
             self.kinds.append("whole" if body.absolute(view, self.tick) else "since")
         self.gone |= body.gone
-        self._name(renamed, view)
+        self._name(renamed, view, self._reborn(group, body.entered & before))
 
-    def _name(self, renamed, view):
+    def _reborn(self, group, again):
+        """Of ids that came anew, those that no wider group showed all along."""
+        groups = self._groups()
+        wider = [self.views[of] for of in groups[:groups.index(group)]]
+        return [e for e in again if not any(e in view.base.shown for view in wider)]
+
+    def _name(self, renamed, view, reborn):
+        for entity in reborn:
+            if entity in self.handles:
+                self.dropped[self.handles.pop(entity)] = entity in self.gone
         for old, new in renamed:
             if old in self.handles:
                 self.handles[new] = self.handles.pop(old)

@@ -12,7 +12,7 @@ import unittest
 import msgpack
 import plan
 import xxh3
-from blocks import View
+from blocks import Send, View
 from codec import Fault
 from decisions import Decoder
 from state import State
@@ -78,6 +78,16 @@ class Page(unittest.TestCase):
         self.assertEqual((self.state.tick, self.state.kinds), (12, ["delta"]))
         self.assertEqual(self.state.resource("Count"), 3)
         self.assertEqual(self.state.handles, {136: 1})
+
+    def test_who_bears_an_id_anew_is_another_unless_a_wider_group_shows_it(self):
+        self.apply("full")
+        state, view = self.state, View()
+        view.made(Send(3, {136: {}}))
+        state._name([], view, state._reborn(0, {136}))
+        self.assertEqual((state.handles, state.dropped), ({136: 2}, {1: False}))
+        state.views[4 * 7 + 2] = view
+        state._name([], view, state._reborn(4 * 7 + 2, {136}))
+        self.assertEqual(state.handles, {136: 2}, "everyone is shown it all along")
 
     def test_the_nodes_have_the_places_of_the_page(self):
         nodes = len(self.state.plan.nodes.chances)
