@@ -39,6 +39,7 @@ pub mod template;
 pub mod testkit;
 mod tick;
 pub mod types;
+mod warnings;
 
 pub use entry::Entry;
 pub use errors::panic_text;

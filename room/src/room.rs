@@ -1,7 +1,7 @@
 //! The room: one state machine. `handle` only queues; `tick` runs exactly one step; `poll_output`
 //! says what to do outside. No clock, no I/O, no threads: time and bytes come in as arguments.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use bevy_ecs::change_detection::DetectChangesMut;
 use referee_protocol::frame::Ack;
 use referee_protocol::hash::hash;
 use referee_protocol::ladder::Applied;
-use referee_protocol::limits::{ENTITIES_MAX, SETTLE_TICKS_MAX};
+use referee_protocol::limits::SETTLE_TICKS_MAX;
 use referee_protocol::message::Resume;
 use referee_protocol::{Code, Kind, LinkId, Refusal, Seat, SessionId, Tick};
 use serde_json::Value;
@@ -26,6 +26,7 @@ use crate::replicate::Replication;
 use crate::snapshot::{self, Cover, RestoreError};
 use crate::storage::Storage;
 use crate::template::Template;
+use crate::warnings::Warnings;
 
 pub use crate::replicate::ParkedLink;
 
@@ -124,13 +125,7 @@ pub struct Room {
     journal: Journal,
     /// How many ticks had run at the last rebuild.
     rebuilt: u64,
-    warnings: VecDeque<String>,
-    /// Types that were warned of.
-    warned: BTreeSet<String>,
-    /// How many archetypes of the world were looked at.
-    archetypes: usize,
-    /// More entities were shown than a client may know.
-    too_many: bool,
+    pub(crate) warnings: Warnings,
     scratch: Vec<u8>,
     pub(crate) words: Vec<u32>,
 }
@@ -205,10 +200,7 @@ impl Room {
             counters: Counters::default(),
             settling: 0,
             running: String::new(),
-            warnings: VecDeque::new(),
-            warned: BTreeSet::new(),
-            archetypes: 0,
-            too_many: false,
+            warnings: Warnings::default(),
             scratch: Vec::new(),
             words: Vec::new(),
         }
@@ -370,80 +362,6 @@ impl Room {
         }
     }
 
-    /// Warns once when the room shows more entities than a client may know.
-    fn note_unshown(&mut self) {
-        if self.replication.has_unshown() && !self.too_many {
-            self.too_many = true;
-            self.warnings.push_back(format!(
-                "more than {ENTITIES_MAX} entities are shown; the rest is sent to nobody: keep what \
-                 clients need not see out of sight, with `keep` or `InGroups`"
-            ));
-        }
-    }
-
-    /// Warns once when a client takes one entity for two.
-    fn note_doubled(&mut self) {
-        let Some((one, other)) = self.replication.doubled() else { return };
-        self.warn_once("two groups", || {
-            format!(
-                "{one:?} and {other:?} show the same entity to a player who sees both: it is two entities for \
-                 that player; show it by one of them, or to everyone"
-            )
-        });
-    }
-
-    /// Counts values that did not fit what their type declares, and names each type once.
-    fn note_clamped(&mut self) {
-        for (name, count) in self.replication.take_clamped() {
-            self.counters.clamped_values += u64::from(count);
-            self.warn_once(&name, || {
-                format!(
-                    "{name}: a value does not fit what its type declares (a range, a maximum, a finite \
-                     number), and is clamped or cut for clients; widen the type or mend the value"
-                )
-            });
-        }
-    }
-
-    /// Names components and resources that somebody put into the world and nobody registered.
-    fn note_unregistered(&mut self) {
-        let archetypes = self.game.world.archetypes();
-        if archetypes.len() == self.archetypes {
-            return;
-        }
-        let known = |id| self.game.components.iter().any(|row| row.id == id);
-        let ids = archetypes.iter().skip(self.archetypes).flat_map(|a| a.components());
-        let mut foreign: Vec<String> = ids
-            .filter(|id| !known(**id))
-            .filter_map(|id| self.game.world.components().get_name(*id))
-            .filter(|name| !name.starts_with("bevy_ecs::") && !name.starts_with("referee_room::"))
-            .map(|name| name.to_string())
-            .collect();
-        self.archetypes = archetypes.len();
-        foreign.sort();
-        foreign.dedup();
-        for name in foreign {
-            let short = name.rsplit("::").next().unwrap_or(&name).to_owned();
-            self.warn_once(&name, || {
-                format!(
-                    "{short}: it is in the world but not registered: it is sent to nobody, and lost when \
-                     the room is rebuilt or restored; add .replicate::<{short}>() or .keep::<{short}>()"
-                )
-            });
-        }
-    }
-
-    fn warn_once(&mut self, name: &str, warning: impl FnOnce() -> String) {
-        if self.warned.insert(name.to_owned()) {
-            self.warnings.push_back(warning());
-        }
-    }
-
-    /// The next thing the game's author should know of: each is told once.
-    pub fn take_warning(&mut self) -> Option<String> {
-        self.warnings.pop_front()
-    }
-
     /// A turn-based room goes on at once while its state changes, up to a limit.
     fn settle(&mut self, changed: bool) {
         self.settling = if changed { self.settling + 1 } else { 0 };
@@ -461,7 +379,7 @@ impl Room {
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
-        self.archetypes = 0;
+        self.warnings.archetypes = 0;
         self.outputs.push_back(Output::Save(snapshot));
     }
 
