@@ -70,8 +70,8 @@ impl Room {
         self.game.timers.iter().for_each(|row| (row.fire)(world, at.0));
     }
 
-    /// The time first; then acts, seat by seat from a rotating first one; then requests; then those who go, come
-    /// back and come; the seal last. Acts of one seat keep their order, as everything else does.
+    /// The time first; then acts, seat by seat from a rotating first one; then requests; then those who
+    /// go, come back and come; the seal last. Acts of one seat keep their order, as everything else does.
     fn ordered_entries(&mut self, at: Tick) -> Vec<Entry> {
         let mut entries = std::mem::take(&mut self.queue);
         let seats = u64::from(self.core().setup.seats.max(1));

@@ -132,10 +132,10 @@ fn compare_told(anew: &Room, straight: &Room) {
 
 #[track_caller]
 fn compare(what: &str, one: &mut Room, straight: &mut Room) {
-    let tick = straight.info().tick.0;
     if one.state_hash() == straight.state_hash() {
         return;
     }
+    let tick = straight.info().tick.0;
     let (one, other) = (one.to_json(), straight.to_json());
     let place = difference(&one, &other);
     let place = place.unwrap_or_else(|| "in something that JSON does not tell".to_owned());

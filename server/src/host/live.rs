@@ -125,12 +125,7 @@ impl Live {
         let mut live = Box::new(Self::with(parts, clock, now, info.lasting));
         live.journal();
         live.enter(Entry::Begin { incarnation }, 0);
-        if live.keep.is_logged() {
-            live.guarded(|room| match acknowledged {
-                Some(acknowledged) => room.acknowledge_only(&acknowledged),
-                None => room.durable(info.tick),
-            });
-        }
+        live.begins_on_disk(acknowledged.as_deref());
         // Whoever held a seat when the room was saved has no connection to this life of it.
         for session in live.room.sessions() {
             live.enter(Entry::Drop { session }, 0);

@@ -166,10 +166,6 @@ impl Keep {
         }
     }
 
-    pub(super) fn is_logged(&self) -> bool {
-        self.durability == Durability::Logged
-    }
-
     pub(super) fn is_gated(&self) -> bool {
         self.durability == Durability::Gated
     }
@@ -288,6 +284,19 @@ impl Live {
             Durability::Logged => drop(self.guarded(|room| room.durable(span.upto))),
             Durability::Gated | Durability::Ephemeral => {}
         }
+    }
+
+    /// Tells a logged room that all of it is on disk; or, where not all need be, which actions its clients
+    /// had been told are. From here on it is told how far it is.
+    pub(super) fn begins_on_disk(&mut self, acknowledged: Option<&[(Seat, u64)]>) {
+        if self.keep.durability != Durability::Logged {
+            return;
+        }
+        let tick = self.room.info().tick;
+        self.guarded(|room| match acknowledged {
+            Some(acknowledged) => room.acknowledge_only(acknowledged),
+            None => room.durable(tick),
+        });
     }
 
     /// Tells the room how far it is on disk, where its clients keep actions for that.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use referee_protocol::LinkId;
 use referee_protocol::frame::Ack;
-use referee_room::Durability;
 use referee_room::room::{Link, NextTick, ParkedLink};
 
 use super::{Live, Next, Parts};
@@ -110,14 +109,11 @@ impl Live {
 
     /// The room that was parked, made again from what was saved.
     pub(crate) fn unpark(parts: Parts, parked: Parked) -> Box<Self> {
-        let (now, durability) = (Instant::now(), parts.template.durability());
+        let now = Instant::now();
         let Parked { clock, listing, clients, news, .. } = parked;
         let mut live = Self::with(parts, clock, now, false);
         live.listing = listing.map(|listing| *listing);
-        if durability == Durability::Logged {
-            let tick = live.room.info().tick;
-            live.guarded(|room| room.durable(tick));
-        }
+        live.begins_on_disk(None);
         for ParkedClient { link, connection, state, ack } in clients {
             let connection = connection.unpark(&state, now);
             let held = connection.has_waiting();

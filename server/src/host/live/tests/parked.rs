@@ -152,3 +152,13 @@ async fn it_comes_back_before_it_is_due_and_before_what_is_stored_of_it_expires(
     parked.timer = now;
     assert!(parked.back_at(now) <= now);
 }
+
+#[tokio::test]
+async fn without_a_journal_an_act_is_acknowledged_after_a_park_as_before() {
+    let site = site(Config { journal: false, ..Config::default() });
+    let (parked, [(ann, _), _]) = parked(&site).await;
+    let mut live = unparked(&site, *parked);
+    live.message(ann, &action(2, 0));
+    rest(&mut live);
+    assert_eq!(live.room.acknowledged(), [(Seat(0), 2)]);
+}
