@@ -74,15 +74,12 @@ impl Replication {
     ) {
         self.links.durable(upto);
         self.gates.durable(upto);
-        let answers = |state: &LinkState, seats: &BTreeMap<Seat, SeatLine>| match state.role {
-            Role::Seated(seat) => seats.get(&seat).is_some_and(|l| l.last_action != state.action),
-            Role::Waiting | Role::Watching => false,
-        };
+        if !at_once {
+            return;
+        }
         let Links { links, seats, .. } = &self.links;
-        let owed: SmallVec<[LinkId; 8]> = match at_once {
-            true => links.iter().filter(|(_, s)| answers(s, seats)).map(|(id, _)| *id).collect(),
-            false => SmallVec::new(),
-        };
+        let owed = links.iter().filter(|(_, state)| has_answer(seats, state));
+        let owed: SmallVec<[LinkId; 8]> = owed.map(|(link, _)| *link).collect();
         owed.into_iter().for_each(|link| self.send_to(link, now, true, outputs));
     }
 
@@ -246,7 +243,7 @@ impl Sender<'_> {
     fn withhold(&mut self, state: &mut LinkState, force: bool) {
         let steady = seen_by(self.seats, self.watched, state.role) == state.groups;
         state.in_step &= steady && !self.has_news(&state.groups);
-        if !state.in_step || force || self.has_answer(state) {
+        if !state.in_step || force || has_answer(self.seats, state) {
             state.owed = true;
             *self.skips += 1;
         }
@@ -344,12 +341,6 @@ impl Sender<'_> {
         Ok(block)
     }
 
-    /// Whether a seat's client is still to be told of its last action.
-    fn has_answer(&self, state: &LinkState) -> bool {
-        let Role::Seated(seat) = state.role else { return false };
-        self.seats.get(&seat).is_some_and(|line| line.last_action != state.action)
-    }
-
     /// What the prelude tells a seat's client about its acts.
     pub(super) fn acknowledged(
         &mut self,
@@ -395,6 +386,12 @@ impl Sender<'_> {
         }
         !events.is_empty()
     }
+}
+
+/// Whether a seat's client is still to be told of its last action.
+fn has_answer(seats: &BTreeMap<Seat, SeatLine>, state: &LinkState) -> bool {
+    let Role::Seated(seat) = state.role else { return false };
+    seats.get(&seat).is_some_and(|line| line.last_action != state.action)
 }
 
 /// The groups a client sees, in order.
