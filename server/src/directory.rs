@@ -182,8 +182,7 @@ impl State {
         let (thread, _) = loads.min_by_key(|(_, load)| **load).unwrap_or((0, &0));
         self.loads[thread] += 1;
         self.places += 1;
-        let place =
-            Place { number: self.places, thread, coming: 0, taken: false, listing: None };
+        let place = Place { number: self.places, thread, coming: 0, taken: false, listing: None };
         self.rooms.insert(room.clone(), place);
     }
 

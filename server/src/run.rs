@@ -353,6 +353,20 @@ impl Running {
         self.hosts.hold(key).map_err(|refusal| io::Error::other(refusal.to_string()))
     }
 
+    /// Asks a room to go to another of the host threads, which are `2 * host_threads`: those that rooms come to,
+    /// and as many for heavy rooms. Rooms do so by themselves where it is better for all. One that is not
+    /// loaded stays where it is.
+    ///
+    /// # Errors
+    /// When no room or thread is called so.
+    pub fn migrate(&self, room: &str, thread: usize) -> io::Result<()> {
+        let key = RoomKey::parse(room).ok_or_else(|| refused("no room is called so"))?;
+        match self.hosts.migrate(key, thread) {
+            true => Ok(()),
+            false => Err(refused("there is no such host thread")),
+        }
+    }
+
     /// The lines that tell where it can be visited, and by whom.
     #[must_use]
     pub fn greeting(&self) -> String {

@@ -55,7 +55,8 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
                 timeout(Duration::from_millis(ON_THE_WAY_MS), place.signals.wake.notified()).await;
             continue;
         }
-        let opened = match place.live.borrow().is_some() {
+        let came = place.live.borrow().is_some();
+        let opened = match came {
             // It came from another thread.
             true => Ok(None),
             false => park::open(&thread, &place).await.map(Some),

@@ -216,6 +216,18 @@ impl Hosts {
         self.ways.to(thread).blocking_send(hold).map_err(|_| going_down())
     }
 
+    /// Asks a room to go to another thread. False when there is no such thread.
+    pub(crate) fn migrate(&self, key: RoomKey, to: usize) -> bool {
+        if to >= self.ways.0.len() {
+            return false;
+        }
+        if let Some(owner) = self.house.directory.thread_of(&key) {
+            // A thread that has very much to do has no time for this.
+            let _ = self.ways.to(owner).try_send(Command::Migrate { key, to });
+        }
+        true
+    }
+
     /// Tells all threads to seal their rooms and end.
     pub(crate) fn stop(&self) {
         for thread in 0..self.ways.0.len() {

@@ -67,7 +67,7 @@ impl Hosts {
              thread is given up, and its other rooms come back on another one"
         );
         let why = format!("a turn of the game took more than {within_ms} ms");
-        house.marks.failed(room, Trouble::Game(why), Instant::now());
+        house.marks.failed(room, Trouble::Stuck(why), Instant::now());
         house.wakes.stuck(room);
         house.metrics.rooms_failed.up();
         house.metrics.threads_given_up.up();

@@ -72,8 +72,7 @@ pub(crate) enum Command {
         /// Holds the room in its place.
         ticket: Ticket,
     },
-    /// A room is to go to another thread.
-    #[cfg(test)]
+    /// A room is to go to another thread, if it is loaded.
     Migrate {
         /// The room.
         key: RoomKey,
@@ -245,7 +244,6 @@ impl Thread {
                 self.receive(*migrant);
                 drop(ticket);
             }
-            #[cfg(test)]
             Some(Command::Migrate { key, to }) => {
                 if let Some(place) = self.places.borrow().get(&key) {
                     place.migrate_to.set(Some(to));
@@ -477,9 +475,8 @@ impl Command {
             Self::Visit { key, .. }
             | Self::Ask { key, .. }
             | Self::Wake { key, .. }
+            | Self::Migrate { key, .. }
             | Self::Hold { key, .. } => Some(key),
-            #[cfg(test)]
-            Self::Migrate { .. } => None,
             Self::Land { .. } | Self::Stop => None,
         }
     }
@@ -523,6 +520,7 @@ impl Place {
         self.arrivals.borrow().is_empty()
             && self.remains.borrow().is_none()
             && self.parked.borrow().is_none()
+            && self.live.borrow().is_none()
     }
 
     /// Whether the room is out of memory, and not on its way back.
