@@ -13,7 +13,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::light::{GAME, Heard, Light, match_id};
+use crate::light::{Heard, Light, match_id};
 use crate::load::{COMING_PER_SECOND, TURN, Target};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
@@ -126,7 +126,8 @@ impl<'a> Crowd<'a> {
             }
             Target::WebSocket { port } => {
                 let light = Box::new(Light::new(number as u64));
-                let request = websocket::request(port, &format!("{GAME}/{}", match_id(room)));
+                let request =
+                    websocket::request(port, &format!("{}/{}", self.scenario.game, match_id(room)));
                 let hello = Some(Light::hello(number, self.scenario));
                 let talk = Talk::WebSocket { light, part: Vec::new(), hello };
                 (port, talk, request.into_bytes())
@@ -161,7 +162,7 @@ impl<'a> Crowd<'a> {
         self.out.clear();
         let length = match (&mut client.talk, self.target) {
             (Talk::WebSocket { light, .. }, _) => {
-                let sample = light.sample()?;
+                let sample = light.sample(at)?;
                 if let Some(ping) = sample.ping {
                     websocket::put(&mut self.out, &ping);
                 }
@@ -240,12 +241,13 @@ fn take_frames(
     out: &mut Vec<u8>,
     tally: &Tally,
 ) -> Result<Came, String> {
-    let mut came = Came::default();
+    let (mut came, now) = (Came::default(), Instant::now());
     while let Some(frame) = websocket::take(bytes)? {
         match frame {
-            Frame::Message(frame) => match light.hear(frame)? {
-                Heard::State => {
+            Frame::Message(frame) => match light.hear(frame, now)? {
+                Heard::State(told) => {
                     tally.frame(frame.len());
+                    told.into_iter().for_each(|waited| tally.told(waited));
                     came.states += 1;
                 }
                 Heard::Schema => came.may_send = true,

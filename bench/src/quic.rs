@@ -7,7 +7,7 @@ use referee_client_tokio::{RawSocket, Received, Trust};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::light::{GAME, Heard, Light, match_id};
+use crate::light::{Heard, Light, match_id};
 use crate::load::{COMING_PER_SECOND, TURN};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
@@ -53,12 +53,13 @@ async fn client(
     pin: Option<[u8; 32]>,
     tally: &Tally,
 ) -> Result<(), String> {
-    let url = format!("quic://127.0.0.1:{port}/{GAME}/{}", match_id(scenario.room_of(number)));
+    let (game, room) = (scenario.game, match_id(scenario.room_of(number)));
+    let url = format!("quic://127.0.0.1:{port}/{game}/{room}");
     let socket = RawSocket::connect_with(&url, &[], &Trust { pin }).await;
     let mut socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
     let mut light = Light::new(number as u64);
     send(&mut socket, &Light::hello(number, scenario)).await?;
-    while light.hear(&frame(&mut socket).await?)? != Heard::Schema {}
+    while light.hear(&frame(&mut socket).await?, std::time::Instant::now())? != Heard::Schema {}
     let period = Duration::from_secs(1) / scenario.inputs_hz;
     // Players are not in step with each other.
     let mut due = Instant::now() + period * (number % 64) as u32 / 64;
@@ -67,8 +68,9 @@ async fn client(
         tokio::select! {
             frame = frame(&mut socket) => {
                 let frame = frame?;
-                if light.hear(&frame)? == Heard::State {
+                if let Heard::State(told) = light.hear(&frame, std::time::Instant::now())? {
                     tally.frame(frame.len());
+                    told.into_iter().for_each(|waited| tally.told(waited));
                     if !std::mem::replace(&mut is_in, true) {
                         tally.one_more_in();
                     }
@@ -76,7 +78,7 @@ async fn client(
             }
             () = sleep_until(due) => {
                 let lag = due.elapsed();
-                let sample = light.sample()?;
+                let sample = light.sample(due.into_std())?;
                 if let Some(ping) = sample.ping {
                     send(&mut socket, &ping).await?;
                 }

@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     pub(crate) input_bytes: u64,
     /// How late each input was sent, in microseconds.
     pub(crate) lags_us: Vec<u32>,
+    /// How long it took from when inputs were due to states that told of them, in microseconds.
+    pub(crate) waits_us: Vec<u32>,
 }
 
 /// Plain figures are fit for use whoever panicked.
@@ -61,6 +63,12 @@ impl Tally {
         seen.lags_us.push(u32::try_from(lag.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// A state came that was the first to tell of an input, which was due so long ago.
+    pub(crate) fn told(&self, waited: Duration) {
+        let us = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
+        lock(&self.seen).waits_us.push(us);
+    }
+
     /// A client ended; only the first one's words are kept.
     pub(crate) fn fail(&self, what: String) {
         lock(&self.fault).get_or_insert(what);
@@ -90,13 +98,21 @@ impl Seen {
         f64::from(percentile(&self.lags_us, 99.0)) / 1000.0
     }
 
+    /// 99 of 100 inputs were told of by a state sooner than this, in milliseconds. NaN where none was.
+    pub(crate) fn wait_p99_ms(&self) -> f64 {
+        match self.waits_us.is_empty() {
+            true => f64::NAN,
+            false => f64::from(percentile(&self.waits_us, 99.0)) / 1000.0,
+        }
+    }
+
     pub(crate) fn input_mean(&self) -> usize {
         self.input_bytes.div_ceil(self.inputs.max(1)) as usize
     }
 }
 
 /// The value below which `percent` of all lie; 0 of none.
-fn percentile(values: &[u32], percent: f64) -> u32 {
+pub(crate) fn percentile(values: &[u32], percent: f64) -> u32 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     let last = sorted.len().saturating_sub(1);

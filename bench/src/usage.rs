@@ -56,6 +56,19 @@ impl Usage {
     }
 }
 
+/// Processor time of the calling thread so far, in microseconds.
+pub(crate) fn own_thread_us() -> Result<f64> {
+    Ok(first(&fs::read_to_string("/proc/thread-self/schedstat")?) as f64 / 1000.0)
+}
+
+/// The memory that a process has, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.ok_or_else(|| format!("the kernel does not say what memory {pid} has"))?;
+    Ok(kib.trim().trim_end_matches(" kB").parse()?)
+}
+
 /// The first number: the time on a processor, in nanoseconds.
 fn first(schedstat: &str) -> u64 {
     schedstat.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)

@@ -15,14 +15,12 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::usage::Usage;
+use crate::usage::{self, Usage};
 use crate::websocket::{self, Frame};
 
-/// The gated game that is played.
-const GAME: &str = "counter";
 /// The lengths of the floor's moves and answers, in bytes.
-pub(super) const FLOOR_MOVE_BYTES: usize = 32;
-pub(super) const FLOOR_ANSWER_BYTES: usize = 16;
+pub(crate) const FLOOR_MOVE_BYTES: usize = 32;
+pub(crate) const FLOOR_ANSWER_BYTES: usize = 16;
 /// Clients come at this rate.
 const COMING_PER_SECOND: u32 = 400;
 /// All of them must be in after this time beyond the ramp.
@@ -33,33 +31,37 @@ const READ_BYTES: usize = 16 * 1024;
 const EVENTS_MAX: usize = 1_024;
 
 /// Who plays where.
-pub(super) struct Plan<'a> {
-    pub(super) port: u16,
+pub(crate) struct Plan<'a> {
+    pub(crate) port: u16,
+    /// The turn-based game that is played.
+    pub(crate) game: &'a str,
     /// None is the floor; else what the names of the rooms begin with.
-    pub(super) rooms: Option<&'a str>,
+    pub(crate) rooms: Option<&'a str>,
     /// As many clients as rooms.
-    pub(super) clients: usize,
+    pub(crate) clients: usize,
     /// How long a client waits after an answer.
-    pub(super) pause: Duration,
-    pub(super) warm_up: Duration,
-    pub(super) window: Duration,
+    pub(crate) pause: Duration,
+    pub(crate) warm_up: Duration,
+    pub(crate) window: Duration,
     /// The host's process, of which processor time is taken.
-    pub(super) pid: u32,
+    pub(crate) pid: u32,
 }
 
 /// What they saw.
-pub(super) struct Moves {
-    pub(super) per_second: f64,
+pub(crate) struct Moves {
+    pub(crate) per_second: f64,
     /// From a move to its answer, in microseconds, sorted.
     waits_us: Vec<u32>,
     /// The host's processor time and wake-ups for each move.
-    pub(super) cpu_us_each: f64,
-    pub(super) wakeups_each: f64,
+    pub(crate) cpu_us_each: f64,
+    pub(crate) wakeups_each: f64,
+    /// The share of a core that these clients themselves took.
+    pub(crate) load_share: f64,
 }
 
 impl Moves {
     /// So many of 100 moves were answered within this time, in milliseconds.
-    pub(super) fn wait_ms(&self, percent: usize) -> f64 {
+    pub(crate) fn wait_ms(&self, percent: usize) -> f64 {
         let last = self.waits_us.len().saturating_sub(1);
         self.waits_us.get(last * percent / 100).map_or(f64::NAN, |us| f64::from(*us) / 1e3)
     }
@@ -105,7 +107,7 @@ struct Crowd<'a> {
 }
 
 /// Has them play until the window is over.
-pub(super) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
+pub(crate) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
     let now = Instant::now();
     let mut crowd = Crowd {
         plan,
@@ -127,9 +129,10 @@ pub(super) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
     crowd.play_for(plan.warm_up)?;
     crowd.waits_us.clear();
     let usage = || Usage::read(plan.pid).map_err(|error| error.to_string());
-    let (before, begun) = (usage()?, Instant::now());
+    let own = || usage::own_thread_us().map_err(|error| error.to_string());
+    let (before, own_before, begun) = (usage()?, own()?, Instant::now());
     crowd.play_for(plan.window)?;
-    let (took, after) = (begun.elapsed(), usage()?);
+    let (took, own_us, after) = (begun.elapsed(), own()? - own_before, usage()?);
     let mut waits_us = crowd.waits_us;
     waits_us.sort_unstable();
     let count = waits_us.len().max(1) as f64;
@@ -138,6 +141,7 @@ pub(super) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
         waits_us,
         cpu_us_each: after.cpu_us_since(&before) / count,
         wakeups_each: after.wakeups_since(&before) as f64 / count,
+        load_share: own_us / took.as_secs_f64() / 1e6,
     })
 }
 
@@ -187,9 +191,10 @@ impl Crowd<'_> {
             None => Talk::Floor,
             Some(prefix) => {
                 let room = format!("{prefix}-{number}");
-                let request = websocket::request(self.plan.port, &format!("{GAME}/{room}"));
+                let request =
+                    websocket::request(self.plan.port, &format!("{}/{room}", self.plan.game));
                 stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-                Talk::Asking(hello(room))
+                Talk::Asking(hello(self.plan.game, room))
             }
         };
         stream.set_nonblocking(true).map_err(|error| error.to_string())?;
@@ -321,10 +326,10 @@ fn hear_frame(
     })
 }
 
-fn hello(room: String) -> Vec<u8> {
+fn hello(game: &str, room: String) -> Vec<u8> {
     message::encode(&ClientControl::Hello(Hello {
         versions: vec![1],
-        game: Some(GAME.to_owned()),
+        game: Some(game.to_owned()),
         match_id: Some(room),
         name: "Mover".to_owned(),
         ..Hello::default()

@@ -1,0 +1,54 @@
+//! Moves in turn-based rooms, one player in each, who moves as soon as the move before is answered.
+
+use std::time::Duration;
+
+use super::figures::{Figures, Round};
+use crate::Result;
+use crate::durable::moves::{Moves, Plan, play};
+use crate::measure::Bench;
+use crate::process::Process;
+
+/// A load that needs more of a core than this may be what was slow.
+pub(super) const LOAD_SHARE_MAX: f64 = 0.9;
+
+pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
+    let (mut logged, mut gated) = (Vec::new(), Vec::new());
+    for round in 1..=bench.sizes.rounds {
+        for (game, rates) in [("logged", &mut logged), ("gated", &mut gated)] {
+            let moves = measure(bench, game)?;
+            eprintln!(
+                "  round {round}: {game}, {:.0} moves/s, p99 {:.2} ms, {:.1} us of processor each, the load \
+                 took {:.0} % of a core",
+                moves.per_second,
+                moves.wait_ms(99),
+                moves.cpu_us_each,
+                moves.load_share * 100.0
+            );
+            rates.push(judged(&moves));
+        }
+    }
+    figures.put("moves_per_s_logged", logged);
+    figures.put("moves_per_s_gated", gated);
+    Ok(())
+}
+
+fn judged(moves: &Moves) -> Round {
+    match moves.load_share > LOAD_SHARE_MAX {
+        true => Err(format!(
+            "the load took {:.0} % of a core, so {:.0}/s is the least",
+            moves.load_share * 100.0,
+            moves.per_second
+        )),
+        false => Ok(moves.per_second),
+    }
+}
+
+fn measure(bench: &Bench, game: &str) -> Result<Moves> {
+    let process = Process::own_games(&bench.games, &bench.folder.join("data"), 0)?;
+    let (port, pid, clients) = (process.port, process.pid(), bench.sizes.move_rooms);
+    let (warm_up, window) = (bench.sizes.warm_up, bench.sizes.window);
+    let (rooms, pause) = (Some("moves"), Duration::ZERO);
+    let moves = play(&Plan { port, game, rooms, clients, pause, warm_up, window, pid })?;
+    process.end()?;
+    Ok(moves)
+}
