@@ -302,10 +302,12 @@ impl Ledger {
     }
 }
 
-const HEAD: &str = "\
-                 cpu us        spread  ratio    calls  wakeups   allocs   copied   frame    wire  delivered lag p99
-rooms  host     per msg       us                per msg  per msg  per msg  bytes/m   bytes bytes/m   messages      ms
-";
+const HEAD: &str = concat!(
+    "                 cpu us        spread  ratio    calls  wakeups   allocs   copied   frame    wire",
+    "  delivered lag p99\n",
+    "rooms  host     per msg       us                per msg  per msg  per msg  bytes/m   bytes bytes/m",
+    "   messages      ms\n",
+);
 
 const TAIL: &str = "
 How to read it: each state message that reached a client cost the server so many microseconds of

@@ -83,6 +83,8 @@ enum Talk {
         number: u64,
         tick: Tick,
         ack: Ack,
+        /// Frames that the server knows to have come.
+        acked: u64,
     },
 }
 
@@ -216,11 +218,9 @@ impl Crowd<'_> {
         match &mut client.talk {
             Talk::Floor => self.out.resize(FLOOR_MOVE_BYTES, 0),
             Talk::Asking(_) => return Err("a client that is not in cannot move".to_owned()),
-            Talk::In { number, ack, .. } => {
+            Talk::In { number, ack, acked, .. } => {
                 *number += 1;
-                if ack.frames.is_multiple_of(ACK_EVERY) {
-                    websocket::put(&mut self.out, &ack.encode());
-                }
+                acknowledge(ack, acked, &mut self.out);
                 let action = ActionFrame { number: *number, payload: Payload::default() };
                 websocket::put(&mut self.out, &action.encode());
             }
@@ -276,9 +276,9 @@ impl Client {
             && websocket::take_answer(&mut rest)?
         {
             websocket::put(out, hello);
-            self.talk = Talk::In { number: 0, tick: Tick(0), ack: Ack::default() };
+            self.talk = Talk::In { number: 0, tick: Tick(0), ack: Ack::default(), acked: 0 };
         }
-        if let Talk::In { number, tick, ack } = &mut self.talk {
+        if let Talk::In { number, tick, ack, acked } = &mut self.talk {
             while let Some(frame) = websocket::take(&mut rest)? {
                 match frame {
                     Frame::Message(frame) => {
@@ -290,9 +290,21 @@ impl Client {
                     Frame::Pong => {}
                 }
             }
+            // A move takes it along; where none follows at once, the server may wait for it.
+            if came != Came::Answer {
+                acknowledge(ack, acked, out);
+            }
         }
         self.part.extend_from_slice(rest);
         Ok(came)
+    }
+}
+
+/// Puts an acknowledgement, if one is due.
+fn acknowledge(ack: &Ack, acked: &mut u64, out: &mut Vec<u8>) {
+    if ack.frames - *acked >= ACK_EVERY {
+        *acked = ack.frames;
+        websocket::put(out, &ack.encode());
     }
 }
 

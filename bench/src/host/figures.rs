@@ -206,9 +206,7 @@ fn short(value: f64) -> String {
     }
 }
 
-const HEAD: &str = "\
-                                           measured            spread rounds  good              aim
-";
+const HEAD: &str = "                                           measured            spread rounds  good              aim\n";
 
 #[cfg(test)]
 mod tests {
