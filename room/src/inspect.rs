@@ -6,11 +6,23 @@ use referee_protocol::schema::FieldType;
 use referee_protocol::value::Value as WireValue;
 use serde_json::{Map, Value, json};
 
+use crate::evolve;
 use crate::field::Quantiser;
 use crate::registry::ComponentRow;
 use crate::room::Room;
+use crate::snapshot::RestoreError;
 use crate::storage::{self, Storage};
 use crate::types::NetId;
+
+/// What a snapshot holds, as JSON in the form of [`Room::to_json`], by the layouts that it carries: so also
+/// where the present game cannot read it. Values are exact. What waits of each type stands under
+/// `timers` and `alarms`, with `at` (a tick, or milliseconds since 1970) and `value`.
+///
+/// # Errors
+/// When the bytes are no snapshot, are damaged, or of a format before 4, which carries no layouts.
+pub fn stored(snapshot: &[u8]) -> Result<Value, RestoreError> {
+    evolve::to_json(snapshot)
+}
 
 impl Room {
     /// The whole state, hidden parts included, as JSON: `tick`, `hash` (in hex), `started`, `ended`,

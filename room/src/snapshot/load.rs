@@ -14,28 +14,69 @@ use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 
-use super::{RestoreError, WITHOUT_CONDITIONS, WITHOUT_TOLD, body};
+use super::{RestoreError, WITHOUT_CONDITIONS, WITHOUT_TOLD, body, check, has_storage};
 use crate::alarms::Wall;
 use crate::core::{Core, InputBuffer, SeatState, Setup};
+use crate::evolve::rewrite;
 use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
+use crate::layout::same_types;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 use crate::registry::ComponentRow;
-use crate::storage;
+use crate::storage::{self, Storage};
 use crate::template::Template;
 use crate::types::NetId;
 
-/// The game of a room as a snapshot holds it.
+/// The game of a room as a snapshot holds it, and whether that is all as it was when it was written:
+/// not where values were made anew because the game's types have changed.
 ///
 /// # Errors
-/// When the bytes are no snapshot of this game as it is now.
-pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, RestoreError> {
+/// When the bytes are no snapshot that this game can read.
+pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<(Game, bool), RestoreError> {
     let body = body(snapshot)?;
-    let has_storage = body.has_storage();
-    let mut game = template.build(has_storage);
-    body.check(&game)?;
-    let (ids, state) = entity_ids(body.state)?;
+    let Some(has_storage) = body.has_storage else {
+        let shapes = body.shapes()?;
+        let has_storage = has_storage(&shapes);
+        let game = template.build(has_storage);
+        check(&shapes, &game)?;
+        return Ok((load_state(game, template, (body.version, has_storage), body.state)?, true));
+    };
+    let game = template.build(has_storage);
+    if same_types(body.types, template.type_bytes()) {
+        return Ok((load_state(game, template, (body.version, has_storage), body.state)?, true));
+    }
+    let (types, _) = body.layouts()?;
+    let state = rewrite(template, &game, (&types, has_storage), body.state)?;
+    let has_storage = game.world.contains_resource::<Storage>();
+    let mut game = load_state(game, template, (body.version, has_storage), &state)?;
+    stand_new_inputs(&mut game);
+    Ok((game, false))
+}
+
+/// Players who joined before there was an input of some type get its default.
+fn stand_new_inputs(game: &mut Game) {
+    let core = game.world.resource::<Core>();
+    let players: Vec<Entity> = core.seats.values().map(|seat| seat.entity).collect();
+    for input in &game.inputs {
+        let row = game.components.iter().find(|row| row.name == input.name && !row.resource);
+        let row = row.expect("an input is a component as well");
+        for player in &players {
+            let Ok(mut player) = game.world.get_entity_mut(*player) else { continue };
+            if !player.contains_id(row.id) {
+                (input.stand)(&mut player, &input.shape, None);
+            }
+        }
+    }
+}
+
+fn load_state(
+    mut game: Game,
+    template: &Template,
+    (version, has_storage): (u16, bool),
+    state: &[u8],
+) -> Result<Game, RestoreError> {
+    let (ids, state) = entity_ids(state)?;
     // All entities first: references may point forward.
     let entities: Vec<(u32, Entity)> =
         ids.into_iter().map(|id| (id, game.world.spawn_empty().id())).collect();
@@ -45,8 +86,8 @@ pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, Restore
     };
     let mut from = Loader::new(state, &find);
     load_clocks(&mut game, &mut from)?;
-    load_ages(&mut game, template, body.version, &mut from)?;
-    load_room(&mut game, body.version, &mut from)?;
+    load_ages(&mut game, template, version, &mut from)?;
+    load_room(&mut game, version, &mut from)?;
     load_seats(&mut game, &mut from)?;
     for timer in game.timers.clone() {
         (timer.load)(&mut game.world, &mut from)?;
