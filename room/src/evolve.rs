@@ -121,6 +121,17 @@ pub enum EvolveError {
         /// What the panic said.
         panic: String,
     },
+    /// A tick is something else.
+    #[error(
+        "its ticks: stored is a {stored} room, wanted is a {wanted} one, and no tick can be both; run \
+         the build that saved the room, or play under another match id"
+    )]
+    Kind {
+        /// What is stored.
+        stored: &'static str,
+        /// What the game is.
+        wanted: &'static str,
+    },
     /// The bytes are no value of the layout that is stored with them.
     #[error("{place}: its bytes are damaged: {error}")]
     Damaged {
@@ -150,8 +161,9 @@ impl<'a> Place<'a> {
     }
 
     fn text(&self) -> String {
-        let outer = self.outer.map(|outer| outer.text() + ".");
-        outer.unwrap_or_default() + self.name
+        let Some(outer) = self.outer else { return self.name.to_owned() };
+        let dot = if self.name.starts_with('[') { "" } else { "." };
+        outer.text() + dot + self.name
     }
 
     fn damaged(&self, error: LoadError) -> EvolveError {

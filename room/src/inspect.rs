@@ -28,7 +28,7 @@ impl Room {
     /// The whole state, hidden parts included, as JSON: `tick`, `hash` (in hex), `started`, `ended`,
     /// `next_alarm` (in milliseconds since 1970), `seats`, `resources` by name, `storage` by key where the
     /// room has one, and `entities`, each with its `id` in the room and its components
-    /// by name. References are such ids, 0 for none. Numbers are as exact as they are sent: what is
+    /// by name. References are such ids, null for none. Numbers are as exact as they are sent: what is
     /// saved and hashed may be finer.
     #[must_use]
     pub fn to_json(&mut self) -> Value {

@@ -68,7 +68,7 @@ fn a_snapshot_of_an_older_format_is_the_room_that_it_was() {
 #[test]
 fn formats_without_layouts_are_for_the_same_types_alone() {
     let (template, _) = bare(|game: &mut Game| {
-        game.replicate::<common::Tally>();
+        game.realtime(20).replicate::<common::Tally>();
     });
     for old in &OLD[..3] {
         let error = Room::restore(&template, old, [0; 32]).err().expect("it is refused");

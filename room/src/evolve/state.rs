@@ -1,5 +1,6 @@
 //! A stored state made anew by the types that a game has now.
 
+use referee_protocol::Kind;
 use referee_protocol::bits::write_varint;
 
 use super::stored::{Aged, Sampled, Stored, StoredSeat, Waiting, read};
@@ -25,6 +26,9 @@ pub(crate) fn rewrite(
 ) -> Result<Vec<u8>, RestoreError> {
     let stored = read(old, has_storage, state)?;
     let new = template.types();
+    if old.kind != new.kind {
+        return Err(EvolveError::Kind { stored: kind(old), wanted: kind(new) }.into());
+    }
     let evolution = Evolution { functions: template.migrations() };
     let mut rewriting = Rewriting { evolution, old, new, fresh, out: Vec::new() };
     let entities = rewriting.entities(&stored)?;
@@ -48,6 +52,13 @@ pub(crate) fn rewrite(
     }
     entities.iter().for_each(|(_, bytes)| rewriting.out.extend_from_slice(bytes));
     Ok(rewriting.out)
+}
+
+fn kind(types: &Types) -> &'static str {
+    match types.kind {
+        Kind::Realtime => "realtime",
+        Kind::TurnBased => "turn_based",
+    }
 }
 
 struct Rewriting<'a> {

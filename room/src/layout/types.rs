@@ -2,6 +2,7 @@
 //! that another version of the game can read them.
 
 use bevy_ecs::entity::Entity;
+use referee_protocol::Kind;
 use referee_protocol::hash::hash;
 use referee_protocol::schema::FieldType;
 
@@ -30,8 +31,10 @@ pub(crate) struct TypeOf {
 }
 
 /// The types of a game, each list in the order in which they were registered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Types {
+    /// What decides when a room ticks, and so what its ticks mean.
+    pub(crate) kind: Kind,
     pub(crate) components: Vec<TypeOf>,
     pub(crate) inputs: Vec<TypeOf>,
     pub(crate) actions: Vec<TypeOf>,
@@ -94,6 +97,7 @@ impl Types {
         let timers = game.timers.iter().map(|row| TypeOf::kept(&row.name, (row.layout)()));
         let alarms = game.alarms.iter().map(|row| TypeOf::kept(&row.name, (row.layout)()));
         Self {
+            kind: game.rules.kind,
             // It comes and goes with what is in it, and lies the same in every game.
             components: components.filter(|of| of.name != crate::storage::NAME).collect(),
             inputs: inputs.collect(),
@@ -143,6 +147,7 @@ impl Types {
     pub(crate) fn encode(&self, systems: &str) -> Vec<u8> {
         let mut bytes = vec![0; BUILD_BYTES];
         let mut out = Saver::new(&mut bytes, &|_| 0);
+        out.raw(&[u8::from(self.kind == Kind::TurnBased)]);
         for list in self.lists() {
             out.varint(list.len() as u64);
             list.iter().for_each(|of| of.encode(&mut out));
@@ -160,6 +165,11 @@ impl Types {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, LoadError> {
         let mut from = Loader::new(bytes, &|_| Entity::PLACEHOLDER);
         from.raw(BUILD_BYTES)?;
+        let kind = match from.array()? {
+            [0] => Kind::Realtime,
+            [1] => Kind::TurnBased,
+            _ => return Err(LoadError::Number),
+        };
         let mut list = || {
             let count = from.count()?;
             (0..count).map(|_| TypeOf::decode(&mut from)).collect::<Result<Vec<_>, _>>()
@@ -167,7 +177,7 @@ impl Types {
         let (components, inputs, actions) = (list()?, list()?, list()?);
         let (timers, alarms) = (list()?, list()?);
         match from.rest() {
-            [] => Ok(Self { components, inputs, actions, timers, alarms }),
+            [] => Ok(Self { kind, components, inputs, actions, timers, alarms }),
             _ => Err(LoadError::Number),
         }
     }

@@ -64,7 +64,7 @@ pub(crate) fn variant<'l>(
     Ok((at, part))
 }
 
-/// One value as JSON, in the form of [`crate::inspect`]: exact, references as numbers.
+/// One value as JSON, in the form of [`crate::inspect`]: exact, references as numbers, or null.
 ///
 /// # Errors
 /// As for [`skip`].
@@ -78,7 +78,11 @@ pub(crate) fn json(layout: &Layout, from: &mut Loader<'_>) -> Result<Value, Load
         }
         Layout::F32 => js!(f32::from_le_bytes(from.array()?)),
         Layout::F64 => js!(f64::from_le_bytes(from.array()?)),
-        Layout::Number | Layout::Entity => js!(from.varint()?),
+        Layout::Number => js!(from.varint()?),
+        Layout::Entity => match from.varint()? {
+            0 => Value::Null,
+            number => js!(number),
+        },
         Layout::Text => js!(std::str::from_utf8(from.block()?).map_err(|_| LoadError::Text)?),
         Layout::Bytes => {
             let hex = from.block()?.iter().map(|byte| format!("{byte:02x}"));
