@@ -159,7 +159,8 @@ impl Stored {
     /// From which of its beginnings on all was written by one build, the last one.
     fn of_last_build(&self) -> usize {
         let last = self.begins.last().and_then(|begin| begin.base.type_bytes());
-        let other = |begin: &Begin| begin.base.type_bytes() != last;
+        let Some(last) = last else { return 0 };
+        let other = |begin: &Begin| begin.base.type_bytes().is_some_and(|bytes| bytes != last);
         self.begins.iter().rposition(other).map_or(0, |at| at + 1)
     }
 }
