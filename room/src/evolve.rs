@@ -51,6 +51,8 @@ mod entries;
 mod functions;
 mod state;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use bevy_ecs::entity::Entity;
 
