@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::field::{Field, Saver};
 
-pub(crate) use types::{TypeOf, Types, WordsOf, matched, same_types};
+pub(crate) use types::{TypeOf, Types, WordsOf, dropped, matched, same_types};
 pub(crate) use walk::{int, json, skip, span, variant};
 
 /// The deepest nesting of a layout, in levels. Named types count as levels, so it is more than a

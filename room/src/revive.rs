@@ -15,7 +15,7 @@ use crate::entry::{Create, Entry, EntryError, Lost};
 use crate::errors::panic_text;
 use crate::evolve::{NO_TYPE, Translator};
 use crate::journal::{Reader, Record};
-use crate::layout::{Types, same_types};
+use crate::layout::{Types, dropped, same_types};
 use crate::room::Room;
 use crate::snapshot::{self, RestoreError};
 use crate::template::Template;
@@ -181,6 +181,9 @@ pub struct Report {
     /// What the room was made from was written by another build of the game, or by one with other
     /// types: what players did was applied all the same, and no hash was compared.
     pub another_build: bool,
+    /// Types and fields that were stored and of which the present game knows nothing: what they held is
+    /// gone with the next save. Sorted; `Purse`, `Health.poison`.
+    pub dropped: Vec<String>,
 }
 
 /// A room that is being made again, piece by piece, so that others get their turn.
@@ -330,6 +333,9 @@ impl Revival {
         };
         if !same_types(written, now) {
             let old = Types::decode(written).map_err(RestoreError::Layouts)?;
+            let functions = self.template.migrations();
+            let taken = |layout: &_| functions.iter().any(|function| function.takes(layout));
+            self.report.dropped = dropped(&old, self.template.types(), taken);
             self.translator = Some(Translator::new(old, self.template.types()));
         }
         self.report.another_build = true;

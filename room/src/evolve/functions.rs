@@ -59,7 +59,7 @@ impl Migration {
     }
 
     /// Whether this is what is stored: the type's name, or one of its earlier ones, and every part.
-    pub(super) fn takes(&self, stored: &Layout) -> bool {
+    pub(crate) fn takes(&self, stored: &Layout) -> bool {
         let Layout::Named(named) = stored else { return false };
         let old = &self.known().0;
         old.names().any(|name| name == named.name) && old.same(stored)

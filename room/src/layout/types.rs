@@ -7,7 +7,7 @@ use referee_protocol::hash::hash;
 use referee_protocol::schema::FieldType;
 
 use super::bytes::name;
-use super::{LAYOUT_DEPTH_MAX, Layout};
+use super::{LAYOUT_DEPTH_MAX, Layout, Part};
 use crate::field::{LoadError, Loader, Saver};
 use crate::game::Game;
 
@@ -186,6 +186,30 @@ impl Types {
 /// Whether both tell of the same types, if perhaps of another build.
 pub(crate) fn same_types(one: &[u8], other: &[u8]) -> bool {
     one.get(BUILD_BYTES..) == other.get(BUILD_BYTES..)
+}
+
+/// What a game with the `new` types has no place for: types, and fields of types, of the old ones. Only
+/// what stands in a type itself, not in types within it, nor what a function takes, as `taken` says.
+pub(crate) fn dropped(old: &Types, new: &Types, taken: impl Fn(&Layout) -> bool) -> Vec<String> {
+    let mut dropped = Vec::new();
+    for (old, new) in old.lists().into_iter().zip(new.lists()) {
+        let places = matched(old, new);
+        for (at, of) in old.iter().enumerate() {
+            let now = places.iter().position(|place| *place == Some(at)).map(|now| &new[now]);
+            match now.map(|now| (of.layout.bare(), now.layout.bare())) {
+                None => dropped.push(of.name.clone()),
+                Some((Layout::Struct(parts), Layout::Struct(now))) if !taken(&of.layout) => {
+                    let gone = |part: &&Part| !now.iter().any(|now| now.answers_to(&part.name));
+                    let gone = parts.iter().filter(gone);
+                    dropped.extend(gone.map(|part| format!("{}.{}", of.name, part.name)));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    dropped.sort();
+    dropped.dedup();
+    dropped
 }
 
 /// For each of the new types the place of the old one that it takes the place of: that of its name, or of

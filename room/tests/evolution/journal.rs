@@ -89,6 +89,8 @@ fn entries_of_an_earlier_version_are_said_anew() {
         let ticks = passage.upto.0 - passage.after.0;
         let mut revived = revive(&v2, base, passage).expect("it is read");
         assert!(revived.report.another_build && revived.report.hashes == 0);
+        let dropped = ["Bullet", "Forgotten", "Gone", "Heard.waves", "Purse.lost", "Wave"];
+        assert_eq!(revived.report.dropped, dropped);
         assert_eq!((revived.report.ticks, revived.report.differs), (ticks, None));
         let state = revived.room.to_json();
         assert_eq!(state["resources"]["Heard"]["said"], json!(["first", "third"]));

@@ -209,9 +209,10 @@ async fn load(
 
 fn tell(room: &RoomKey, report: &Report) {
     let Report { ticks, hashes, differs, another_build, .. } = *report;
+    let dropped = report.dropped.join(", ");
     if another_build {
         tracing::info!(
-            %room, ticks,
+            %room, ticks, dropped,
             "a room was left by another build of its game: it goes on by this one, and what happened since \
              its snapshot was applied without comparing states"
         );
