@@ -2,6 +2,7 @@
 //! same hashes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use referee_protocol::bits::{BitError, read_varint, write_varint};
 use referee_protocol::frame::Payload;
@@ -22,7 +23,7 @@ pub struct Create {
     pub unix_ms: u64,
     /// What tells of the game's types: [`crate::Template::type_bytes`]. Empty where it is not known;
     /// then the entries that follow are taken to be of the present types.
-    pub types: Vec<u8>,
+    pub types: Arc<[u8]>,
 }
 
 /// The number of a [`Create`] with a storage and the time.
@@ -280,8 +281,8 @@ impl Entry {
             CREATE_WITH_MORE | CREATE_WITH_TYPES => {
                 let create = take_create(bytes)?;
                 let (storage, unix_ms) = (take(bytes)?.to_vec(), read_varint(bytes)?);
-                let types =
-                    if number == CREATE_WITH_TYPES { take(bytes)?.to_vec() } else { Vec::new() };
+                let types = if number == CREATE_WITH_TYPES { take(bytes)? } else { &[] };
+                let types = types.into();
                 Self::Create(Create { storage, unix_ms, types, ..create })
             }
             1 => Self::Join(take_join(bytes)?),
@@ -415,7 +416,7 @@ mod tests {
             Entry::Begin { incarnation: Incarnation(70_000) },
             Entry::Create(Create { storage: vec![1, 2], ..create() }),
             Entry::Create(Create { unix_ms: 300, ..create() }),
-            Entry::Create(Create { types: vec![1, 2, 3], ..create() }),
+            Entry::Create(Create { types: [1, 2, 3].into(), ..create() }),
             Entry::Alarm { unix_ms: 300, lost: Lost::All },
             Entry::Alarm { unix_ms: 300, lost: Lost::One(64) },
         ]
@@ -454,7 +455,7 @@ mod tests {
         Entry::Alarm { unix_ms: 300, lost: Lost::None }.encode(&mut bytes);
         assert_eq!(bytes, [7, 0xac, 2, 0]);
         bytes.clear();
-        let types = Create { types: vec![8, 9], ..create() };
+        let types = Create { types: [8, 9].into(), ..create() };
         Entry::Create(types).encode(&mut bytes);
         let rest = [1, b'b', 0, 0, 2, 8, 9];
         assert_eq!(bytes, [&[14, 2, b'{', b'}'][..], &[7; 32], &rest].concat());

@@ -42,6 +42,19 @@
 //! # assert_eq!(room.resource::<Treasure>().gems, 0, "a new room begins with the default of the type");
 //! ```
 //!
+//! An earlier name must not be one that is in use, for then what is stored could be either:
+//!
+//! ```compile_fail
+//! use referee_room::prelude::*;
+//!
+//! #[derive(Component, Replicate)]
+//! struct Chest {
+//!     #[was("coins")]
+//!     gold: u32,
+//!     coins: u32,
+//! }
+//! ```
+//!
 //! What goes over by itself, beside what is the same: whole numbers into a type that holds all of the
 //! old one's values, `f32` into `f64`, a value into an option of it, a type around one value into that
 //! value and back. A range or a maximum (`#[field(..)]`) is a matter of the wire alone. What a
@@ -147,7 +160,7 @@ pub enum EvolveError {
 /// Where a value stands, for errors: made only where one is.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
-    outer: Option<&'a Place<'a>>,
+    outer: Option<&'a Self>,
     name: &'a str,
     /// The innermost type with a name.
     of: &'a str,

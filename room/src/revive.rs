@@ -63,7 +63,7 @@ impl Base {
 
     /// The same as the game of a room would write it that has just begun with it.
     fn by(&self, room: &Room) -> Self {
-        let types = room.template.type_bytes().to_vec();
+        let types = room.template.type_bytes().clone();
         match self {
             Self::Create(create) => Self::Create(Create { types, ..create.clone() }),
             Self::Snapshot(_) => Self::Snapshot(Arc::new(room.snapshot())),
@@ -352,7 +352,7 @@ impl Revival {
         if let Some(translator) = &self.translator {
             let (types, functions) = (self.template.types(), self.template.migrations());
             let said = translator.translate(types, functions, &mut entries);
-            said.map_err(RestoreError::Evolve)?;
+            said.map_err(RestoreError::from)?;
         }
         if let Err(error) = run_tick(&mut room, at, entries) {
             // Values of a failed game may fail once more.

@@ -52,7 +52,7 @@ pub enum RestoreError {
     Changed(String),
     /// Types of the game have changed since in a way that it does not say how to go over.
     #[error("the game's types have changed since this room was saved: {0}")]
-    Evolve(#[from] EvolveError),
+    Evolve(Box<EvolveError>),
     /// The layouts that it carries are none.
     #[error("the snapshot is damaged: how its values lie cannot be read: {0}")]
     Layouts(LoadError),
@@ -68,6 +68,12 @@ pub enum RestoreError {
     /// It holds more than the state.
     #[error("the snapshot is damaged: {0} bytes are left over")]
     Trailing(usize),
+}
+
+impl From<EvolveError> for RestoreError {
+    fn from(error: EvolveError) -> Self {
+        Self::Evolve(Box::new(error))
+    }
 }
 
 /// The types whose exact values a snapshot held before it carried layouts, in order.

@@ -95,17 +95,18 @@ impl Template {
             if game.world.components().component_id::<Storage>().is_some() {
                 game.add_storage();
             }
-            (game, problems, order)
+            let types = Types::of(&game);
+            problems.extend(types.problems());
+            let checks = game.migrations.iter_mut().map(Migration::check);
+            problems.extend(checks.filter_map(Result::err));
+            (game, problems, order, types)
         }));
-        let (mut game, mut problems, order) = registered.map_err(|panic| GameError {
+        let (mut game, mut problems, order, types) = registered.map_err(|panic| GameError {
             game: name.to_owned(),
             problems: vec![format!("it panics while it registers: {}", panic_text(&*panic))],
         })?;
         problems.extend(unregistered(&mut game));
-        let types = Types::of(&game);
-        problems.extend(types.problems());
-        let mut migrations = std::mem::take(&mut game.migrations);
-        problems.extend(migrations.iter_mut().filter_map(|migration| migration.check().err()));
+        let migrations = std::mem::take(&mut game.migrations);
         problems.extend(same_names(&game));
         problems.extend(without_velocity(&game));
         problems.extend(gates_for_nothing(&game));

@@ -38,7 +38,7 @@ struct Left {
 }
 
 fn left(template: &Arc<Template>) -> Left {
-    let types = template.type_bytes().to_vec();
+    let types = template.type_bytes().clone();
     let create = Create { seed: [3; 32], unix_ms: 1, types, ..Create::default() };
     let mut room = Room::create(template, &create).expect("the game creates its room");
     room.record();

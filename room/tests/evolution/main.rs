@@ -128,6 +128,30 @@ fn timers_alarms_and_inputs_go_over_and_go_on() {
 }
 
 #[test]
+fn a_storage_comes_with_the_first_version_that_takes_it_and_stays() {
+    fn without(game: &mut Game) {
+        game.turn_based().keep::<v1::Purse>();
+    }
+    fn with(game: &mut Game) {
+        game.turn_based().keep::<v2::Treasure>();
+        game.on_request(|mut storage: ResMut<Storage>| {
+            let asked: u32 = storage.get("asked").unwrap_or(0) + 1;
+            storage.set("asked", &asked).expect("there is room for it");
+            asked
+        });
+    }
+    let mut room = TestRoom::new(without);
+    room.update(with).expect("it is read");
+    assert_eq!(room.request("POST", "", &Value::Null), (200, json!(1)));
+    room.update(|game: &mut Game| {
+        game.turn_based().keep::<v2::Weather>();
+    })
+    .expect("it is read");
+    room.update(with).expect("it is read");
+    assert_eq!(room.request("POST", "", &Value::Null), (200, json!(2)));
+}
+
+#[test]
 fn clients_of_a_changed_game_see_its_state_anew() {
     let (mut room, ann) = full();
     assert_eq!(room.seen(ann, "Purse"), Some(json!({"coins": 7, "lost": 1})));

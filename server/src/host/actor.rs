@@ -165,7 +165,7 @@ fn make(
     };
     let build = env!("CARGO_PKG_VERSION").to_owned();
     let now = if template.has_alarms() { unix_ms() } else { 0 };
-    let types = template.type_bytes().to_vec();
+    let types = template.type_bytes().clone();
     let create = Create { params, seed: seed()?, build, storage, unix_ms: now, types };
     thread.house.metrics.rooms_made.up();
     let made = catch_unwind(AssertUnwindSafe(|| Room::create(template, &create)));
