@@ -135,8 +135,8 @@ pub(crate) struct Body<'a> {
     version: u16,
     /// Types with their layouts, or, before those were stored, with their shapes.
     types: &'a [u8],
-    /// Not known before layouts were stored: then it is one of the shapes.
-    has_storage: Option<bool>,
+    /// Not told before layouts were stored: then it is one of the shapes.
+    storage: Option<bool>,
     pub(crate) state: &'a [u8],
     /// What clients were told; nothing in an older format.
     told: Option<&'a [u8]>,
@@ -148,9 +148,14 @@ impl Body<'_> {
     /// # Errors
     /// When they are damaged, or the format is one that has none.
     pub(crate) fn layouts(&self) -> Result<(Types, bool), RestoreError> {
-        let has_storage = self.has_storage.ok_or(RestoreError::WithoutLayouts(self.version))?;
+        let has_storage = self.storage.ok_or(RestoreError::WithoutLayouts(self.version))?;
         let types = Types::decode(self.types).map_err(RestoreError::Layouts)?;
         Ok((types, has_storage))
+    }
+
+    /// Whether the room had a storage. It comes with the first system that takes it.
+    fn has_storage(&self) -> Result<bool, RestoreError> {
+        self.storage.map_or_else(|| self.shapes().map(|shapes| has_storage(&shapes)), Ok)
     }
 
     fn shapes(&self) -> Result<Vec<(String, FieldType)>, RestoreError> {
@@ -178,7 +183,6 @@ fn check(stored: &[(String, FieldType)], game: &Game) -> Result<(), RestoreError
     }))
 }
 
-/// Whether the room had a storage. It comes with the first system that takes it.
 fn has_storage(stored: &[(String, FieldType)]) -> bool {
     stored.iter().any(|(name, _)| name == storage::NAME)
 }
@@ -194,14 +198,14 @@ pub(crate) fn body(snapshot: &[u8]) -> Result<Body<'_>, RestoreError> {
     let mut rest = rest;
     let types = part(&mut rest).ok_or(RestoreError::NotASnapshot)?;
     let end = || LoadError::from(BitError::End);
-    let mut has_storage = None;
+    let mut storage = None;
     if version > WITHOUT_LAYOUTS {
         let (flag, after) = rest.split_first().ok_or_else(end)?;
-        (has_storage, rest) = (Some(*flag != 0), after);
+        (storage, rest) = (Some(*flag != 0), after);
     }
     let (state, told) = match version {
         ..=WITHOUT_TOLD => (rest, None),
         _ => (part(&mut rest).ok_or_else(end)?, Some(rest)),
     };
-    Ok(Body { version, types, has_storage, state, told })
+    Ok(Body { version, types, storage, state, told })
 }

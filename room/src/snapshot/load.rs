@@ -14,7 +14,7 @@ use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 
-use super::{RestoreError, WITHOUT_CONDITIONS, WITHOUT_TOLD, body, check, has_storage};
+use super::{Body, RestoreError, WITHOUT_CONDITIONS, WITHOUT_LAYOUTS, WITHOUT_TOLD, body, check};
 use crate::alarms::Wall;
 use crate::core::{Core, InputBuffer, SeatState, Setup};
 use crate::evolve::rewrite;
@@ -35,23 +35,35 @@ use crate::types::NetId;
 /// When the bytes are no snapshot that this game can read.
 pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<(Game, bool), RestoreError> {
     let body = body(snapshot)?;
-    let Some(has_storage) = body.has_storage else {
-        let shapes = body.shapes()?;
-        let has_storage = has_storage(&shapes);
-        let game = template.build(has_storage);
-        check(&shapes, &game)?;
-        return Ok((load_state(game, template, (body.version, has_storage), body.state)?, true));
-    };
-    let game = template.build(has_storage);
-    if same_types(body.types, template.type_bytes()) {
-        return Ok((load_state(game, template, (body.version, has_storage), body.state)?, true));
+    let mut has_storage = body.has_storage()?;
+    let mut game = template.build(has_storage);
+    let anew = anew(template, &game, &body)?;
+    if anew.is_some() {
+        has_storage = game.world.contains_resource::<Storage>();
     }
-    let (types, _) = body.layouts()?;
-    let state = rewrite(template, &game, (&types, has_storage), body.state)?;
-    let has_storage = game.world.contains_resource::<Storage>();
-    let mut game = load_state(game, template, (body.version, has_storage), &state)?;
-    stand_new_inputs(&mut game);
-    Ok((game, false))
+    let state = anew.as_deref().unwrap_or(body.state);
+    load_state(&mut game, template, (body.version, has_storage), state)?;
+    if anew.is_some() {
+        stand_new_inputs(&mut game);
+    }
+    Ok((game, anew.is_none()))
+}
+
+/// The state by the types of the game; none where it is that.
+fn anew(
+    template: &Template,
+    game: &Game,
+    body: &Body<'_>,
+) -> Result<Option<Vec<u8>>, RestoreError> {
+    if body.version <= WITHOUT_LAYOUTS {
+        check(&body.shapes()?, game)?;
+        return Ok(None);
+    }
+    if same_types(body.types, template.type_bytes()) {
+        return Ok(None);
+    }
+    let (types, has_storage) = body.layouts()?;
+    rewrite(template, game, (&types, has_storage), body.state).map(Some)
 }
 
 /// Players who joined before there was an input of some type get its default.
@@ -71,11 +83,11 @@ fn stand_new_inputs(game: &mut Game) {
 }
 
 fn load_state(
-    mut game: Game,
+    game: &mut Game,
     template: &Template,
     (version, has_storage): (u16, bool),
     state: &[u8],
-) -> Result<Game, RestoreError> {
+) -> Result<(), RestoreError> {
     let (ids, state) = entity_ids(state)?;
     // All entities first: references may point forward.
     let entities: Vec<(u32, Entity)> =
@@ -85,19 +97,19 @@ fn load_state(
         place.map_or(Entity::PLACEHOLDER, |at| entities[at].1)
     };
     let mut from = Loader::new(state, &find);
-    load_clocks(&mut game, &mut from)?;
-    load_ages(&mut game, template, version, &mut from)?;
-    load_room(&mut game, version, &mut from)?;
-    load_seats(&mut game, &mut from)?;
+    load_clocks(game, &mut from)?;
+    load_ages(game, template, version, &mut from)?;
+    load_room(game, version, &mut from)?;
+    load_seats(game, &mut from)?;
     for timer in game.timers.clone() {
         (timer.load)(&mut game.world, &mut from)?;
     }
-    load_alarms(&mut game, &mut from)?;
+    load_alarms(game, &mut from)?;
     let there = |row: &ComponentRow| has_storage || row.name != storage::NAME;
-    load_resources(&mut game, there, &mut from)?;
-    load_entities(&mut game, &entities, &mut from)?;
+    load_resources(game, there, &mut from)?;
+    load_entities(game, &entities, &mut from)?;
     match from.rest().len() {
-        0 => Ok(game),
+        0 => Ok(()),
         left => Err(RestoreError::Trailing(left)),
     }
 }
