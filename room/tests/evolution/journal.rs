@@ -81,11 +81,33 @@ fn revive(template: &Arc<Template>, base: Base, passage: Passage) -> Result<Revi
     Revival::new(template, base, vec![passage], [0; 32]).finish()
 }
 
+/// A room's beginning and all that happened in it, as the build wrote it that had this format first.
+const KEPT: &[u8] = include_bytes!("../data/evolution-journal-4.bin");
+
+fn kept(mut bytes: &[u8]) -> (Base, Passage) {
+    let base = Base::decode(&mut bytes).expect("it is read");
+    (base, Passage { after: Tick(0), upto: Tick(75), bytes: bytes.to_vec() })
+}
+
+/// With the build that made it: `REFEREE_WRITE_DATA=1 cargo test -p referee-room --test evolution`.
+#[test]
+fn what_an_older_version_of_a_game_wrote_is_kept_as_data() {
+    let left = left(&template(v1::game));
+    let mut bytes = Vec::new();
+    left.create.encode(&mut bytes);
+    bytes.extend(&left.all.bytes);
+    if std::env::var_os("REFEREE_WRITE_DATA").is_some() {
+        std::fs::write("tests/data/evolution-journal-4.bin", &bytes).expect("it is written");
+    }
+    assert_eq!(kept(KEPT).1.upto, left.all.upto);
+}
+
 #[test]
 fn entries_of_an_earlier_version_are_said_anew() {
     let (v1, v2) = (template(v1::game), template(v2::game));
     let left = left(&v1);
-    for (base, passage) in [(left.snapshot, left.since), (left.create, left.all)] {
+    let all = [(left.snapshot, left.since), (left.create, left.all), kept(KEPT)];
+    for (base, passage) in all {
         let ticks = passage.upto.0 - passage.after.0;
         let mut revived = revive(&v2, base, passage).expect("it is read");
         assert!(revived.report.another_build && revived.report.hashes == 0);
