@@ -111,7 +111,7 @@ pub enum EvolveError {
     #[error(
         "{place}: stored is the variant {variant}, wanted is {wanted}, which has none of that name; \
          write #[was(\"{variant}\")] at the one that took its place, or give the game a function, \
-         game.migrate(|old: {wanted}| ..) with the type as it was, or run the build that saved the room"
+         game.migrate(|old: {of}| ..) with the type as it was, or run the build that saved the room"
     )]
     Variant {
         /// Type and field.
@@ -120,6 +120,8 @@ pub enum EvolveError {
         variant: String,
         /// The enum.
         wanted: String,
+        /// What it was called: a function would take its old form.
+        of: String,
     },
     /// The game's function panicked.
     #[error(
@@ -233,6 +235,12 @@ impl Evolution<'_> {
                 wanted: new.to_string(),
                 of: place.of.to_owned(),
             },
+            Problem::Variant(variant) => EvolveError::Variant {
+                place: place.text(),
+                variant,
+                wanted: new.to_string(),
+                of: place.of.to_owned(),
+            },
             Problem::Bytes(error) => place.damaged(error),
             Problem::Inside(error) => error,
         })
@@ -276,11 +284,8 @@ impl Evolution<'_> {
             }
             (Layout::Enum(old), Layout::Enum(new)) => {
                 let (_, stored) = variant(old, &mut from)?;
-                let at = find(new, stored).ok_or_else(|| EvolveError::Variant {
-                    place: place.text(),
-                    variant: stored.name.clone(),
-                    wanted: place.of.to_owned(),
-                })?;
+                let gone = || Problem::Variant(stored.name.clone());
+                let at = find(new, stored).ok_or_else(gone)?;
                 count_out(at, out);
                 let inside = place.inside(&stored.name);
                 self.value(&stored.layout, &new[at].layout, from.rest(), inside, out)?;
@@ -356,6 +361,8 @@ const FIRST: &str = "0";
 enum Problem {
     /// They are of different types.
     Type,
+    /// There is no such variant any more.
+    Variant(String),
     /// Their bytes are damaged.
     Bytes(LoadError),
     /// Something in them does not.

@@ -121,7 +121,9 @@ impl Template {
         }
         let schema_bytes: Arc<[u8]> = schema.encode().into();
         let schema_hash = schema.hash();
-        let type_bytes = types.encode(&order.names(game.schedule.graph())).into();
+        let systems = order.names(game.schedule.graph());
+        let runs = format!("{systems}{}", game.rules.snapshot_ticks());
+        let type_bytes = types.encode(&runs).into();
         let (name, function) = (name.to_owned(), Box::new(function));
         Ok(Arc::new(Self {
             name,
@@ -174,7 +176,7 @@ impl Template {
 
     /// What tells of the game's build and of how its types lie, for [`Create`](crate::entry::Create): with it
     /// another version of the game can read what was done in a room of this one. Versions with the same
-    /// bytes have the same types, and systems of the same names.
+    /// bytes have the same types, systems of the same names, and rebuild their rooms as often.
     #[must_use]
     pub fn type_bytes(&self) -> &Arc<[u8]> {
         &self.type_bytes

@@ -142,9 +142,9 @@ impl Types {
         problems
     }
 
-    /// The bytes that tell of a game: the number of its build, then its types. `systems` are the names of
-    /// its systems in order; with the types they make up the number.
-    pub(crate) fn encode(&self, systems: &str) -> Vec<u8> {
+    /// The bytes that tell of a game: the number of its build, then its types. What `runs` in it (the names
+    /// of its systems in order, and how often a room is rebuilt) makes up the number, with the types.
+    pub(crate) fn encode(&self, runs: &str) -> Vec<u8> {
         let mut bytes = vec![0; BUILD_BYTES];
         let mut out = Saver::new(&mut bytes, &|_| 0);
         out.raw(&[u8::from(self.kind == Kind::TurnBased)]);
@@ -153,7 +153,7 @@ impl Types {
             list.iter().for_each(|of| of.encode(&mut out));
         }
         let types = hash(&bytes[BUILD_BYTES..]);
-        let build = hash(&[systems.as_bytes(), &types.to_le_bytes()].concat());
+        let build = hash(&[runs.as_bytes(), &types.to_le_bytes()].concat());
         bytes[..BUILD_BYTES].copy_from_slice(&build.to_le_bytes());
         bytes
     }

@@ -82,6 +82,7 @@ async fn clients_see_what_became_of_their_rooms() {
     let said =
         tools::replay(&hosted(grown), &site.config, "sure/both").expect("it is played again");
     assert!(said.contains("all equal") && !said.contains("another build of"), "{said}");
+    assert!(said.contains("what came before was played by another build"), "{said}");
 }
 
 /// What the store has of a room, in bytes.
