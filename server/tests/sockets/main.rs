@@ -20,4 +20,5 @@ mod parks;
 mod quic;
 mod relay;
 mod site;
+mod threads;
 mod tls;
