@@ -257,15 +257,8 @@ impl Evolution<'_> {
     ) -> Result<(), Problem> {
         let mut from = reader(bytes);
         match (old, new) {
-            (Layout::Int { bits, signed }, Layout::Int { bits: new_bits, signed: new_signed })
-                if holds((*new_bits, *new_signed), (*bits, *signed)) =>
-            {
-                let wide = int(*bits, *signed, &mut from)?.to_le_bytes();
-                out.extend_from_slice(&wide[..usize::from(new_bits / 8)]);
-            }
-            (Layout::F32, Layout::F64) => {
-                let value = f32::from_le_bytes(from.array()?);
-                out.extend_from_slice(&f64::from(value).to_le_bytes());
+            (Layout::Int { .. } | Layout::F32, Layout::Int { .. } | Layout::F64) => {
+                number(old, new, &mut from, out)?;
             }
             (Layout::Option(old), Layout::Option(new)) => {
                 let [there] = from.array()?;
@@ -283,12 +276,7 @@ impl Evolution<'_> {
                 self.items(old, new, *length as usize, &mut from, place, out)?;
             }
             (Layout::Enum(old), Layout::Enum(new)) => {
-                let (_, stored) = variant(old, &mut from)?;
-                let gone = || Problem::Variant(stored.name.clone());
-                let at = find(new, stored).ok_or_else(gone)?;
-                count_out(at, out);
-                let inside = place.inside(&stored.name);
-                self.value(&stored.layout, &new[at].layout, from.rest(), inside, out)?;
+                self.variant(old, new, &mut from, place, out)?;
             }
             (Layout::Struct(old), Layout::Struct(new)) => {
                 self.fields(old, new, &mut from, place, out)?;
@@ -314,6 +302,22 @@ impl Evolution<'_> {
             _ => return Err(Problem::Type),
         }
         Ok(())
+    }
+
+    fn variant(
+        self,
+        old: &[Part],
+        new: &[Part],
+        from: &mut Loader<'_>,
+        place: Place<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Problem> {
+        let (_, stored) = variant(old, from)?;
+        let gone = || Problem::Variant(stored.name.clone());
+        let at = find(new, stored).ok_or_else(gone)?;
+        count_out(at, out);
+        let inside = place.inside(&stored.name);
+        Ok(self.value(&stored.layout, &new[at].layout, from.rest(), inside, out)?)
     }
 
     fn items(
@@ -417,6 +421,29 @@ fn first<'p, 'b>(
 
 fn count_out(count: usize, out: &mut Vec<u8>) {
     referee_protocol::bits::write_varint(out, count as u64);
+}
+
+/// A number in a type that holds all values of the old one.
+fn number(
+    old: &Layout,
+    new: &Layout,
+    from: &mut Loader<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    match (old, new) {
+        (Layout::Int { bits, signed }, Layout::Int { bits: wider, signed: new_signed })
+            if holds((*wider, *new_signed), (*bits, *signed)) =>
+        {
+            let wide = int(*bits, *signed, from)?.to_le_bytes();
+            out.extend_from_slice(&wide[..usize::from(wider / 8)]);
+        }
+        (Layout::F32, Layout::F64) => {
+            let value = f32::from_le_bytes(from.array()?);
+            out.extend_from_slice(&f64::from(value).to_le_bytes());
+        }
+        _ => return Err(Problem::Type),
+    }
+    Ok(())
 }
 
 /// Whether a whole number of this width and sign holds all of the other.
