@@ -9,7 +9,7 @@ use referee_server::tools;
 
 use crate::games::{grown, recount};
 use crate::kills::Process;
-use crate::site::{Site, all_games, back, counts, end, hello_to, hosted, press, soon, until};
+use crate::site::{Site, all_games, counts, end, hello_to, hosted, press, soon, token, until};
 
 /// What is seen of the room after it went over.
 async fn tallies(client: &Client, pressed: i128, left: i128) {
@@ -21,13 +21,15 @@ async fn tallies(client: &Client, pressed: i128, left: i128) {
         session.resource("Tally").map(tally) == Some((Some(pressed), Some(left)))
     });
     if tokio::time::timeout(std::time::Duration::from_secs(30), seen).await.is_err() {
-        panic!("{:?} is seen", client.with(|session| session.resource("Tally")));
+        let seen = client.with(|session| (session.status(), session.resource("Tally")));
+        panic!("{seen:?} is seen, not {pressed} and {left}");
     }
 }
 
 /// A store with rooms of the first build: `stopped` was saved with three presses, `killed` was made by
-/// a process that was killed after three, `both` was saved after one and killed after three.
-async fn left() -> (Site, [Client; 3]) {
+/// a process that was killed after three, `both` was saved after one and killed after three. Gives the
+/// tokens of their players. These are gone: they would come back by themselves where they were.
+async fn left() -> (Site, [Option<String>; 3]) {
     let mut site = Site::new(|config| config.store.journal_keep = JournalKeep::Match);
     let pressed = async |client: &Client, from: i128, to: i128| {
         for count in from..to {
@@ -39,46 +41,48 @@ async fn left() -> (Site, [Client; 3]) {
     pressed(&stopped, 0, 3).await;
     let both = site.join("sure/both").await;
     pressed(&both, 0, 1).await;
+    let (stopped, both) = (gone(stopped), gone(both));
     site.stop().await;
     let process = Process::start(0, &site.config.data);
     let url = |path: &str| format!("ws://127.0.0.1:{}/{path}", process.port());
     let killed = soon(Client::connect(&url("sure/killed"), Options::default())).await.unwrap();
     pressed(&killed, 0, 3).await;
-    let both = soon(Client::connect(&url("sure/both"), back(&both))).await.unwrap();
+    let both = soon(Client::connect(&url("sure/both"), with(&both))).await.unwrap();
     counts(&both, 1).await;
     pressed(&both, 1, 3).await;
+    let (killed, both) = (gone(killed), gone(both));
     drop(process);
     (site, [stopped, killed, both])
 }
 
+/// What a player who is gone without a word comes back with.
+fn gone(client: Client) -> Option<String> {
+    token(&client)
+}
+
+fn with(token: &Option<String>) -> Options {
+    Options { token: token.clone(), ..Options::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_see_what_became_of_their_rooms() {
-    let (mut site, clients) = left().await;
-    site.start_with(grown);
+    let (mut site, mut tokens) = left().await;
     // What was saved goes over as it was; what is in the journal alone is played by the new build.
     // A room without a snapshot is made anew by it, and begins with what its types begin with.
     let rooms = [("sure/stopped", 3, 7), ("sure/killed", 6, 0), ("sure/both", 5, 7)];
-    let mut players = Vec::new();
-    for ((path, pressed, left), client) in rooms.into_iter().zip(&clients) {
-        let player = site.join_as(path, back(client)).await;
-        assert!(player.with(|session| session.seat()).is_some(), "the seat is held");
-        tallies(&player, pressed, left).await;
-        player.send_action("Push", &Value::record([("times", 10.into())])).expect("it fits");
-        tallies(&player, pressed + 10, left).await;
-        players.push(player);
-    }
-    // From here on all is as the new build writes it: over a stop, and over what that left.
-    for added in [20, 30] {
-        site.stop().await;
+    // Once the rooms go over; then all is as the new build writes it.
+    for added in [0, 10, 20] {
         site.start_with(grown);
-        for ((path, pressed, left), player) in rooms.into_iter().zip(&mut players) {
-            *player = site.join_as(path, back(player)).await;
-            tallies(player, pressed + added - 10, left).await;
+        for ((path, pressed, left), token) in rooms.into_iter().zip(&mut tokens) {
+            let player = site.join_as(path, with(token)).await;
+            assert!(player.with(|session| session.seat()).is_some(), "the seat is held");
+            tallies(&player, pressed + added, left).await;
             player.send_action("Push", &Value::record([("times", 10.into())])).expect("it fits");
-            tallies(player, pressed + added, left).await;
+            tallies(&player, pressed + added + 10, left).await;
+            *token = gone(player);
         }
+        site.stop().await;
     }
-    site.stop().await;
     let said =
         tools::replay(&hosted(grown), &site.config, "sure/both").expect("it is played again");
     assert!(said.contains("all equal") && !said.contains("another build of"), "{said}");
@@ -97,7 +101,7 @@ fn stored(config: &Config, name: &str) -> (Option<Vec<u8>>, Vec<Vec<u8>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_does_not_go_over_is_refused_and_left_as_it_is() {
-    let (mut site, clients) = left().await;
+    let (mut site, tokens) = left().await;
     let names = ["stopped", "both"];
     let before = names.map(|name| stored(&site.config, name));
     site.start_with(recount);
@@ -117,7 +121,7 @@ async fn a_room_that_does_not_go_over_is_refused_and_left_as_it_is() {
     // anew, and what was done in it is applied.
     site.join("sure/new").await;
     site.join("single/a").await;
-    let killed = site.join_as("sure/killed", back(&clients[1])).await;
+    let killed = site.join_as("sure/killed", with(&tokens[1])).await;
     assert!(killed.with(|session| session.seat()).is_some());
     site.stop().await;
     assert_eq!(names.map(|name| stored(&site.config, name)), before);
@@ -133,8 +137,8 @@ async fn a_room_that_does_not_go_over_is_refused_and_left_as_it_is() {
     assert!(said.contains("another build of the game played it"), "{said}");
     // Under its own build it plays on as if nothing had been.
     site.start();
-    for (name, client) in [("stopped", &clients[0]), ("both", &clients[2])] {
-        counts(&site.join_as(&format!("sure/{name}"), back(client)).await, 3).await;
+    for (name, token) in [("stopped", &tokens[0]), ("both", &tokens[2])] {
+        counts(&site.join_as(&format!("sure/{name}"), with(token)).await, 3).await;
     }
     site.stop().await;
     let said = tools::replay(&all_games(), &site.config, "sure/both").expect("it is played again");
@@ -143,7 +147,7 @@ async fn a_room_that_does_not_go_over_is_refused_and_left_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_under_another_build_says_what_it_does() {
-    let (site, _clients) = left().await;
+    let (site, _) = left().await;
     let said = tools::replay(&hosted(grown), &site.config, "sure/both").expect("it is played");
     assert!(said.contains("another build of the game played it"), "{said}");
     assert!(said.contains("no state hash is compared"), "{said}");
