@@ -43,7 +43,8 @@ async fn left() -> (Site, [Option<String>; 3]) {
     pressed(&both, 0, 1).await;
     let (stopped, both) = (gone(stopped), gone(both));
     site.stop().await;
-    let process = Process::start(0, &site.config.data);
+    // A room that is parked is saved: these are not.
+    let process = Process::start_parking(0, &site.config.data, 0);
     let url = |path: &str| format!("ws://127.0.0.1:{}/{path}", process.port());
     let killed = soon(Client::connect(&url("sure/killed"), Options::default())).await.unwrap();
     pressed(&killed, 0, 3).await;
