@@ -341,7 +341,6 @@ impl Room {
             self.replication.send(&mut self.game, &mut self.outputs);
             self.note_clamped();
             self.note_unshown();
-            self.note_doubled();
         }
         let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
         self.journal.end();

@@ -30,17 +30,6 @@ impl Room {
         }
     }
 
-    /// Warns once when a client takes one entity for two.
-    pub(crate) fn note_doubled(&mut self) {
-        let Some((one, other)) = self.replication.doubled() else { return };
-        self.warn_once("two groups", || {
-            format!(
-                "{one:?} and {other:?} show the same entity to a player who sees both: it is two entities for \
-                 that player; show it by one of them, or to everyone"
-            )
-        });
-    }
-
     /// Counts values that did not fit what their type declares, and names each type once.
     pub(crate) fn note_clamped(&mut self) {
         for (name, count) in self.replication.take_clamped() {

@@ -97,6 +97,10 @@ fn bytes_behind_the_last_block_are_a_fault() {
     assert!(rig.replica.apply(&rig.schema, &body).is_ok());
     body.push(0);
     rig.replica.set_tick(Tick(1));
+    let none = FrameError::Block("no entity has several ids");
+    assert_eq!(rig.replica.apply(&rig.schema, &body), Err(none));
+    rig.replica.set_tick(Tick(1));
+    body.splice(body.len() - 1.., [1, 2, 1, 0, 9]);
     assert_eq!(rig.replica.apply(&rig.schema, &body), Err(FrameError::Trailing(1)));
 }
 

@@ -12,6 +12,7 @@ use referee_protocol::{Group, Incarnation, Kind, LinkId, Seat, SessionId, Tick, 
 use smallvec::SmallVec;
 
 use super::Replication;
+use super::aliases::{Aliases, Stand};
 use super::budget::Budget;
 use super::gate::Gates;
 use super::group::{Baseline, GroupState};
@@ -152,6 +153,7 @@ impl Replication {
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
         let heads = &mut self.heads;
         let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
+        let aliases = &self.aliases;
         let sender = Sender {
             seats,
             watched,
@@ -165,6 +167,7 @@ impl Replication {
             budget,
             gates,
             gated_events,
+            aliases,
         };
         (links, sender)
     }
@@ -190,6 +193,7 @@ pub(super) struct Sender<'a> {
     gates: &'a Gates,
     /// Which types of events are told once they are on disk.
     gated_events: &'a [bool],
+    pub(super) aliases: &'a Aliases,
 }
 
 impl Sender<'_> {
@@ -233,7 +237,7 @@ impl Sender<'_> {
         }
         self.note_waiting(state, tick);
         if state.check && state.purse.waiting().is_empty() {
-            let hash = view_hash(self.groups, &state.groups);
+            let hash = view_hash(self.groups, self.aliases, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
         }
@@ -264,9 +268,14 @@ impl Sender<'_> {
         groups.iter().any(|group| self.groups.find(*group).is_some_and(GroupState::has_news))
     }
 
-    /// The blocks that bring a link's client up to now, wide groups first. What they are is in `heads`.
+    /// The blocks that bring a link's client up to now, wide groups first, and behind them which names
+    /// are the same entity's. What they are is in `heads`.
     fn blocks(&mut self, state: &mut LinkState, tick: Tick) -> Parts {
         let mut needed = self.needed(state);
+        let farewells = self.heads.iter().map(|head| head.group);
+        let mut stands: SmallVec<[Stand; 8]> = farewells
+            .map(|group| Stand { group, had: Some(before(state, Baseline::Last, tick)), block: None })
+            .collect();
         if let Some(budget) = &self.budget {
             state.purse.fill(budget, tick);
             state.purse.sort(budget, tick, &mut needed);
@@ -286,11 +295,17 @@ impl Sender<'_> {
                 _ => BlockKind::Absolute,
             };
             self.heads.push(Head { group, known, kind });
+            let had = known.then(|| before(state, baseline, tick));
+            stands.push(Stand { group, had, block: block.is_some().then_some(baseline) });
             blocks.extend(block.map(|block| (group, block)));
         }
         self.heads.sort_unstable_by_key(|head| head.group);
         blocks.sort_unstable_by_key(|(group, _)| *group);
-        blocks.into_iter().map(|(_, block)| block).collect()
+        let same = self.aliases.told(self.groups, &stands);
+        if let (Some(budget), Some(same)) = (&self.budget, &same) {
+            state.purse.pay(budget, same.len());
+        }
+        blocks.into_iter().map(|(_, block)| block).chain(same).collect()
     }
 
     /// From where each of the groups that a link's client is to see is told, if there is anything to
@@ -388,6 +403,15 @@ impl Sender<'_> {
     }
 }
 
+/// Up to which tick a link's client has what a block leads on from.
+fn before(state: &LinkState, baseline: Baseline, now: Tick) -> Tick {
+    match baseline {
+        Baseline::At(tick) => tick,
+        _ if state.in_step => Tick(now.0.saturating_sub(1)),
+        _ => state.tick,
+    }
+}
+
 /// Whether a seat's client is still to be told of its last action.
 fn has_answer(seats: &BTreeMap<Seat, SeatLine>, state: &LinkState) -> bool {
     let Role::Seated(seat) = state.role else { return false };
@@ -423,11 +447,17 @@ fn union<'a>(a: &'a [Group], b: &'a [Group]) -> impl Iterator<Item = Group> + 'a
 
 /// The hash of what a client of these groups sees, from what the groups themselves hold: it says
 /// nothing of the blocks that told the client, which is why it finds a fault in them.
-pub(super) fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
-    let mut view = BTreeMap::new();
+pub(super) fn view_hash(
+    groups: &Table<Group, GroupState>,
+    aliases: &Aliases,
+    seen: &[Group],
+) -> u64 {
+    let (mut view, first) = (BTreeMap::new(), aliases.first_names(groups, seen));
     // Wide groups first: what a narrower one shows counts.
     for group in seen.iter().filter_map(|group| groups.find(*group)) {
-        view.extend(group.shown().map(|(name, component, words)| ((name, component), words)));
+        view.extend(group.shown().map(|(name, component, words)| {
+            ((first.get(&name).copied().unwrap_or(name), component), words)
+        }));
     }
     hash::view_hash(view.into_iter().map(|((name, component), words)| (name, component, words)))
 }

@@ -10,6 +10,7 @@ use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, LinkId, Tick, frame::Prelude};
 use smallvec::SmallVec;
 
+use super::aliases::Stand;
 use super::budget::Purse;
 use super::frames::{Sender, plain, seen_by, view_hash};
 use super::group::{Asked, Baseline, GroupState};
@@ -175,7 +176,7 @@ impl Sender<'_> {
         if full {
             state.purse.keep(|_| false);
         }
-        let Made { told, rung, waits } = self.lossy_blocks((lossy, &mut state.purse), tick);
+        let Made { told, rung, waits, same, .. } = self.lossy_blocks((lossy, &mut state.purse), tick);
         let (action, input) = self.acknowledged(state);
         if action.is_some() {
             lossy.action = tick;
@@ -189,7 +190,8 @@ impl Sender<'_> {
         let prelude = Prelude { full, tick, action, input };
         let heads: SmallVec<[LossyHead; 8]> = told.iter().map(|(head, _)| *head).collect();
         let head = LossyPrelude { prelude, rung }.encode(&heads);
-        let parts: Parts = told.into_iter().filter_map(|(_, part)| part).collect();
+        let blocks = told.into_iter().filter_map(|(_, part)| part);
+        let parts: Parts = blocks.chain(same).collect();
         self.outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
         state.frames += 1;
         (state.tick, state.full) = (tick, false);
@@ -200,7 +202,7 @@ impl Sender<'_> {
         self.note_waiting(state, tick);
         self.note_uncounted(state, tick);
         if state.check && complete {
-            let hash = view_hash(self.groups, &state.groups);
+            let hash = view_hash(self.groups, self.aliases, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
         }
@@ -225,9 +227,11 @@ impl Sender<'_> {
             purse.sort(budget, tick, &mut needed);
         }
         for (group, baseline) in needed {
+            let had = lossy.has_of(group);
             if purse.is_empty() {
-                purse.wait(group, lossy.has_of(group), tick);
+                purse.wait(group, had, tick);
                 made.waits.push(group);
+                made.stands.push(Stand { group, had, block: None });
                 continue;
             }
             purse.done(group);
@@ -239,7 +243,17 @@ impl Sender<'_> {
             if let (Some(budget), Some(block)) = (&self.budget, &block) {
                 purse.pay(budget, block.len());
             }
+            let had = match baseline {
+                Baseline::Rung(rungs) => Some(Tick(rungs.base)),
+                Baseline::Since(since) => Some(since),
+                _ => had,
+            };
+            made.stands.push(Stand { group, had, block: Some(baseline) });
             made.tell(group, baseline, tick, block);
+        }
+        made.same = self.aliases.told(self.groups, &made.stands);
+        if let (Some(budget), Some(same)) = (&self.budget, &made.same) {
+            purse.pay(budget, same.len());
         }
         made.told.sort_unstable_by_key(|(head, _)| head.group);
         made
@@ -257,7 +271,9 @@ impl Sender<'_> {
         let mut needed = SmallVec::new();
         purse.keep(|group| lossy.told.find(group).is_some_and(|told| told.left.is_none()));
         for (group, told) in lossy.told.iter() {
+            let stand = Stand { group, had: lossy.has_of(group), block: None };
             if told.left.is_some() {
+                made.stands.push(stand);
                 made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
                 continue;
             }
@@ -265,7 +281,10 @@ impl Sender<'_> {
             let need = lossy.need(group, told, state, (base, tick), self.ladder);
             match baseline(need, state.asked, &self.rungs) {
                 Some(baseline) => needed.push((group, baseline)),
-                None => purse.done(group),
+                None => {
+                    purse.done(group);
+                    made.stands.push(stand);
+                }
             }
             if need == Need::Word {
                 made.waits.push(group);
@@ -281,6 +300,9 @@ struct Made {
     told: SmallVec<[(LossyHead, Option<Part>); 8]>,
     rung: Option<Rung>,
     waits: Waits,
+    stands: SmallVec<[Stand; 8]>,
+    /// Which names are the same entity's.
+    same: Option<Part>,
 }
 
 impl Made {

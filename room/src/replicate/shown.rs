@@ -125,25 +125,20 @@ impl Shown {
         &self.words[cell.words.0..cell.words.1]
     }
 
-    /// Orders entities by what they show to the widest group that sees them, but for whom they refer
-    /// to: by what those see whom a name is told.
-    pub(super) fn compare(&mut self, game: &Game, a: Entry, b: Entry) -> Ordering {
-        let group = |entry| self.by_group(entry).next().map(|cells| cells[0].group);
-        let (first, second) = (group(a), group(b));
-        if first != second {
-            return first.cmp(&second);
-        }
+    /// Orders entities by what they show to a group, but for whom they refer to: by what those see whom a
+    /// name is told.
+    pub(super) fn compare(&mut self, game: &Game, group: Group, a: Entry, b: Entry) -> Ordering {
         let mut scratch = std::mem::take(&mut self.scratch);
-        self.widest(game, a, &mut scratch.0);
-        self.widest(game, b, &mut scratch.1);
+        self.words_for(game, group, a, &mut scratch.0);
+        self.words_for(game, group, b, &mut scratch.1);
         let order = scratch.0.cmp(&scratch.1);
         self.scratch = scratch;
         order
     }
 
-    fn widest(&self, game: &Game, entry: Entry, out: &mut Vec<u32>) {
+    fn words_for(&self, game: &Game, group: Group, entry: Entry, out: &mut Vec<u32>) {
         out.clear();
-        for cell in self.by_group(entry).next().unwrap_or_default() {
+        for cell in self.cells(entry).iter().filter(|cell| cell.group == group) {
             out.push(cell.component.into());
             let from = out.len();
             out.extend_from_slice(self.words(cell));
