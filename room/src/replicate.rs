@@ -10,6 +10,7 @@ mod budget;
 mod events;
 mod frames;
 mod gate;
+mod gather;
 mod group;
 mod ladder;
 mod links;

@@ -6,7 +6,7 @@
 //! Names are told with the blocks that a client hears them from, and again with whatever leads it past the
 //! tick in which they became so. A client whose group waits, or that missed frames, hears of them then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use referee_protocol::alias::{self, Ids};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
@@ -48,9 +48,28 @@ pub(super) struct Stand {
     pub(super) had: Option<Tick>,
     /// From where the frame's block leads, where it has one.
     pub(super) block: Option<Baseline>,
+    /// The frame tells that its client is not in it any more.
+    pub(super) leaves: bool,
+    /// The client may have heard more than that. Then nobody bears a name that was another's meanwhile.
+    pub(super) at_least: bool,
 }
 
 impl Stand {
+    /// The frame tells nothing of a group.
+    pub(super) fn quiet(group: Group, had: Option<Tick>) -> Self {
+        Self { group, had, block: None, leaves: false, at_least: false }
+    }
+
+    /// Its client goes out of a group.
+    pub(super) fn leaving(group: Group, had: Option<Tick>) -> Self {
+        Self { leaves: true, ..Self::quiet(group, had) }
+    }
+
+    /// The same on a link that loses: what was sent later than what is known to be heard may be heard, too.
+    pub(super) fn lossy(self) -> Self {
+        Self { at_least: true, ..self }
+    }
+
     /// Whether the frame tells of the group what became so in a tick.
     fn tells(&self, groups: &Table<Group, GroupState>, at: Option<Tick>) -> bool {
         let Some(block) = self.block else { return false };
@@ -85,7 +104,7 @@ impl Aliases {
         }
         // From one cell of a grid to the next it keeps its one name.
         let kept = |old: &WireId| after.iter().all(|(_, new)| new == old);
-        if after.is_empty() || !before.is_empty() && before.iter().all(|(_, old)| kept(old)) {
+        if !before.is_empty() && !after.is_empty() && before.iter().all(|(_, old)| kept(old)) {
             return;
         }
         if self.moves.len() == REMOVALS_KEPT_MAX {
@@ -151,6 +170,34 @@ impl Aliases {
         })
     }
 
+    /// Whether what a frame tells goes only together with what there is to tell of another group: an entity
+    /// goes from one to the other, or is in both while the client comes or goes. Else it would be there
+    /// twice, or not at all, until that is told.
+    pub(super) fn bind(
+        &self,
+        groups: &Table<Group, GroupState>,
+        told: &[Stand],
+        other: &Stand,
+    ) -> bool {
+        if self.several.is_empty() && self.moves.is_empty() {
+            return false;
+        }
+        let all = self.touched(groups, other);
+        let told = told.iter().filter(|stand| stand.leaves || stand.block.is_some());
+        told.flat_map(|stand| self.touched(groups, stand)).any(|id| all.contains(&id))
+    }
+
+    /// Entities of which a client that is told of a group hears that they came, went, or go by another name.
+    fn touched(&self, groups: &Table<Group, GroupState>, stand: &Stand) -> BTreeSet<u32> {
+        let shows = |id| groups.find(stand.group).is_some_and(|state| state.name(id).is_some());
+        let since = |moved: &&Move| stand.had.is_none_or(|had| had < moved.tick);
+        let names = |moved: &&Move| name(&moved.before, stand.group).is_some() || shows(moved.id);
+        let moves = self.moves.iter().filter(since).filter(names).map(|moved| moved.id);
+        let whole = stand.leaves || stand.had.is_none();
+        let several = self.several.keys().filter(|id| whole && shows(*id));
+        moves.chain(several).collect()
+    }
+
     /// For each further name that these groups have for an entity the smallest one.
     pub(super) fn first_names(
         &self,
@@ -204,7 +251,7 @@ impl Aliases {
             // By then it had these names: earlier they may have been another's.
             let since = moves.peek().map_or(self.floor, |earlier| earlier.tick);
             let heard = |(stand, _): &(Stand, WireId)| {
-                stand.had.is_some_and(|had| had < *tick && had >= since)
+                stand.had.is_some_and(|had| had < *tick && (had >= since || stand.at_least))
             };
             known.extend(names.into_iter().filter(heard));
         }

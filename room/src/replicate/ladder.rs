@@ -26,6 +26,9 @@ const RUNGS_MAX: usize = LADDER_BLOCKS_MAX - 1;
 /// whole values, and one more block is made.
 const UNTOLD: u64 = 20;
 
+/// Groups, and from where each is told.
+type Needed = SmallVec<[(Group, Baseline); 8]>;
+
 /// Groups of which a frame does not tell all there is to tell.
 type Waits = SmallVec<[Group; 2]>;
 
@@ -226,12 +229,44 @@ impl Sender<'_> {
             purse.fill(budget, tick);
             purse.sort(budget, tick, &mut needed);
         }
+        let mut waits = self.climb_groups((lossy, purse), needed, (tick, false), &mut made);
+        loop {
+            // As on a link on which everything arrives.
+            let before = waits.len();
+            waits = self.climb_groups((lossy, purse), waits, (tick, true), &mut made);
+            if waits.len() == before {
+                break;
+            }
+        }
+        for (group, _) in waits {
+            made.waits.push(group);
+            made.stands.push(Stand::quiet(group, lossy.has_of(group)).lossy());
+        }
+        made.same = self.aliases.told(self.groups, &made.stands);
+        if let (Some(budget), Some(same)) = (&self.budget, &made.same) {
+            purse.pay(budget, same.len());
+        }
+        made.told.sort_unstable_by_key(|(head, _)| head.group);
+        made
+    }
+
+    /// Adds to a frame what its client may have of these groups: as long as its budget lasts, or only what
+    /// is bound to what the frame tells already. Gives the groups that have to wait.
+    fn climb_groups(
+        &mut self,
+        (lossy, purse): (&mut Lossy, &mut Purse),
+        needed: Needed,
+        (tick, bound): (Tick, bool),
+        made: &mut Made,
+    ) -> Needed {
+        let mut waits = Needed::new();
         for (group, baseline) in needed {
             let had = lossy.has_of(group);
-            if purse.is_empty() {
+            let stand = Stand::quiet(group, known(baseline, had)).lossy();
+            let bound = bound && self.aliases.bind(self.groups, &made.stands, &stand);
+            if purse.is_empty() && !bound {
                 purse.wait(group, had, tick);
-                made.waits.push(group);
-                made.stands.push(Stand { group, had, block: None });
+                waits.push((group, baseline));
                 continue;
             }
             purse.done(group);
@@ -243,20 +278,10 @@ impl Sender<'_> {
             if let (Some(budget), Some(block)) = (&self.budget, &block) {
                 purse.pay(budget, block.len());
             }
-            let had = match baseline {
-                Baseline::Rung(rungs) => Some(Tick(rungs.base)),
-                Baseline::Since(since) => Some(since),
-                _ => had,
-            };
-            made.stands.push(Stand { group, had, block: Some(baseline) });
+            made.stands.push(Stand { block: Some(baseline), ..stand });
             made.tell(group, baseline, tick, block);
         }
-        made.same = self.aliases.told(self.groups, &made.stands);
-        if let (Some(budget), Some(same)) = (&self.budget, &made.same) {
-            purse.pay(budget, same.len());
-        }
-        made.told.sort_unstable_by_key(|(head, _)| head.group);
-        made
+        waits
     }
 
     /// From where each group is told of which there is anything to tell. Notes the farewells, and what
@@ -266,14 +291,14 @@ impl Sender<'_> {
         (lossy, purse): (&Lossy, &mut Purse),
         tick: Tick,
         made: &mut Made,
-    ) -> SmallVec<[(Group, Baseline); 8]> {
+    ) -> Needed {
         let base = base(lossy, &self.rungs, self.groups);
-        let mut needed = SmallVec::new();
+        let mut needed = Needed::new();
         purse.keep(|group| lossy.told.find(group).is_some_and(|told| told.left.is_none()));
         for (group, told) in lossy.told.iter() {
-            let stand = Stand { group, had: lossy.has_of(group), block: None };
+            let had = lossy.has_of(group);
             if told.left.is_some() {
-                made.stands.push(stand);
+                made.stands.push(Stand::leaving(group, had).lossy());
                 made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
                 continue;
             }
@@ -283,7 +308,7 @@ impl Sender<'_> {
                 Some(baseline) => needed.push((group, baseline)),
                 None => {
                     purse.done(group);
-                    made.stands.push(stand);
+                    made.stands.push(Stand::quiet(group, had).lossy());
                 }
             }
             if need == Need::Word {
@@ -291,6 +316,15 @@ impl Sender<'_> {
             }
         }
         needed
+    }
+}
+
+/// Up to which tick a client has what a block leads on from, of a group that it has up to another.
+fn known(baseline: Baseline, had: Option<Tick>) -> Option<Tick> {
+    match baseline {
+        Baseline::Rung(rungs) => Some(Tick(rungs.base)),
+        Baseline::Since(since) => Some(since),
+        _ => had,
     }
 }
 
