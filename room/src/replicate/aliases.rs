@@ -222,7 +222,14 @@ impl Aliases {
         groups: &Table<Group, GroupState>,
         stands: &[Stand],
     ) -> Option<Ids> {
-        let called = |stand: &Stand| groups.find(stand.group)?.name(id);
+        let named = self.named(id);
+        let called = |stand: &Stand| {
+            let state = groups.find(stand.group)?;
+            // What is not told of in this frame goes by the name that the client has heard.
+            let heard = |had| named <= had || Tick(state.last_tick()) <= had;
+            let known = stand.block.is_some() || stand.at_least || stand.had.is_some_and(heard);
+            state.name(id).filter(|_| known)
+        };
         let news = |stand: &&Stand| stand.tells(groups, since) && called(stand).is_some();
         stands.iter().find(news)?;
         let mut names: Ids = stands.iter().filter_map(called).collect();
@@ -236,6 +243,13 @@ impl Aliases {
         names.sort_unstable();
         names.dedup();
         (names.len() > 1).then_some(names)
+    }
+
+    /// Since when an entity has the names that it has; at the latest, where that is forgotten.
+    fn named(&self, id: u32) -> Tick {
+        let since = self.several.find(id).copied().flatten();
+        let moved = || self.moves.iter().rev().find(|moved| moved.id == id);
+        since.unwrap_or_else(|| moved().map_or(self.floor, |moved| moved.tick))
     }
 
     /// What a client that had heard of these groups still calls an entity, as long as it saw it all along.
