@@ -12,6 +12,8 @@ use referee_protocol::alias::{self, Ids};
 use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{Group, Tick, WireId};
 
+use smallvec::SmallVec;
+
 use super::Called;
 use super::group::{Baseline, GroupState};
 use super::names::Names;
@@ -233,10 +235,10 @@ impl Aliases {
         let news = |stand: &&Stand| stand.tells(groups, since) && called(stand).is_some();
         stands.iter().find(news)?;
         let mut names: Ids = stands.iter().filter_map(called).collect();
-        for (stand, old) in self.before(id, stands) {
-            let borne = groups.find(stand.group).and_then(|state| state.net_id(old));
+        for old in self.before(id, stands) {
+            let bearer = |stand: &Stand| groups.find(stand.group)?.net_id(old);
             let renamed = |new: &WireId| stands.iter().any(|s| s.renames(groups, old, *new));
-            if borne.is_none_or(|bearer| bearer == id) && !names.iter().any(renamed) {
+            if stands.iter().filter_map(bearer).all(|bearer| bearer == id) && !names.iter().any(renamed) {
                 names.push(old);
             }
         }
@@ -253,12 +255,12 @@ impl Aliases {
     }
 
     /// What a client that had heard of these groups still calls an entity, as long as it saw it all along.
-    fn before(&self, id: u32, stands: &[Stand]) -> Vec<(Stand, WireId)> {
-        let mut known = Vec::new();
+    fn before(&self, id: u32, stands: &[Stand]) -> SmallVec<[WireId; 4]> {
+        let mut known = SmallVec::new();
         let mut moves = self.moves.iter().rev().filter(|moved| moved.id == id).peekable();
         while let Some(Move { tick, before, .. }) = moves.next() {
             let names = stands.iter().filter_map(|s| Some((*s, name(before, s.group)?)));
-            let names: Vec<_> = names.collect();
+            let names: SmallVec<[_; 8]> = names.collect();
             if names.is_empty() {
                 break;
             }
@@ -267,7 +269,7 @@ impl Aliases {
             let heard = |(stand, _): &(Stand, WireId)| {
                 stand.had.is_some_and(|had| had < *tick && (had >= since || stand.at_least))
             };
-            known.extend(names.into_iter().filter(heard));
+            known.extend(names.into_iter().filter(heard).map(|(_, name)| name));
         }
         known
     }

@@ -15,7 +15,7 @@ use super::budget::Purse;
 use super::frames::{Sender, plain, seen_by, view_hash};
 use super::group::{Asked, Baseline, GroupState};
 use super::links::{LinkState, Role};
-use super::lossy::{Base, Footing, Ladder, Lossy, Need};
+use super::lossy::{Base, Footing, Ladder, Lossy, Need, Told};
 use crate::output::{Frame, Output, Part, Parts};
 use crate::table::Table;
 
@@ -98,8 +98,9 @@ fn ask<'a>(
                     let oldest = state.asked.since.map_or(tick, |since| since.min(tick));
                     state.asked.since = Some(oldest);
                 }
-                Need::All => state.asked.all = true,
-                Need::Nothing | Need::Word | Need::Rung(_) => {}
+                // What waits for word may have to be told once more: see `Aliases::bind`.
+                Need::All | Need::Word => state.asked.all = true,
+                Need::Nothing | Need::Rung(_) => {}
             }
         }
     }
@@ -230,8 +231,9 @@ impl Sender<'_> {
             purse.sort(budget, tick, &mut needed);
         }
         let mut waits = self.climb_groups((lossy, purse), needed, (tick, false), &mut made);
+        waits.append(&mut made.unheard);
         loop {
-            // As on a link on which everything arrives.
+            // As on a link on which everything arrives. What waits for word is told once more, if it must.
             let before = waits.len();
             waits = self.climb_groups((lossy, purse), waits, (tick, true), &mut made);
             if waits.len() == before {
@@ -239,8 +241,11 @@ impl Sender<'_> {
             }
         }
         for (group, _) in waits {
+            if lossy.told.find(group).is_some_and(Told::is_stale) {
+                made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
+            }
             made.waits.push(group);
-            made.stands.push(Stand::quiet(group, lossy.has_of(group)).lossy());
+            made.stands.push(Stand::quiet(group, lossy.has_at_least(group)).lossy());
         }
         made.same = self.aliases.told(self.groups, &made.stands);
         if let (Some(budget), Some(same)) = (&self.budget, &made.same) {
@@ -256,16 +261,18 @@ impl Sender<'_> {
         &mut self,
         (lossy, purse): (&mut Lossy, &mut Purse),
         needed: Needed,
-        (tick, bound): (Tick, bool),
+        (tick, again): (Tick, bool),
         made: &mut Made,
     ) -> Needed {
         let mut waits = Needed::new();
         for (group, baseline) in needed {
             let had = lossy.has_of(group);
-            let stand = Stand::quiet(group, known(baseline, had)).lossy();
-            let bound = bound && self.aliases.bind(self.groups, &made.stands, &stand);
-            if purse.is_empty() && !bound {
-                purse.wait(group, had, tick);
+            let stand = Stand::quiet(group, known(baseline, lossy.has_at_least(group))).lossy();
+            let bound = again && self.aliases.bind(self.groups, &made.stands, &stand);
+            if !bound && (again || purse.is_empty()) {
+                if !again {
+                    purse.wait(group, had, tick);
+                }
                 waits.push((group, baseline));
                 continue;
             }
@@ -296,7 +303,7 @@ impl Sender<'_> {
         let mut needed = Needed::new();
         purse.keep(|group| lossy.told.find(group).is_some_and(|told| told.left.is_none()));
         for (group, told) in lossy.told.iter() {
-            let had = lossy.has_of(group);
+            let had = lossy.has_at_least(group);
             if told.left.is_some() {
                 made.stands.push(Stand::leaving(group, had).lossy());
                 made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
@@ -306,13 +313,14 @@ impl Sender<'_> {
             let need = lossy.need(group, told, state, (base, tick), self.ladder);
             match baseline(need, state.asked, &self.rungs) {
                 Some(baseline) => needed.push((group, baseline)),
+                None if need == Need::Word => purse.done(group),
                 None => {
                     purse.done(group);
                     made.stands.push(Stand::quiet(group, had).lossy());
                 }
             }
             if need == Need::Word {
-                made.waits.push(group);
+                made.unheard.push((group, Baseline::All));
             }
         }
         needed
@@ -334,6 +342,8 @@ struct Made {
     told: SmallVec<[(LossyHead, Option<Part>); 8]>,
     rung: Option<Rung>,
     waits: Waits,
+    /// Groups that were told in whole, and of which it is not known whether that was heard.
+    unheard: Needed,
     stands: SmallVec<[Stand; 8]>,
     /// Which names are the same entity's.
     same: Option<Part>,
