@@ -191,9 +191,17 @@ impl Aliases {
 
     /// Entities of which a client that is told of a group hears that they came, went, or go by another name.
     fn touched(&self, groups: &Table<Group, GroupState>, stand: &Stand) -> BTreeSet<u32> {
-        let shows = |id| groups.find(stand.group).is_some_and(|state| state.name(id).is_some());
+        let Some(state) = groups.find(stand.group) else { return BTreeSet::new() };
+        let shows = |id| state.name(id).is_some();
         let since = |moved: &&Move| stand.had.is_none_or(|had| had < moved.tick);
-        let names = |moved: &&Move| name(&moved.before, stand.group).is_some() || shows(moved.id);
+        // From cell to cell of a grid it keeps its name, and that is no move.
+        let left = |name| stand.had.is_some_and(|had| state.has_left(name, had));
+        let names = |moved: &&Move| {
+            let before = &moved.before;
+            name(before, stand.group).is_some()
+                || shows(moved.id)
+                || matches!(stand.group, Group::Cell(_)) && before.iter().any(|(_, old)| left(*old))
+        };
         let moves = self.moves.iter().filter(since).filter(names).map(|moved| moved.id);
         let whole = stand.leaves || stand.had.is_none();
         let several = self.several.keys().filter(|id| whole && shows(*id));

@@ -126,6 +126,12 @@ impl GroupState {
         self.renamed.contains(&(old, new)) || past.into_iter().any(|(_, a, b)| (*a, *b) == (old, new))
     }
 
+    /// Whether what it called so went out of its view after a tick.
+    pub(super) fn has_left(&self, name: WireId, after: Tick) -> bool {
+        let left = self.removals.iter().rev().take_while(|(at, ..)| *at > after);
+        left.into_iter().any(|(_, known, _)| *known == name)
+    }
+
     /// What its members call an entity that it shows.
     pub(super) fn name(&self, id: u32) -> Option<WireId> {
         self.names.find(id).map(|(name, _)| *name)

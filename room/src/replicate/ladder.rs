@@ -304,8 +304,10 @@ impl Sender<'_> {
         purse.keep(|group| lossy.told.find(group).is_some_and(|told| told.left.is_none()));
         for (group, told) in lossy.told.iter() {
             let had = lossy.has_at_least(group);
-            if told.left.is_some() {
-                made.stands.push(Stand::leaving(group, had).lossy());
+            if let Some(left) = told.left {
+                // It is told again and again; what it binds is not.
+                let leaving = Stand::leaving(group, had).lossy();
+                made.stands.push(Stand { leaves: left == tick, ..leaving });
                 made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
                 continue;
             }
