@@ -241,7 +241,8 @@ impl Sender<'_> {
             }
         }
         for (group, _) in waits {
-            if lossy.told.find(group).is_some_and(Told::is_stale) {
+            if let Some(told) = lossy.told.find_mut(group).filter(|told| told.is_stale()) {
+                told.forget(tick);
                 made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
             }
             made.waits.push(group);

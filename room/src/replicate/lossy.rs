@@ -99,6 +99,11 @@ impl Told {
     pub(super) fn is_stale(&self) -> bool {
         self.stale && self.applied.is_none()
     }
+
+    /// The frame of a tick says that it is to go: what was told of it up to then is nothing any more.
+    pub(super) fn forget(&mut self, now: Tick) {
+        self.from = Tick(now.0 + 1);
+    }
 }
 
 /// What a link needs of a group.
