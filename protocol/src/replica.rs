@@ -13,7 +13,7 @@ use crate::codec::{Baselines, Codec, View};
 use crate::frame::{FrameError, Prelude};
 use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
-use crate::limits::ENTITIES_MAX;
+use crate::limits::{ENTITIES_MAX, STATE_MAX_BYTES};
 use crate::schema::Schema;
 use handles::Handles;
 use ladder::Climbed;
@@ -155,7 +155,9 @@ impl Replica {
             self.note_left(known.iter().flat_map(View::entities).map(|id| (id, false)));
             return Ok(());
         }
+        let most = self.room_for(group);
         let view = self.groups.entry(group).or_insert_with(|| View::new(DEPTH));
+        view.bound(most);
         let (mut before, mut renamed) = (Vec::new(), Vec::new());
         match kind {
             BlockKind::Nothing | BlockKind::Farewell => return Ok(()),
@@ -186,6 +188,12 @@ impl Replica {
         self.rename(&renamed);
         self.name_new(group);
         Ok(())
+    }
+
+    /// How many bytes a group's view may count, beside those of the others.
+    fn room_for(&self, group: Group) -> usize {
+        let others = self.groups.iter().filter(|(of, _)| **of != group);
+        STATE_MAX_BYTES.saturating_sub(others.map(|(_, view)| view.bytes()).sum())
     }
 
     /// The handle stays with the entity, so that a page sees no despawn. It keeps its old id, too, where

@@ -54,7 +54,7 @@ use links::{Links, SeatLine};
 use lossy::Ladder;
 use names::Names;
 pub use parked::ParkedLink;
-use shown::{Cell, Entry, Shown, name_all};
+use shown::{Cell, Entry, Shown, Sizes, name_all};
 
 /// The identity under which the resources are replicated: no entity has it.
 const ROOM: u32 = 0;
@@ -72,6 +72,7 @@ pub(crate) struct Replication {
     later: Vec<u32>,
     /// Entities that show references: the names of what they refer to may change.
     referrers: Table<u32, ()>,
+    sizes: Sizes,
     /// For each entity that has a place the cell of the grid it is in.
     squares: Table<u32, Square>,
     /// Working memory of a send.
@@ -129,6 +130,7 @@ impl Replication {
             dirty: Vec::new(),
             later: Vec::new(),
             referrers: Table::default(),
+            sizes: Sizes::default(),
             squares: Table::default(),
             shown: Shown::default(),
             moved: Vec::new(),
@@ -322,13 +324,13 @@ impl Replication {
         for id in self.dirty.drain(..) {
             let near = near(game, id, &mut self.squares);
             shown.add(game, id, near, &mut self.clamped);
-            if id == ROOM || self.names.knows(id) {
-                continue;
-            }
+            let new = id != ROOM && !self.names.knows(id);
+            unnamed += usize::from(new);
             // What a client could not take in would lock it out for good.
-            unnamed += 1;
-            if self.names.len() + unnamed > ENTITIES_MAX {
-                self.unshown |= shown.entries.last().is_some_and(|e| !shown.cells(*e).is_empty());
+            let many = new && self.names.len() + unnamed > ENTITIES_MAX;
+            let bytes = if many { 0 } else { shown.last_bytes() };
+            if !self.sizes.fit(id, bytes) || many {
+                self.unshown |= shown.last_bytes() > 0;
                 shown.hide_last();
             }
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use referee_protocol::limits::ENTITIES_MAX;
+use referee_protocol::limits::{ENTITIES_MAX, SHOWN_MAX_BYTES};
 
 use crate::room::Room;
 
@@ -18,12 +18,13 @@ pub(crate) struct Warnings {
 }
 
 impl Room {
-    /// Warns once when the room shows more entities than a client may know.
+    /// Warns once when the room shows more than a client may know.
     pub(crate) fn note_unshown(&mut self) {
         if self.replication.has_unshown() {
             self.warn_once("unshown", || {
                 format!(
-                    "more than {ENTITIES_MAX} entities are shown; the rest is sent to nobody: keep what \
+                    "more than {ENTITIES_MAX} entities are shown, or what is shown takes more than \
+                     {SHOWN_MAX_BYTES} bytes of a client's memory; the rest is sent to nobody: keep what \
                      clients need not see out of sight, with `keep` or `InGroups`"
                 )
             });

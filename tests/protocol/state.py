@@ -2,7 +2,7 @@
 
 import codec
 import xxh3
-from blocks import ENTITIES_MAX, ROOM, Body, View
+from blocks import ENTITIES_MAX, ROOM, STATE_MAX, Body, View
 from codec import Bytes, Fault
 from plan import Plan
 
@@ -109,7 +109,8 @@ class State:
             self.kinds.append("farewell")
         if kind in (NOTHING, FAREWELL):
             return
-        body = Body(self.plan, source, self.trace)
+        others = sum(known.bytes() for of, known in self.views.items() if of != group)
+        body = Body(self.plan, source, self.trace, STATE_MAX - others)
         before = view.older.shown.keys() | view.base.shown.keys()
         if kind == DELTA:
             renamed = body.delta(view, self.tick)

@@ -8,6 +8,7 @@ import random
 import re
 import struct
 import unittest
+import unittest.mock
 
 import msgpack
 import plan
@@ -195,6 +196,23 @@ class Bodies(unittest.TestCase):
         nodes.apply(bytes.fromhex("0102 f8ff 0700 00 09 11"))
         self.assertEqual(nodes.chances, [32768, 65520, 16, 32768])
         self.assertEqual(nodes.sure, [0, 7, 7, 0])
+
+    def test_a_frame_tells_no_more_than_a_client_keeps(self):
+        _, state, frames = matches()[0]
+        for body, *_ in frames[:4]:
+            state.apply(body)
+        counted = sum(view.bytes() for view in state.views.values())
+        self.assertGreater(counted, 192 + 176)
+        for most, fits in ((4 * counted, True), (counted // 2, False)):
+            other = fresh_of(state)
+            try:
+                with unittest.mock.patch("state.STATE_MAX", most):
+                    for body, *_ in frames[:4]:
+                        other.apply(body)
+                self.assertTrue(fits)
+            except Fault as fault:
+                self.assertIn("than a client keeps", str(fault))
+                self.assertFalse(fits)
 
     def test_nonsense_is_a_fault(self):
         state = matches()[0][1]

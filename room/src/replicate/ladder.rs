@@ -15,7 +15,7 @@ use super::budget::Purse;
 use super::frames::{Sender, plain, seen_by, view_hash};
 use super::group::{Asked, Baseline, GroupState};
 use super::links::{LinkState, Role};
-use super::lossy::{Base, Footing, Ladder, Lossy, Need, Told};
+use super::lossy::{Base, Footing, Ladder, Lossy, Need};
 use crate::output::{Frame, Output, Part, Parts};
 use crate::table::Table;
 
