@@ -268,7 +268,9 @@ impl Replica {
     #[must_use]
     pub fn component(&self, id: WireId, component: u16) -> Option<&[u32]> {
         let ids = self.handles.ids(id);
-        let shown = |view: &'_ View| ids.iter().find(|id| view.component(**id, component).is_some()).copied();
+        let shown = |view: &'_ View| {
+            ids.iter().find(|id| view.component(**id, component).is_some()).copied()
+        };
         let (view, id) = self.groups.values().rev().find_map(|view| Some((view, shown(view)?)))?;
         view.component(id, component)
     }

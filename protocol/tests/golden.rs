@@ -298,7 +298,8 @@ impl Room {
 
     /// Names of the same entities, of which the client sees more than one.
     fn same(&self) -> Vec<Ids> {
-        let shown = |id: &WireId| self.groups.values().any(|told| told.known && told.view.shows(*id));
+        let shown =
+            |id: &WireId| self.groups.values().any(|told| told.known && told.view.shows(*id));
         let names = |n: u32| [n << 6 | 1, n << 6 | 2, n << 6 | 3].map(WireId).into_iter();
         let all = [0, 1, 3].into_iter().filter(|_| self.aliases);
         let all = all.map(|n| names(n).filter(shown).collect::<Ids>());

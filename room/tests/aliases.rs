@@ -154,7 +154,16 @@ impl Client {
     fn new(n: u64) -> Self {
         let (replica, seen) = (Replica::new(HZ), BTreeMap::new());
         let link = LinkId(n);
-        Self { link, replica, frames: 0, compared: 0, held: false, seen, steady: false, dangling: 0 }
+        Self {
+            link,
+            replica,
+            frames: 0,
+            compared: 0,
+            held: false,
+            seen,
+            steady: false,
+            dangling: 0,
+        }
     }
 
     fn take(&mut self, template: &Template, bytes: &[u8], tick: u64) {
@@ -195,7 +204,11 @@ impl Client {
             );
             for number in numbers {
                 let other = seen.insert(number, handle);
-                assert_eq!(other, None, "tick {tick}, {:?}: thing {number} is there twice", self.link);
+                assert_eq!(
+                    other, None,
+                    "tick {tick}, {:?}: thing {number} is there twice",
+                    self.link
+                );
             }
         }
         let departed: BTreeSet<u32> = self.replica.departed().iter().map(|d| d.handle).collect();
@@ -203,7 +216,10 @@ impl Client {
         for (number, handle) in &self.seen {
             let now = seen.get(number);
             if self.steady {
-                assert!(now.is_none_or(|now| now == handle), "tick {tick}: {number} became another");
+                assert!(
+                    now.is_none_or(|now| now == handle),
+                    "tick {tick}: {number} became another"
+                );
             }
             let left = now != Some(handle);
             assert_eq!(departed.contains(handle), left, "tick {tick}, {:?}: {number}", self.link);
@@ -211,7 +227,6 @@ impl Client {
         self.seen = seen;
     }
 }
-
 
 struct Rig {
     template: Arc<Template>,

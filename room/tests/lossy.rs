@@ -132,7 +132,11 @@ fn change_sides(
                 commands.entity(entity).remove::<Team>();
             }
             2 => {
-                commands.entity(entity).insert(Sees(vec![Group::Team(1), Group::Team(2), Group::Team(3)]));
+                commands.entity(entity).insert(Sees(vec![
+                    Group::Team(1),
+                    Group::Team(2),
+                    Group::Team(3),
+                ]));
             }
             3 => {
                 commands.entity(entity).remove::<Sees>();

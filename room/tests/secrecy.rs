@@ -102,7 +102,8 @@ fn of_what_is_in_two_groups_nobody_is_told_the_other() {
                 world.entity_mut(entity).insert(Sees(sees));
             }
         });
-        let both = run.either([vec![second], vec![first, second]], [vec![first, second], vec![second]]);
+        let both =
+            run.either([vec![second], vec![first, second]], [vec![first, second], vec![second]]);
         room.change(|world| {
             for (value, groups) in [1, 2].into_iter().zip(both.clone()) {
                 world.spawn((Stone(value), InGroups(groups)));

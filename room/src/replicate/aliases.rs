@@ -77,7 +77,9 @@ impl Stand {
         let Some(block) = self.block else { return false };
         let whole = match block {
             Baseline::Nothing | Baseline::All => true,
-            Baseline::At(tick) => groups.find(self.group).is_none_or(|state| !state.knows_since(tick)),
+            Baseline::At(tick) => {
+                groups.find(self.group).is_none_or(|state| !state.knows_since(tick))
+            }
             Baseline::Last | Baseline::Rung(_) | Baseline::Since(_) => false,
         };
         whole || at.is_none() || self.had.is_none() || self.had < at
@@ -219,7 +221,8 @@ impl Aliases {
             let names = seen.iter().filter_map(|group| groups.find(*group)?.name(id));
             let names: Ids = names.collect();
             let least = names.iter().min().copied();
-            first.extend(least.into_iter().flat_map(|least| names.iter().map(move |n| (*n, least))));
+            first
+                .extend(least.into_iter().flat_map(|least| names.iter().map(move |n| (*n, least))));
         }
         first
     }
@@ -246,7 +249,9 @@ impl Aliases {
         for old in self.before(id, stands) {
             let bearer = |stand: &Stand| groups.find(stand.group)?.net_id(old);
             let renamed = |new: &WireId| stands.iter().any(|s| s.renames(groups, old, *new));
-            if stands.iter().filter_map(bearer).all(|bearer| bearer == id) && !names.iter().any(renamed) {
+            if stands.iter().filter_map(bearer).all(|bearer| bearer == id)
+                && !names.iter().any(renamed)
+            {
                 names.push(old);
             }
         }

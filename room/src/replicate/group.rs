@@ -123,7 +123,8 @@ impl GroupState {
     /// Whether a block that leads from a tick to now tells that an entity has another name.
     pub(super) fn renamed_to(&self, old: WireId, new: WireId, from: Tick) -> bool {
         let past = self.renames.iter().filter(|(at, ..)| *at > from);
-        self.renamed.contains(&(old, new)) || past.into_iter().any(|(_, a, b)| (*a, *b) == (old, new))
+        self.renamed.contains(&(old, new))
+            || past.into_iter().any(|(_, a, b)| (*a, *b) == (old, new))
     }
 
     /// Whether what it called so went out of its view after a tick.

@@ -180,7 +180,8 @@ impl Sender<'_> {
         if full {
             state.purse.keep(|_| false);
         }
-        let Made { told, rung, waits, same, .. } = self.lossy_blocks((lossy, &mut state.purse), tick);
+        let Made { told, rung, waits, same, .. } =
+            self.lossy_blocks((lossy, &mut state.purse), tick);
         let (action, input) = self.acknowledged(state);
         if action.is_some() {
             lossy.action = tick;
