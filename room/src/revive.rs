@@ -412,7 +412,7 @@ fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
         match entry {
             _ if !which(place - 1) => true,
             Entry::Action { payload, .. } => {
-                *payload = Payload { kind: u16::MAX, bits: Vec::new() };
+                *payload = Payload { kind: u16::MAX, bits: Default::default() };
                 true
             }
             Entry::Alarm { lost, .. } => {

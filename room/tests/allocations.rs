@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use common::{bare, join};
-use referee_protocol::frame::{Ack, Payload};
+use referee_protocol::frame::{Ack, InputFrame, Payload};
 use referee_protocol::{LinkId, Seat, SessionId};
 use referee_room::Room;
 use referee_room::entry::Entry;
@@ -116,15 +116,17 @@ fn fade(mut shots: Query<(Entity, &mut Shot)>, mut commands: Commands) {
 
 const PLAYERS: u16 = 8;
 
-/// A tick with everyone's input; everything that is sent is acknowledged.
+/// A tick with everyone's input, as it comes in; everything that is sent is acknowledged.
 fn tick(room: &mut Room, n: u64, payload: &Payload, journal: &mut Vec<u8>) {
     journal.clear();
-    for seat in 0..PLAYERS {
-        let entry =
-            Entry::Input { seat: Seat(seat), sample: n, tick: Tick(n), payload: payload.clone() };
-        room.handle(entry);
-    }
+    let ack = Ack { frames: n, event: 0 };
+    let said = InputFrame { ack, sample: n, tick: Tick(n), payload: payload.clone() }.encode();
     COUNTS.store(n > WARM, Relaxed);
+    for seat in 0..PLAYERS {
+        let InputFrame { sample, tick, payload, .. } =
+            InputFrame::decode(&said[1..]).expect("it was encoded");
+        room.handle(Entry::Input { seat: Seat(seat), sample, tick, payload });
+    }
     room.tick(Tick(n));
     assert!(room.take_journal(journal).is_some());
     let mut sent = 0;

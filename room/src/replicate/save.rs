@@ -174,7 +174,7 @@ impl SeatLine {
         for _ in 0..count {
             let tick = Tick(from.varint()?);
             let kind = u16::try_from(from.varint()?).map_err(|_| LoadError::Number)?;
-            line.push(tick, Payload { kind, bits: from.block()?.to_vec() });
+            line.push(tick, Payload { kind, bits: from.block()?.into() });
         }
         Ok(line)
     }
