@@ -116,6 +116,8 @@ pub struct Room {
     pub(crate) template: Arc<Template>,
     pub(crate) game: Game,
     pub(crate) queue: Vec<Entry>,
+    /// Working memory of a tick: in which order that is drained.
+    pub(crate) order: Vec<((u8, u64), usize)>,
     pub(crate) replication: Replication,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: Counters,
@@ -196,6 +198,7 @@ impl Room {
             rebuilt: game.world.resource::<Core>().ran,
             game,
             queue: Vec::new(),
+            order: Vec::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             settling: 0,
