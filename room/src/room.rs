@@ -377,8 +377,11 @@ impl Room {
     pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
         self.journal.mark(hash(snapshot::state(&snapshot)));
+        let gone = std::mem::take(&mut self.core_mut().gone);
         self.game = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        // It is empty, and its memory is used again.
+        self.core_mut().gone = gone;
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
         self.warnings.archetypes = 0;

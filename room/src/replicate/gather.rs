@@ -11,8 +11,8 @@ use super::group::Baseline;
 use super::links::LinkState;
 use crate::output::{Part, Parts};
 
-/// Groups, and from where each is told.
-type Needed = SmallVec<[(Group, Baseline); 8]>;
+/// Groups, and from where each is told: in a grid a client sees about nine cells.
+type Needed = SmallVec<[(Group, Baseline); 16]>;
 
 /// A group has to wait: its link's client may have no more for now.
 struct Waits;
@@ -21,7 +21,7 @@ struct Waits;
 #[derive(Default)]
 struct Gathered {
     blocks: SmallVec<[(Group, Part); 12]>,
-    stands: SmallVec<[Stand; 8]>,
+    stands: SmallVec<[Stand; 16]>,
 }
 
 impl Sender<'_> {
@@ -100,7 +100,7 @@ impl Sender<'_> {
     fn needed(&mut self, state: &mut LinkState) -> Needed {
         let wanted = seen_by(self.seats, self.watched, state.role);
         let had = if state.full { &[][..] } else { &state.groups };
-        let mut needed = SmallVec::new();
+        let mut needed = Needed::new();
         state.purse.keep(|group| wanted.binary_search(&group).is_ok());
         self.heads.clear();
         for group in union(had, wanted) {
