@@ -133,7 +133,6 @@ impl Room {
         }
         (state.last_action, state.active) = (number, now);
         let player = state.entity;
-        drop(core);
         let mut words = std::mem::take(&mut self.words);
         if payload.read_words("action", &self.template.schema().actions, &mut words).is_err() {
             words.clear();
