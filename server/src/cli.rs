@@ -135,6 +135,9 @@ pub struct Serve {
     /// until the next one; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = Config::default().park_after_ms / 1_000)]
     park_after: u64,
+    /// Seconds that one turn of a room may take before the room is ended and its thread given up; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = Config::default().turn_max_ms / 1_000)]
+    turn_max: u64,
     /// Write no journal: a crash costs every game what came since its last snapshot, also a gated one
     #[arg(long)]
     no_journal: bool,
@@ -188,6 +191,7 @@ impl Serve {
             messages_burst: self.messages_per_second.saturating_mul(2),
             test_mode: self.test_mode,
             park_after_ms: self.park_after.saturating_mul(1_000),
+            turn_max_ms: self.turn_max.saturating_mul(1_000),
             ..Config::default()
         }
     }

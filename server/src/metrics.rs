@@ -47,6 +47,11 @@ pub struct Metrics {
     pub rooms_loaded: Count,
     /// Rooms loaded because an alarm was due.
     pub rooms_woken: Count,
+    /// Rooms that are slowed at the moment, because their ticks take more than they may.
+    pub rooms_slowed: Count,
+    /// Host threads at the moment whose clients get a state in some ticks only, because the threads have too
+    /// much to do.
+    pub threads_paced: Count,
     /// Rooms out of memory at the moment, their connections open.
     pub rooms_parked: Count,
     /// Times that a room was put out of memory so.
@@ -55,10 +60,14 @@ pub struct Metrics {
     pub wakes: Count,
     /// How long that took, from what it was for to when the room could take it.
     pub wake_seconds: Durations,
+    /// Times that a room went to another host thread.
+    pub migrations: Count,
     /// Alarms that came due in rooms.
     pub alarms: Count,
     /// Rooms that ended because their game failed.
     pub rooms_failed: Count,
+    /// Host threads that were given up because a room's turn did not end.
+    pub threads_given_up: Count,
     /// Times that a stored room could not be loaded.
     pub loads_failed: Count,
     /// Stored rooms whose visitors are refused because they cannot be loaded.

@@ -2,6 +2,7 @@
 //! waits for nothing; [`super::actor`] gives it its time.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +12,11 @@ use referee_room::room::{Counters, NextTick, Room};
 use referee_room::{Durability, Entry, Template, panic_text};
 use tokio::sync::oneshot;
 
-use super::clock::Clock;
+use super::clock::{AS_IT_IS, Clock};
 use super::committed::{Committed, Signals};
 use super::connection::Connection;
+use super::load::{self, Cost, Meter};
+use super::pulse::Pulse;
 use super::{House, unix_ms};
 use crate::directory::Directory;
 use crate::http::{RoomListing, RoomReply};
@@ -22,6 +25,7 @@ use crate::key::RoomKey;
 mod alarms;
 mod clients;
 mod keep;
+pub(crate) mod migrate;
 mod outputs;
 mod park;
 mod past;
@@ -82,7 +86,6 @@ pub(crate) struct Live {
     /// When the last tick ran, or the room was last found to have something to do.
     idle_since: Instant,
     ended: bool,
-    listing: Option<RoomListing>,
     failed: bool,
     /// When the room panicked last, in this life or in one before.
     panicked: Option<Instant>,
@@ -92,6 +95,30 @@ pub(crate) struct Live {
     stirred: bool,
     /// The room is told the time with its next tick.
     told_time: bool,
+    /// What it costs its thread.
+    meter: Meter,
+    presence: Presence,
+}
+
+/// That a room is in memory, and how it is listed: both end with this.
+struct Presence {
+    house: Arc<House>,
+    key: RoomKey,
+    listing: Option<RoomListing>,
+    /// Of the thread that has the room.
+    pulse: Arc<Pulse>,
+    /// It is slowed.
+    slow: bool,
+}
+
+impl Presence {
+    fn set_slow(&mut self, slow: bool) {
+        match (std::mem::replace(&mut self.slow, slow), slow) {
+            (false, true) => self.house.metrics.rooms_slowed.up(),
+            (true, false) => self.house.metrics.rooms_slowed.down(),
+            _ => {}
+        }
+    }
 }
 
 /// What a room is made of, once it is loaded.
@@ -108,6 +135,8 @@ pub(crate) struct Parts {
     pub(crate) signals: Arc<Signals>,
     /// Gives it its turn from another thread.
     pub(crate) committed: Arc<Committed>,
+    /// Of the thread that has it.
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Live {
@@ -149,9 +178,12 @@ impl Live {
             false => Durability::Ephemeral,
         };
         let info = room.info();
-        let line = line(&parts.committed, &parts.signals, info.hz.is_some());
+        parts.signals.belong_to(&parts.committed);
+        let line = line(&parts.signals, info.hz.is_some());
         let keep = Keep::new(durability, past, line, remains, begins);
         house.metrics.rooms.up();
+        let (of, pulse) = (house.clone(), parts.pulse);
+        let presence = Presence { house: of, key: key.clone(), listing: None, pulse, slow: false };
         Self {
             house,
             key,
@@ -173,12 +205,13 @@ impl Live {
             quiet_since: now,
             idle_since: now,
             ended: info.ended.is_some(),
-            listing: None,
             failed: false,
             panicked: parts.panicked,
             remains: None,
             stirred: false,
             told_time: false,
+            meter: Meter::new(now),
+            presence,
         }
     }
 
@@ -291,7 +324,7 @@ impl Live {
 
     fn run(&mut self, begun: Instant) -> Next {
         // Of a gated room that has to wait, no more is to be told.
-        while !self.failed && !self.keep.is_full() {
+        while !self.failed && !self.keep.is_full() && !self.is_disowned() {
             let now = Instant::now();
             let last = self.room.info().tick;
             let (reached, slips) = self.clock.now(now, last);
@@ -311,6 +344,7 @@ impl Live {
             }
             if let (Clock::Realtime { .. }, true) = (&self.clock, self.is_attended()) {
                 let late = now.saturating_duration_since(self.clock.when(due));
+                self.meter.note_late(late, self.clock.period().unwrap_or_default());
                 self.house.metrics.tick_lateness.observe(late);
             }
             self.tick(due, now);
@@ -322,6 +356,10 @@ impl Live {
     fn tick(&mut self, at: Tick, now: Instant) {
         self.note_durable();
         self.guarded(|room| room.tick(at));
+        if self.is_disowned() {
+            // Another thread has the room, as it was stored.
+            return;
+        }
         while let Some(warning) = self.guarded(Room::take_warning).flatten() {
             tracing::warn!(room = %self.key, "{warning}");
         }
@@ -339,7 +377,51 @@ impl Live {
         if !self.failed {
             self.announce();
         }
-        self.note(now.elapsed());
+        let took = now.elapsed();
+        self.meter.note(took);
+        self.note(took);
+    }
+
+    /// What the room costs its thread, and whether it may go to another one. Slows it while it costs more
+    /// than it may.
+    pub(crate) fn cost(&mut self, now: Instant) -> (Cost, bool) {
+        let cost = self.meter.cost(now);
+        self.slow(cost);
+        (cost, self.meter.may_move(now) && !self.failed)
+    }
+
+    fn slow(&mut self, cost: Cost) {
+        let Some(period) = self.clock.period().filter(|_| cost.ticks > 0) else { return };
+        let before = self.clock.stretch();
+        let stretch = load::stretch(cost.tick, period, before);
+        if stretch == before {
+            return;
+        }
+        self.clock.set_stretch(stretch, self.room.info().tick);
+        let (is_slow, was_slow) = (stretch > AS_IT_IS, before > AS_IT_IS);
+        self.presence.set_slow(is_slow);
+        match (was_slow, is_slow) {
+            (false, true) => tracing::warn!(
+                room = %self.key, tick_ms = cost.tick.as_millis(), period_ms = period.as_millis(),
+                "a room's ticks take more than it may take: it is slowed until they are shorter"
+            ),
+            (true, false) => {
+                tracing::info!(room = %self.key, "a room is as fast again as it should be")
+            }
+            _ => {}
+        }
+    }
+
+    /// Clients get a state every so many ticks from now on.
+    pub(crate) fn send_every(&mut self, ticks: u8) {
+        if let Some(ticks) = NonZeroU64::new(u64::from(ticks)) {
+            self.guarded(|room| room.send_every(ticks));
+        }
+    }
+
+    /// Whether the thread was given up meanwhile: nobody may hear of what the room does any more.
+    pub(super) fn is_disowned(&self) -> bool {
+        self.presence.pulse.is_given_up()
     }
 
     /// Whether somebody is connected. A room that waits for its players to come back costs next to
@@ -433,10 +515,12 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for Presence {
     fn drop(&mut self) {
+        self.set_slow(false);
         self.house.metrics.rooms.down();
-        if self.listing.is_some() {
+        // A thread that was given up has it no more: it may be listed by another.
+        if self.listing.is_some() && !self.pulse.is_given_up() {
             self.house.directory.list(&self.key, None);
         }
     }
