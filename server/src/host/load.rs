@@ -297,11 +297,7 @@ mod tests {
     fn rooms_leave_a_thread_that_is_busier_than_another_by_far() {
         let rooms = [light(50); 8];
         assert_eq!(leave(0, &[400, 300, 0, 0], &rooms), [], "even enough");
-        assert_eq!(
-            leave(0, &[400, 100, 0, 0], &rooms),
-            [(0, 1), (1, 1)],
-            "until it is even enough"
-        );
+        assert_eq!(leave(0, &[400, 100, 0, 0], &rooms), [(0, 1), (1, 1)], "until it is even enough");
         assert_eq!(leave(1, &[400, 100, 0, 0], &rooms[..2]), []);
         assert_eq!(leave(0, &[800, 0, 0, 0], &[light(800)]), [], "that would only turn it round");
         let many = [light(5); 200];
