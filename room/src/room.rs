@@ -116,6 +116,8 @@ pub struct Room {
     pub(crate) template: Arc<Template>,
     pub(crate) game: Game,
     pub(crate) queue: Vec<Entry>,
+    /// Working memory of a tick: in which order that is drained.
+    pub(crate) order: Vec<((u8, u64), usize)>,
     pub(crate) replication: Replication,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: Counters,
@@ -171,16 +173,17 @@ impl Room {
     /// names that entities have on the wire where the snapshot does not tell them: new for every load.
     ///
     /// # Errors
-    /// When the bytes are no snapshot of this game as it is now; they are left as they are.
+    /// When the bytes are no snapshot of this game, or of an earlier version of it that says nothing of
+    /// what became of its types ([`crate::evolve`]); they are left as they are.
     pub fn restore(
         template: &Arc<Template>,
         snapshot: &[u8],
         secret: [u8; 32],
     ) -> Result<Self, RestoreError> {
-        let game = snapshot::load(template, snapshot)?;
+        let (game, as_it_was) = snapshot::load(template, snapshot)?;
         let mut room = Self::with(template, game);
         let told = snapshot::told(snapshot)?;
-        if !told.map_or(Ok(false), |told| room.replication.load(told))? {
+        if !told.map_or(Ok(false), |told| room.replication.load(told, as_it_was))? {
             room.replication.seed(secret);
         }
         room.replication.collect_all(&mut room.game);
@@ -196,6 +199,7 @@ impl Room {
             rebuilt: game.world.resource::<Core>().ran,
             game,
             queue: Vec::new(),
+            order: Vec::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             settling: 0,
@@ -348,7 +352,6 @@ impl Room {
             self.replication.send(&mut self.game, &mut self.outputs);
             self.note_clamped();
             self.note_unshown();
-            self.note_doubled();
         }
         let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
         self.journal.end();
@@ -382,8 +385,11 @@ impl Room {
     pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
         self.journal.mark(hash(snapshot::state(&snapshot)));
-        self.game = snapshot::load(&self.template, &snapshot)
+        let gone = std::mem::take(&mut self.core_mut().gone);
+        (self.game, _) = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        // It is empty, and its memory is used again.
+        self.core_mut().gone = gone;
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
         self.warnings.archetypes = 0;
@@ -420,7 +426,7 @@ impl Room {
     /// The room as bytes, for [`Room::restore`].
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut out = snapshot::header(&self.game);
+        let mut out = snapshot::header(&self.template, &self.game);
         snapshot::put_part(&mut out, |out| {
             snapshot::write_state(&self.game, &self.template, Cover::All, out);
         });

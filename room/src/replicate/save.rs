@@ -11,6 +11,7 @@ use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{Group, Incarnation, Seat, Tick, WireId};
 
 use super::Replication;
+use super::aliases::Aliases;
 use super::group::{DEPTH, GroupState};
 use super::links::SeatLine;
 use super::lives::{LIVES_MAX, Life};
@@ -47,20 +48,21 @@ impl Replication {
         lives.lives.iter().for_each(|life| life.save(&mut out));
     }
 
-    /// Takes in what [`Replication::save`] wrote. False where clients were told by another schema: then
-    /// it is of no use but to know which of them missed events.
-    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<bool, RestoreError> {
+    /// Takes in what [`Replication::save`] wrote. False where clients were told by another schema, or the
+    /// state is not `as_it_was`: then it is of no use but to know which of them missed events.
+    pub(crate) fn load(&mut self, bytes: &[u8], as_it_was: bool) -> Result<bool, RestoreError> {
         let mut from = Loader::new(bytes, &|_| Entity::PLACEHOLDER);
         let schema = u64::from_le_bytes(from.array()?);
         for _ in 0..from.count()? {
             let seat = load_seat(&mut from)?;
             self.links.seats.insert(seat, SeatLine::load(&mut from)?);
         }
-        if schema != self.template.schema_hash() {
+        if !as_it_was || schema != self.template.schema_hash() {
             self.links.leave_all();
             return Ok(false);
         }
         self.names = Names::load(&mut from)?;
+        self.aliases = Aliases::loaded(&self.names);
         for _ in 0..from.count()? {
             let group = load_group(&mut from)?;
             let state = GroupState::load(&mut from)?;
@@ -172,7 +174,7 @@ impl SeatLine {
         for _ in 0..count {
             let tick = Tick(from.varint()?);
             let kind = u16::try_from(from.varint()?).map_err(|_| LoadError::Number)?;
-            line.push(tick, Payload { kind, bits: from.block()?.to_vec() });
+            line.push(tick, Payload { kind, bits: from.block()?.into() });
         }
         Ok(line)
     }
