@@ -6,6 +6,7 @@ use super::figures::{Figures, Round};
 use crate::Result;
 use crate::durable::moves::{Moves, Plan, play};
 use crate::measure::Bench;
+use crate::metrics::counted;
 use crate::process::Process;
 
 /// A load that needs more of a core than this may be what was slow.
@@ -15,11 +16,12 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
     let (mut logged, mut gated) = (Vec::new(), Vec::new());
     for round in 1..=bench.sizes.rounds {
         for (game, rates) in [("logged", &mut logged), ("gated", &mut gated)] {
-            let moves = measure(bench, game)?;
+            let (moves, paced) = measure(bench, game)?;
             eprintln!(
-                "  round {round}: {game}, {:.0} moves/s, p99 {:.2} ms, {:.1} us of processor each, the load \
-                 took {:.0} % of a core",
+                "  round {round}: {game}, {:.0} moves/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} us of processor \
+                 each, the load took {:.0} % of a core; {paced:.0} threads sent states in some ticks only",
                 moves.per_second,
+                moves.wait_ms(50),
                 moves.wait_ms(99),
                 moves.cpu_us_each,
                 moves.load_share * 100.0
@@ -43,12 +45,14 @@ fn judged(moves: &Moves) -> Round {
     }
 }
 
-fn measure(bench: &Bench, game: &str) -> Result<Moves> {
+/// With how many of the server's threads had too much to do at the end.
+fn measure(bench: &Bench, game: &str) -> Result<(Moves, f64)> {
     let process = Process::own_games(&bench.games, &bench.folder.join("data"), 0)?;
     let (port, pid, clients) = (process.port, process.pid(), bench.sizes.move_rooms);
     let (warm_up, window) = (bench.sizes.warm_up, bench.sizes.window);
     let (rooms, pause) = (Some("moves"), Duration::ZERO);
     let moves = play(&Plan { port, game, rooms, clients, pause, warm_up, window, pid })?;
+    let paced = counted(port, "referee_threads_paced")?;
     process.end()?;
-    Ok(moves)
+    Ok((moves, paced))
 }
