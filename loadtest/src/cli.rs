@@ -112,7 +112,7 @@ pub(crate) fn main(games: &BTreeMap<String, MakeBot>) -> ExitCode {
     };
     stop_on_interrupt(plan.stop.clone());
     let url = plan.url.trim_end_matches('/');
-    eprintln!("watch them play: {url}/{}/{}", plan.game, plan.match_of(0));
+    eprintln!("watch them play: {url}/{}/{}", plan.game, plan.match_of(0, 0));
     match crate::run_plan(plan) {
         Ok(report) => cli.finish(&report),
         Err(error) => no_report(&error.to_string()),
