@@ -3,10 +3,14 @@
 
 use std::fmt::Write;
 
+mod capacity;
 mod chart;
-mod number;
+mod compare;
+pub(crate) mod number;
 mod run;
 
+pub use capacity::page as capacity_page;
+pub use compare::page as comparison_page;
 pub use run::page as run_page;
 
 use chart::Chart;
@@ -51,7 +55,8 @@ struct Page {
 impl Page {
     fn new(title: &str, lead: &str) -> Self {
         let title = escape(title);
-        let body = format!("<header><h1>{title}</h1><p class=\"lead\">{}</p></header>\n", escape(lead));
+        let body =
+            format!("<header><h1>{title}</h1><p class=\"lead\">{}</p></header>\n", escape(lead));
         Self { title, body }
     }
 
@@ -76,16 +81,15 @@ impl Page {
     /// Those of the charts that have something to show.
     fn charts(&mut self, charts: &[Chart]) {
         self.body.push_str("<div class=\"charts\">\n");
-        charts.iter().filter(|chart| chart.has_points()).for_each(|chart| chart.draw(&mut self.body));
+        charts
+            .iter()
+            .filter(|chart| chart.has_points())
+            .for_each(|chart| chart.draw(&mut self.body));
         self.body.push_str("</div>\n");
     }
 
     fn heading(&mut self, text: &str) {
         let _ = writeln!(self.body, "<h2>{}</h2>", escape(text));
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        let _ = writeln!(self.body, "<p>{}</p>", escape(text));
     }
 
     /// A table; each row's first cell is its name, the others are numbers.
@@ -151,7 +155,8 @@ pub(crate) mod tests {
     pub(crate) fn is_a_page(page: &str) {
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
         for bad in ["http:", "https:", "src=", "<script", "@import", "url(", "NaN", "inf "] {
-            let at = page.find(bad).map(|at| &page[at.saturating_sub(80)..(at + 80).min(page.len())]);
+            let at =
+                page.find(bad).map(|at| &page[at.saturating_sub(80)..(at + 80).min(page.len())]);
             assert_eq!(at, None, "{bad}");
         }
         let mut open = Vec::new();

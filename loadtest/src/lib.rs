@@ -16,8 +16,11 @@
 //! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].
 
 mod assertion;
+mod capacity;
 mod cli;
+mod compare;
 mod door;
+mod html;
 mod light;
 mod link;
 mod live;
@@ -46,14 +49,20 @@ mod wheel;
 mod worker;
 
 pub use assertion::{Assertion, AssertionError, Verdict, judge};
+pub use capacity::{
+    Bounds, Capacity, HostBy, Level, NullTrial, Scaling, Setting, Simulated, Trial, capacity,
+    capacity_table, null_capacity,
+};
+pub use compare::{Comparison, Difference, Judgement, compare};
+pub use html::{capacity_page, comparison_page, run_page};
 pub use link::{LINKS_MAX, Link, LinkError};
 pub use load::{Load, LoadError, run, run_plan};
 pub use pattern::{Arrival, Churn, Pattern, PatternError, Storm};
 pub use plan::{Check, LAG_LIMIT, MakeBot, Plan, Progress, Stop, Transport};
 pub use referee_client::bot::{Bot, Say};
 pub use report::{
-    Bucket, Generator, Interval, OfLink, Report, Sample, Server, Spread, Told, Traffic,
+    Bucket, Generator, Interval, Mark, OfLink, Report, Sample, Server, Spread, Told, Traffic,
 };
 pub use score::{Part, Recording, RecordingError};
 pub use table::table;
-pub use train::{Learnt, TrainError, Training, Trainings, train};
+pub use train::{Learnt, MakeGame, TrainError, Training, Trainings, train};

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::report::Mark;
 use crate::time::{duration, share, us, words};
 
 mod itinerary;
@@ -78,6 +79,9 @@ pub struct PatternError {
 
 /// Below this nobody stays or is cut again: connections would not even be open.
 const SHORTEST: Duration = Duration::from_millis(500);
+
+/// Most cuts that are marked.
+const MARKS_MAX: usize = 12;
 
 impl Pattern {
     /// Adds what the text says: each of arrivals, churn and storms once.
@@ -169,6 +173,19 @@ impl Pattern {
         std::iter::successors(Some(at), |at| at.checked_add(every))
             .take_while(|at| *at < end)
             .collect()
+    }
+
+    /// What happens at single moments, for a reader of the report. Of storms one after the other the
+    /// first ones, as many as can be told apart.
+    pub(crate) fn marks(&self, measured: Duration) -> Vec<Mark> {
+        let flash = match self.arrival {
+            Arrival::Flash { at, .. } => {
+                Some(Mark { at_s: at.as_secs_f64(), what: "crowd".into() })
+            }
+            Arrival::Before | Arrival::Ramp { .. } => None,
+        };
+        let cut = |at: u64| Mark { at_s: at as f64 / 1e6, what: "cut".into() };
+        flash.into_iter().chain(self.cuts(measured).into_iter().take(MARKS_MAX).map(cut)).collect()
     }
 
     /// Checks that what is to happen does so within the time measured.

@@ -136,6 +136,8 @@ pub struct Plan {
     pub replay: Option<Arc<Recording>>,
     /// How long bots may take to get in, counted from the end of the ramp.
     pub join_within: Duration,
+    /// How long is waited once all are in, until it is measured.
+    pub warm_up: Duration,
     /// What to connect over.
     pub transport: Transport,
     /// Who decodes and compares.
@@ -184,6 +186,7 @@ impl Plan {
             links: Vec::new(),
             replay: None,
             join_within: Duration::from_secs(60),
+            warm_up: Duration::ZERO,
             transport: Transport::default(),
             check: Check::default(),
             seed: 1,
@@ -210,7 +213,8 @@ impl Plan {
 
     /// The longest that a run may take until the bots leave.
     pub(crate) fn longest(&self) -> Duration {
-        self.ramp().saturating_add(self.join_within).saturating_add(self.duration)
+        let before = self.ramp().saturating_add(self.join_within).saturating_add(self.warm_up);
+        before.saturating_add(self.duration)
     }
 
     /// The name of a room, of its so many'th life. Bots that follow each other are in different rooms,

@@ -93,6 +93,16 @@ pub struct Sample {
     pub generator_cpu_percent: Option<f64>,
 }
 
+/// Something that the load test did at one moment.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mark {
+    /// When, in seconds from when measuring began.
+    pub at_s: f64,
+    /// What, in a word or two.
+    pub what: String,
+}
+
 /// What bots with one kind of link saw.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -274,6 +284,8 @@ pub struct Report {
     pub server: Server,
     /// What bots saw over time.
     pub intervals: Vec<Interval>,
+    /// What the load test did at single moments.
+    pub marks: Vec<Mark>,
     /// What the server showed over time.
     pub samples: Vec<Sample>,
     /// What a reader should know beside the numbers.
@@ -286,5 +298,11 @@ impl Report {
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.expected.saturating_sub(self.joined) as u64 + self.missed
+    }
+
+    /// States that came to bots a second.
+    #[must_use]
+    pub fn states_per_s(&self) -> f64 {
+        self.states as f64 / self.measured_s.max(1e-9)
     }
 }

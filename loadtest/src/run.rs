@@ -37,14 +37,7 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     let sampler =
         Sampler::start((&plan.url, plan.server_pid), &shared, start, plan.ramp() + plan.duration);
     let mut line = Line::new(&plan);
-    let all_in = plan.ramp() + plan.join_within;
-    while start.elapsed() < all_in && !plan.stop.is_asked() {
-        if shared.settled.load(Ordering::Relaxed) >= crowd.before() as u64 {
-            break;
-        }
-        line.show(Phase::Joining, start.elapsed(), &shared);
-        std::thread::sleep(LOOK_EVERY);
-    }
+    wait_for_all(&plan, &crowd, &shared, &mut line, start);
     let [joined, watching] =
         [&shared.joined, &shared.watching].map(|count| count.load(Ordering::Relaxed) as usize);
     let mut watch = Watch::begin(&plan.url, plan.server_pid);
@@ -78,6 +71,21 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     report.samples = from_the_measuring_on(samples, began - start);
     judge(&mut report, &tally);
     Ok(report)
+}
+
+/// Waits until everybody is in who is to be, or the time for that is over.
+fn wait_for_all(plan: &Plan, crowd: &Crowd, shared: &Shared, line: &mut Line, start: Instant) {
+    let mut until = start + plan.ramp() + plan.join_within;
+    let mut all_in = false;
+    while Instant::now() < until && !plan.stop.is_asked() {
+        if !all_in && shared.settled.load(Ordering::Relaxed) >= crowd.before() as u64 {
+            all_in = true;
+            until = Instant::now() + plan.warm_up;
+            continue;
+        }
+        line.show(Phase::Joining, start.elapsed(), shared);
+        std::thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
+    }
 }
 
 /// When the plan's bots come and go.
@@ -189,6 +197,7 @@ fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report
         latency_ms: tally.latency.spread(),
         latency_buckets: tally.latency.buckets(),
         by_link: by_link(plan, tally),
+        marks: plan.pattern.marks(plan.duration),
         cuts: tally.cuts,
         resume_ms: tally.resume.spread(),
         visits: tally.visits,

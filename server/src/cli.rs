@@ -131,6 +131,9 @@ pub struct Serve {
     /// Messages a client may send per second, over some seconds; more for load tests
     #[arg(long, value_name = "MESSAGES", default_value_t = Config::default().messages_per_second)]
     messages_per_second: u32,
+    /// Connections one address may have; more for load tests, which come from one
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Config::default().connections_per_address_max)]
+    connections_per_address: usize,
     /// After so many seconds without an act a turn-based room is put out of memory, its connections open,
     /// until the next one; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = Config::default().park_after_ms / 1_000)]
@@ -186,6 +189,7 @@ impl Serve {
             new_rooms_per_second: self.new_rooms_per_second,
             messages_per_second: self.messages_per_second,
             messages_burst: self.messages_per_second.saturating_mul(2),
+            connections_per_address_max: self.connections_per_address,
             test_mode: self.test_mode,
             park_after_ms: self.park_after.saturating_mul(1_000),
             ..Config::default()
@@ -263,6 +267,9 @@ mod tests {
         let park = |arguments| parse(arguments).unwrap().config().park_after_ms;
         assert_eq!(park(""), Config::default().park_after_ms);
         assert_eq!((park("--park-after 5"), park("--park-after 0")), (5_000, 0));
+        let of_address = |arguments| parse(arguments).unwrap().config().connections_per_address_max;
+        assert_eq!(of_address("--connections-per-address 9000"), 9_000);
+        assert_eq!(of_address(""), Config::default().connections_per_address_max);
         assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 

@@ -125,7 +125,11 @@ impl Chart {
             out,
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{label}\">"
         );
-        if self.bars.is_empty() { self.lines(out) } else { self.columns(out) }
+        if self.bars.is_empty() {
+            self.lines(out)
+        } else {
+            self.columns(out)
+        }
         out.push_str("</svg></figure>\n");
     }
 
@@ -196,8 +200,11 @@ impl Chart {
             at += step;
         }
         let right = WIDTH - RIGHT;
-        let _ =
-            writeln!(out, "<text x=\"{right}\" y=\"{y}\" text-anchor=\"end\">{}</text>", escape(label));
+        let _ = writeln!(
+            out,
+            "<text x=\"{right}\" y=\"{y}\" text-anchor=\"end\">{}</text>",
+            escape(label)
+        );
     }
 
     fn columns(&self, out: &mut String) {
@@ -280,7 +287,12 @@ mod tests {
 
     fn chart(values: &[Option<f64>]) -> Chart {
         let points = values.iter().enumerate().map(|(at, value)| (at as f64 - 1.0, *value));
-        Chart { title: "T", unit: "ms", series: vec![Series::new("p50", points)], ..Chart::default() }
+        Chart {
+            title: "T",
+            unit: "ms",
+            series: vec![Series::new("p50", points)],
+            ..Chart::default()
+        }
     }
 
     fn drawn(chart: &Chart) -> String {

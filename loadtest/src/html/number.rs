@@ -91,7 +91,10 @@ mod tests {
         }
         assert_eq!((ms(41.23), ms(2_500.0)), ("41.2 ms".into(), "2.5 s".into()));
         assert_eq!((bytes(1.5e6), bytes(12.0)), ("1.5 MB".into(), "12 B".into()));
-        assert_eq!((count(1, "room"), count(2_000, "room")), ("1 room".into(), "2,000 rooms".into()));
+        assert_eq!(
+            (count(1, "room"), count(2_000, "room")),
+            ("1 room".into(), "2,000 rooms".into())
+        );
     }
 
     #[test]
