@@ -112,14 +112,14 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// The reports themselves, for plots.
     #[serde(skip)]
-    pub(crate) sides: Option<Box<Sides>>,
+    pub(crate) sides: Sides,
 }
 
 /// Two reports of a kind.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Sides {
-    Runs(Report, Report),
-    Capacities(Capacity, Capacity),
+    Runs(Box<[Report; 2]>),
+    Capacities(Box<[Capacity; 2]>),
 }
 
 /// A report as a file has it.
@@ -178,13 +178,13 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, CompareError> {
 pub(crate) fn runs(names: [String; 2], a: Report, b: Report) -> Comparison {
     let unfair = facts::unfair_runs(&a, &b);
     let differences = differences(facts::of_run(&a), facts::of_run(&b));
-    finish(names, unfair, differences, Sides::Runs(a, b))
+    finish(names, unfair, differences, Sides::Runs(Box::new([a, b])))
 }
 
 pub(crate) fn capacities(names: [String; 2], a: Capacity, b: Capacity) -> Comparison {
     let unfair = facts::unfair_capacities(&a, &b);
     let differences = differences(facts::of_capacity(&a), facts::of_capacity(&b));
-    finish(names, unfair, differences, Sides::Capacities(a, b))
+    finish(names, unfair, differences, Sides::Capacities(Box::new([a, b])))
 }
 
 fn finish(
@@ -203,7 +203,6 @@ fn finish(
         differences.len(),
         SAME * 100.0
     );
-    let sides = Some(Box::new(sides));
     Comparison { kind: "comparison", a, b, verdict, unfair, differences, sides }
 }
 

@@ -97,9 +97,9 @@ impl Page {
         let cells = |tag: &str, cells: &[&str]| {
             cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect::<String>()
         };
-        let _ = write!(
+        let _ = writeln!(
             self.body,
-            "<div class=\"scroll\"><table><thead><tr>{}</tr></thead><tbody>\n",
+            "<div class=\"scroll\"><table><thead><tr>{}</tr></thead><tbody>",
             cells("th", &head)
         );
         for row in rows {

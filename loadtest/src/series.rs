@@ -114,6 +114,13 @@ impl Series {
         &mut self.cells[place]
     }
 
+    /// The p99 latency in milliseconds of the last cell that is over and of which something is known.
+    pub(crate) fn recent_p99_ms(&self, now: u64) -> Option<f64> {
+        let over = (now / self.every_us) as usize;
+        let cells = self.cells.iter().take(over).rev().take(4);
+        cells.filter_map(|cell| cell.latency.quantile_ms(0.99)).next()
+    }
+
     pub(crate) fn merge(&mut self, other: &Self) {
         self.every_us = self.every_us.max(other.every_us);
         if self.cells.len() < other.cells.len() {
@@ -179,6 +186,8 @@ mod tests {
         two.at(120_000).states = 3;
         two.at(600_000).latency.record(50_000);
         two.at(1_010_000).drops = 1;
+        assert_eq!(one.recent_p99_ms(800_000).map(f64::round), Some(5.0));
+        assert_eq!(one.recent_p99_ms(700_000), None, "its cell is not over");
         one.merge(&two);
         let told = one.report(500_000, 1_100_000);
         assert_eq!(told.len(), 4, "the fifth was not whole");

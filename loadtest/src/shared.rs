@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) wrong: AtomicU64,
     /// The p50 and p99 latency of the last thread that looked, in microseconds.
     pub(crate) latency: [AtomicU64; 2],
+    /// The p99 latency of the last moments, of the same thread, in microseconds; 0: not known.
+    pub(crate) recent: AtomicU64,
 }
 
 impl Default for Shared {
@@ -49,6 +51,7 @@ impl Default for Shared {
             drops: none(),
             wrong: none(),
             latency: [none(), none()],
+            recent: none(),
         }
     }
 }

@@ -155,7 +155,10 @@ async fn turn(thread: &Thread) {
 }
 
 fn tell(thread: &Thread) {
-    let spread = thread.tally.borrow().latency.spread();
+    let tally = thread.tally.borrow();
+    let spread = tally.latency.spread();
+    let recent = tally.series.recent_p99_ms(thread.wheel.now()).unwrap_or(0.0);
+    thread.shared.recent.store((recent * 1_000.0) as u64, Ordering::Relaxed);
     for (told, ms) in thread.shared.latency.iter().zip([spread.p50, spread.p99]) {
         told.store((ms * 1_000.0) as u64, Ordering::Relaxed);
     }

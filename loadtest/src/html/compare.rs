@@ -15,10 +15,9 @@ pub fn page(found: &Comparison) -> String {
     for why in &found.unfair {
         page.banner(Mood::Bad, &format!("Not fair: {why}."));
     }
-    match found.sides.as_deref() {
-        Some(Sides::Runs(a, b)) => page.charts(&of_runs(a, b)),
-        Some(Sides::Capacities(a, b)) => page.charts(&of_capacities(a, b)),
-        None => {}
+    match &found.sides {
+        Sides::Runs(both) => page.charts(&of_runs(&both[0], &both[1])),
+        Sides::Capacities(both) => page.charts(&of_capacities(&both[0], &both[1])),
     }
     page.heading("What both tell");
     let rows: Vec<_> = found
@@ -110,8 +109,8 @@ mod tests {
                 p99_ms: Some(p99),
                 ..Interval::default()
             };
-            let mut report = Report::default();
-            report.intervals = (0..5).map(interval).collect();
+            let intervals = (0..5).map(interval).collect();
+            let mut report = Report { intervals, ..Report::default() };
             (report.latency_ms.count, report.latency_ms.p99) = (9, p99);
             report
         };
