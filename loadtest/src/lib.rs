@@ -43,6 +43,7 @@ mod shared;
 mod sockets;
 mod table;
 mod tally;
+mod thread;
 mod time;
 mod train;
 mod wheel;

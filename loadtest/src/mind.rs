@@ -7,7 +7,7 @@ use referee_client::{Config, Event, LinkId, Output, Session, Status};
 use referee_protocol::Code;
 
 use crate::light::{KnownSchema, Light};
-use crate::player::Thread;
+use crate::thread::Thread;
 
 /// A session of either kind.
 pub(crate) enum Mind {

@@ -1,32 +1,32 @@
 //! One bot at its connection: a task that reads, says what its schedule asks for, and comes back by
 //! itself.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use referee_client::bot::{Bot, Say};
-use referee_client::{Event, LinkId, Output, Reason, Status, close_code};
+use referee_client::{Event, LinkId, Output, Status, close_code};
 use referee_client_tokio::{RawSocket, Received};
 use referee_protocol::Code;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use tokio::time::timeout;
 
 use crate::door::Door;
-use crate::light::{KnownSchema, UNREADABLE};
 use crate::link::{Air, Came};
-use crate::machine;
 use crate::meter::{Greeted, Meter};
 use crate::mind::{Mind, Said};
 use crate::pattern::{Itinerary, When};
 use crate::schedule::Schedule;
 use crate::score::Score;
-use crate::shared::{Phase, Shared};
+use crate::shared::Phase;
 use crate::sockets::{Happened, Sockets};
-use crate::tally::{Tally, name_of};
-use crate::wheel::Wheel;
+use crate::tally::Tally;
+use crate::thread::Thread;
+
+mod counts;
+
+use counts::{count_place, dropped, refused, settle, uncount};
 
 /// How often a bot plays in a turn-based room, a second, unless the plan says otherwise.
 const UNTIMED_HZ: f64 = 2.0;
@@ -40,52 +40,6 @@ const GOING_MAX_US: u64 = 1_000_000;
 const IN_WITHIN_US: u64 = 5_000_000;
 /// The reason for a cut that the load test makes.
 const CUT: &str = "the load test cut the connection";
-
-/// What the bots of one thread share.
-pub(crate) struct Thread {
-    pub(crate) wheel: Wheel,
-    pub(crate) tally: RefCell<Tally>,
-    pub(crate) phase: Cell<Phase>,
-    /// The game's schema, once one of them knows it.
-    pub(crate) schema: RefCell<Option<Rc<KnownSchema>>>,
-    /// The thread's CPU time when measuring began, in nanoseconds.
-    pub(crate) cpu_ns: Cell<u64>,
-    pub(crate) shared: Arc<Shared>,
-    /// Whether bots wait for the moment from which it is measured.
-    pub(crate) await_measuring: bool,
-}
-
-impl Thread {
-    /// When something is, on the wheel; far in the future while that is not known.
-    pub(crate) fn instant(&self, when: When) -> u64 {
-        match when {
-            When::Run(at) => at,
-            When::Measured(at) => self.shared.began().map_or(u64::MAX, |began| began + at),
-        }
-    }
-
-    /// Goes on to the run's phase, if that is a new one; says which it is. Bots look as well: where
-    /// they leave no time for anything else, that is what is to be measured.
-    pub(crate) fn look(&self) -> Phase {
-        let phase = self.shared.phase();
-        let before = self.phase.replace(phase);
-        if phase == before {
-            return phase;
-        }
-        let mut tally = self.tally.borrow_mut();
-        tally.measuring = phase == Phase::Measuring;
-        if phase == Phase::Measuring {
-            tally.from = Some(self.wheel.now());
-            self.cpu_ns.set(machine::thread_cpu_ns());
-        } else if before == Phase::Measuring {
-            tally.cpu_ns = machine::thread_cpu_ns().saturating_sub(self.cpu_ns.get());
-        }
-        if phase >= Phase::Draining || self.await_measuring {
-            self.wheel.ring_all();
-        }
-        phase
-    }
-}
 
 /// One bot on one visit to a room.
 pub(crate) struct Player {
@@ -521,61 +475,11 @@ impl Player {
     }
 }
 
-/// Counts a bot once: as seated from its first seat on, till then as one that only watches.
-fn count_place(state: &mut State, shared: &Shared) {
-    if state.seated {
-        return;
-    }
-    let watched = std::mem::replace(&mut state.watches, state.meter.seat().is_none());
-    state.seated = !state.watches;
-    match (watched, state.watches) {
-        (false, true) => shared.watching.fetch_add(1, Ordering::Relaxed),
-        (true, false) => shared.watching.fetch_sub(1, Ordering::Relaxed),
-        _ => 0,
-    };
-    shared.joined.fetch_add(u64::from(state.seated), Ordering::Relaxed);
-}
-
-/// A bot goes before the run is over.
-fn uncount(state: &State, shared: &Shared) {
-    match (state.seated, state.watches) {
-        (true, _) => shared.joined.fetch_sub(1, Ordering::Relaxed),
-        (false, true) => shared.watching.fetch_sub(1, Ordering::Relaxed),
-        (false, false) => 0,
-    };
-}
-
 /// What happens next on a bot's connections; nothing, while too much is on its way to it.
 async fn next(sockets: &mut Sockets, air: Option<&Air>) -> Happened {
     match air {
         Some(air) if air.is_full() => std::future::pending().await,
         _ => sockets.next().await,
-    }
-}
-
-fn settle(state: &mut State, shared: &Shared) {
-    if !std::mem::replace(&mut state.settled, true) {
-        shared.settled.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn refused(reason: Reason, shared: &Shared, tally: &mut Tally) {
-    *tally.refusals.entry(name_of(reason.code)).or_default() += 1;
-    note_unreadable(&reason, shared, tally);
-    tally.why = Some(reason.to_string());
-}
-
-fn dropped(reason: &Reason, shared: &Shared, tally: &mut Tally) {
-    *tally.drops.entry(name_of(reason.code)).or_default() += 1;
-    shared.drops.fetch_add(1, Ordering::Relaxed);
-    note_unreadable(reason, shared, tally);
-}
-
-/// What could not be read is a wrong state, of a kind.
-fn note_unreadable(reason: &Reason, shared: &Shared, tally: &mut Tally) {
-    if reason.message.starts_with(UNREADABLE) {
-        tally.wrong += 1;
-        shared.wrong.fetch_add(1, Ordering::Relaxed);
     }
 }
 

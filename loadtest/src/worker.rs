@@ -15,11 +15,12 @@ use crate::link::{self, Air};
 use crate::mind::Mind;
 use crate::pattern::{Crowd, Itinerary, Visit};
 use crate::plan::{Check, Plan};
-use crate::player::{Player, Thread};
+use crate::player::Player;
 use crate::score::Score;
 use crate::series::Series;
 use crate::shared::{Phase, Shared};
 use crate::tally::Tally;
+use crate::thread::Thread;
 use crate::wheel::Wheel;
 
 /// How long the bots may take to leave.
