@@ -18,7 +18,7 @@ mod table;
 
 pub use null::{NullTrial, null_capacity};
 pub use table::capacity_table;
-pub(crate) use table::{HEAD, row};
+pub(crate) use table::{head, row};
 
 use host::Host;
 use level::judge;
@@ -144,6 +144,10 @@ pub struct Scaling {
     pub one: f64,
     /// Of two together.
     pub two: f64,
+    /// Ticks in a second of one thread's own CPU time, where it runs alone.
+    pub one_per_cpu_s: f64,
+    /// The same where two run: what they cost each other, whatever else the machine does.
+    pub two_per_cpu_s: f64,
     /// What two threads that only count reach, against one, in the same run: 2 on a machine with two
     /// cores to itself.
     pub counting: f64,

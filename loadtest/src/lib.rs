@@ -11,6 +11,8 @@
 //! }
 //! ```
 //!
+//! With `load.room("my-game", my_game)` as well, `capacity --null` knows how its rooms are made.
+//!
 //! The same bots make a game's tables: [`train()`] plays whole matches in memory.
 //!
 //! Tests and benches make a [`Plan`] and call [`run_plan`], which blocks until it has a [`Report`].

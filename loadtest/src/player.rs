@@ -103,9 +103,6 @@ impl Player {
     /// to do then.
     pub(crate) async fn play(mut self) -> Itinerary {
         let thread = Rc::clone(&self.thread);
-        if !self.wait_to_come().await {
-            return self.itinerary;
-        }
         let mut state = State { meter: Meter::new(self.link), ..State::default() };
         let arrived = thread.wheel.now();
         thread.tally.borrow_mut().visits += 1;
@@ -149,21 +146,6 @@ impl Player {
         }
         self.leave(&mut state).await;
         self.itinerary
-    }
-
-    async fn wait_to_come(&self) -> bool {
-        let thread = &self.thread;
-        loop {
-            if thread.phase.get() >= Phase::Draining {
-                return false;
-            }
-            let comes = thread.instant(self.comes);
-            if thread.wheel.now() >= comes {
-                return true;
-            }
-            thread.wheel.set(self.place, comes);
-            thread.wheel.rung(self.place).await;
-        }
     }
 
     /// When the visit ends, on the wheel.

@@ -12,7 +12,9 @@ pub fn table(report: &Report) -> String {
     line(&mut out, "game", &format!("{} at {}, {}", told.game, told.url, told.transport));
     let players = format!("{} rooms of {} players, {} bots", told.rooms, told.players, told.bots);
     let (joined, decoding) = (report.joined, report.decoding);
-    line(&mut out, "load", &format!("{players}, {joined} in, {decoding} decode what they get"));
+    let early = if report.expected < told.bots { " at the beginning" } else { "" };
+    let seated = format!("{joined} in{early}");
+    line(&mut out, "load", &format!("{players}, {seated}, {decoding} decode what they get"));
     line(&mut out, "measured", &format!("{:.1} s, seed {}", report.measured_s, told.seed));
     line(&mut out, "pattern", &told.pattern);
     out.push('\n');

@@ -84,10 +84,25 @@ pub(crate) fn work(job: Job) -> std::io::Result<Tally> {
 async fn come(seat: Seat, thread: Rc<Thread>) {
     let mut itinerary = seat.job.crowd.itinerary(seat.job.bots[seat.place].number);
     while let Some(visit) = itinerary.next_visit() {
-        itinerary = seat.player(&visit, itinerary, &thread).play().await;
-        if thread.phase.get() >= Phase::Draining {
+        if !come_to(&visit, seat.place, &thread).await {
             break;
         }
+        itinerary = seat.player(&visit, itinerary, &thread).play().await;
+    }
+}
+
+/// Waits until a visit begins; says no where the run is over before.
+async fn come_to(visit: &Visit, place: usize, thread: &Thread) -> bool {
+    loop {
+        if thread.phase.get() >= Phase::Draining {
+            return false;
+        }
+        let comes = thread.instant(visit.comes);
+        if thread.wheel.now() >= comes {
+            return true;
+        }
+        thread.wheel.set(place, comes);
+        thread.wheel.rung(place).await;
     }
 }
 
@@ -98,7 +113,7 @@ struct Seat {
 }
 
 impl Seat {
-    /// The bot on one visit. Made when the bot is to be: by then the schema may be known.
+    /// The bot on one visit, made when that begins: by then the schema may be known.
     fn player(&self, visit: &Visit, itinerary: Itinerary, thread: &Rc<Thread>) -> Player {
         let (job, plan) = (&self.job, &self.job.plan);
         let (number, door) = (job.bots[self.place].number, &job.bots[self.place].door);

@@ -28,7 +28,11 @@ pub(super) fn judge(report: &Report, bounds: &Bounds, own_cores: bool) -> Level 
     };
     let server_misses = servers_own(&level, report, bounds);
     let seen_misses = seen(report, bounds);
-    let invalid = report.invalid_because.clone().filter(|_| !report.valid);
+    let own = &report.generator;
+    let invalid = (!report.valid).then(|| {
+        let (lag, limit) = (ms(own.lag_ms.p99), ms(own.lag_limit_ms));
+        format!("its own lag was {lag} at p99, {limit} may be")
+    });
     level.why = match (server_misses, invalid, seen_misses) {
         (Some(why), None, _) => why,
         (Some(why), Some(_), _) if own_cores => why,
@@ -138,10 +142,7 @@ mod tests {
 
     #[test]
     fn a_late_generator_says_nothing_of_the_server() {
-        let late = |ticks| {
-            let invalid_because = Some("its own lag".into());
-            Report { valid: false, invalid_because, ..report(ticks, 0.0, 500.0) }
-        };
+        let late = |ticks| Report { valid: false, ..report(ticks, 0.0, 500.0) };
         let bounds = Bounds::default();
         let level = judge(&late(2_000.0), &bounds, true);
         assert!(!level.held && level.by_generator);

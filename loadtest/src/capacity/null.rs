@@ -24,6 +24,12 @@ use crate::tally::Times;
 
 /// Ticks that run before it is measured: rooms fill, memory is had.
 const WARM_UP_TICKS: u64 = 40;
+/// Rooms rebuild themselves every so many ticks. On a server they do not do so together, so here each has
+/// run some more ticks than the one before, up to so many.
+const STAGGERED_OVER: u64 = 60;
+/// How often two threads are held against one. The best time counts: what else runs on the machine only
+/// ever takes away.
+const SCALING_TRIES: usize = 3;
 /// How long two counting threads count.
 const COUNTING: Duration = Duration::from_millis(500);
 /// How near the round's p99 is to the period where a level is run again.
@@ -72,7 +78,7 @@ struct Measured {
     bytes: u64,
     count: u64,
     elapsed: Duration,
-    cpu_ns: u64,
+    cpu_us: u64,
 }
 
 impl Simulation {
@@ -191,9 +197,11 @@ fn run_rooms(
     let made = simulations(trial, rooms, from);
     let ready_rooms = match made {
         Ok((mut simulations, schema)) => {
-            let warm = (0..WARM_UP_TICKS).try_for_each(|_| {
-                simulations.iter_mut().try_for_each(|simulation| simulation.turn(&schema))
-            });
+            let warm =
+                simulations.iter_mut().zip(from as u64..).try_for_each(|(simulation, at)| {
+                    let ticks = WARM_UP_TICKS + at % STAGGERED_OVER;
+                    (0..ticks).try_for_each(|_| simulation.turn(&schema))
+                });
             warm.map(|()| (simulations, schema))
         }
         Err(error) => Err(error),
@@ -203,22 +211,24 @@ fn run_rooms(
     let (mut simulations, schema) = ready_rooms?;
     let sent = |simulations: &[Simulation]| simulations.iter().map(|s| s.bytes).sum::<u64>();
     let before = sent(&simulations);
-    let (begun, cpu_ns) = (Instant::now(), machine::thread_cpu_ns());
+    let (begun, clock) = (Instant::now(), machine::ThreadClock::new());
+    let since = clock.us();
     let mut measured = Measured::default();
     while begun.elapsed() < window {
-        let round = Instant::now();
-        let mut last = round;
+        let round = clock.us();
+        let mut last = Instant::now();
         for simulation in &mut simulations {
             simulation.turn(&schema)?;
             let now = Instant::now();
             measured.ticks.record((now - last).as_micros() as u64);
             last = now;
         }
-        measured.rounds.record((last - round).as_micros() as u64);
+        // Of the thread's own time: what others do on the machine is none of the simulation's.
+        measured.rounds.record(clock.us() - round);
         measured.count += simulations.len() as u64;
     }
     measured.elapsed = begun.elapsed();
-    measured.cpu_ns = machine::thread_cpu_ns().saturating_sub(cpu_ns);
+    measured.cpu_us = clock.us() - since;
     measured.bytes = sent(&simulations) - before;
     Ok(measured)
 }
@@ -260,6 +270,13 @@ fn measure(
         let panicked = || LoadError::Thread("a room panicked; its message is above".into());
         running.into_iter().map(|thread| thread.join().map_err(|_| panicked())?).collect()
     })
+}
+
+/// Ticks in a second of the threads' own time.
+fn ticks_per_cpu_s(measured: &[Measured]) -> f64 {
+    let ticks: u64 = measured.iter().map(|m| m.count).sum();
+    let us: u64 = measured.iter().map(|m| m.cpu_us).sum();
+    ticks as f64 * 1e6 / us.max(1) as f64
 }
 
 fn ticks_per_s(measured: &[Measured]) -> f64 {
@@ -338,8 +355,11 @@ fn level(trial: &NullTrial, rooms: usize, measured: &[Measured], period_ms: f64)
     let rounds = measured.iter().map(|m| m.rounds.spread()).max_by(|a, b| a.p99.total_cmp(&b.p99));
     let rounds = rounds.unwrap_or_default();
     let held = rounds.p99 <= period_ms;
-    let why =
-        format!("a round of all rooms took {}, the period is {}", ms(rounds.p99), ms(period_ms));
+    let why = format!(
+        "a round of all rooms took {} at p99, the period is {}",
+        ms(rounds.p99),
+        ms(period_ms)
+    );
     // At their own rate ticks would take this part of the time; they run without a pause here.
     let busy: f64 = measured.iter().map(|m| m.rounds.spread().mean / period_ms * 100.0).sum();
     let sent: u64 = measured.iter().map(|m| m.bytes).sum();
@@ -363,10 +383,19 @@ fn level(trial: &NullTrial, rooms: usize, measured: &[Measured], period_ms: f64)
 /// Two threads with as many rooms each as one has.
 fn scaling(trial: &NullTrial, rooms: usize, window: Duration) -> Result<Scaling, LoadError> {
     let each = (rooms / trial.threads.max(1)).max(1);
-    let one = ticks_per_s(&measure(trial, 1, each, window)?);
-    let two = ticks_per_s(&measure(trial, 2, each * 2, window)?);
-    let counting = counting(2) / counting(1).max(1e-9);
-    Ok(Scaling { one, two, counting })
+    let mut best = Scaling::default();
+    let [mut one_counts, mut two_count] = [0.0, 0.0];
+    for _ in 0..SCALING_TRIES {
+        let (one, two) = (measure(trial, 1, each, window)?, measure(trial, 2, each * 2, window)?);
+        best.one = f64::max(best.one, ticks_per_s(&one));
+        best.two = f64::max(best.two, ticks_per_s(&two));
+        best.one_per_cpu_s = f64::max(best.one_per_cpu_s, ticks_per_cpu_s(&one));
+        best.two_per_cpu_s = f64::max(best.two_per_cpu_s, ticks_per_cpu_s(&two));
+        one_counts = f64::max(one_counts, counting(1));
+        two_count = f64::max(two_count, counting(2));
+    }
+    best.counting = two_count / one_counts.max(1e-9);
+    Ok(best)
 }
 
 fn conclude(found: &mut Capacity, search: &Search, trial: &NullTrial) {

@@ -5,9 +5,14 @@ use std::fmt::Write;
 use super::{Capacity, Level};
 use crate::html::number::{bytes, number};
 
-/// The head of [`row`]s.
-pub(crate) const HEAD: &str =
-    "  rooms players   tick p99    latency p99   ticks kept    CPU   to players     memory";
+/// The head of [`row`]s; without sockets a round of ticks stands where the latency does.
+pub(crate) fn head(without_sockets: bool) -> String {
+    let p99 = if without_sockets { "round p99" } else { "latency p99" };
+    format!(
+        "{:>7} {:>7} {:>10} {p99:>14} {:>12} {:>6} {:>12} {:>10}",
+        "rooms", "players", "tick p99", "ticks kept", "CPU", "to players", "memory"
+    )
+}
 
 /// A level in one line.
 pub(crate) fn row(level: &Level) -> String {
@@ -39,7 +44,7 @@ pub fn capacity_table(found: &Capacity) -> String {
         let _ = writeln!(out, "{} rooms for each core", number(each));
     }
     out.push('\n');
-    let _ = writeln!(out, "{HEAD}");
+    let _ = writeln!(out, "{}", head(setting.transport == "none"));
     let mut levels: Vec<&Level> = found.levels.iter().collect();
     levels.sort_by_key(|level| level.rooms);
     levels.iter().for_each(|level| {
@@ -50,10 +55,12 @@ pub fn capacity_table(found: &Capacity) -> String {
         let _ = writeln!(
             out,
             "\ntwo threads against one: {} and {} ticks/s, {share:.2} times as many; threads that only \
-             count reach {:.2} times",
+             count reach {:.2} times\nticks in a second of CPU time: {} with two threads, {} with one",
             number(scaling.two),
             number(scaling.one),
-            scaling.counting
+            scaling.counting,
+            number(scaling.two_per_cpu_s),
+            number(scaling.one_per_cpu_s)
         );
     }
     for note in &found.notes {

@@ -14,7 +14,11 @@ fn found(levels: &[(usize, bool, bool, &str)]) -> (Capacity, Search) {
             why: (*why).into(),
             ..Level::default()
         };
+        // Twice, as what is beyond the load is tried.
         search.tell(*rooms, outcome(&level, &Bounds::default()));
+        if search.next_level() == Some(*rooms) {
+            search.tell(*rooms, outcome(&level, &Bounds::default()));
+        }
         found.levels.push(level);
     }
     conclude(&mut found, &search, 1_000);

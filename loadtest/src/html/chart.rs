@@ -211,7 +211,7 @@ impl Chart {
         let scale = Scale::of(&mut self.bars.iter().map(|(_, value)| *value), None);
         grid(out, &scale);
         let wide = (WIDTH - LEFT - RIGHT) / self.bars.len() as f64;
-        let every = (self.bars.len().div_ceil(6)).max(1);
+        let every = (self.bars.len().div_ceil(5)).max(1);
         for (at, (label, value)) in self.bars.iter().enumerate() {
             let (x, top) = (LEFT + wide * at as f64, scale.y(*value));
             // Few are to be seen as well, where they are the slow ones.

@@ -119,7 +119,7 @@ fn charts(report: &Report) -> Vec<Chart> {
     let over_time = || Chart { from_zero: true, marks: marks.clone(), ..Chart::default() };
     let budget = report.tick_ms.map(|tick| (tick, "a tick's period".to_owned()));
     let bars = report.latency_buckets.iter();
-    let bars = bars.map(|bucket| (ms(bucket.upto_ms), bucket.count as f64)).collect();
+    let bars = bars.map(|bucket| (ms(two_digits(bucket.upto_ms)), bucket.count as f64)).collect();
     vec![
         Chart {
             title: "Latency over time",
@@ -160,6 +160,12 @@ fn charts(report: &Report) -> Vec<Chart> {
             ..over_time()
         },
         Chart {
+            title: "States",
+            unit: "a second to players",
+            series: vec![of("states", |i| Some(i.states_per_s))],
+            ..over_time()
+        },
+        Chart {
             title: "Server memory",
             unit: "MB",
             series: vec![seen("memory", |s| s.rss_bytes.map(|b| b as f64 / 1e6))],
@@ -175,11 +181,20 @@ fn charts(report: &Report) -> Vec<Chart> {
     ]
 }
 
+/// The value with its first two digits.
+fn two_digits(value: f64) -> f64 {
+    let power = 10_f64.powf(value.abs().max(1e-9).log10().floor() - 1.0);
+    (value / power).round() * power
+}
+
 fn times(report: &Report) -> Vec<[String; 7]> {
     let mut rows: Vec<(String, Spread)> = vec![("input to state".into(), report.latency_ms)];
-    rows.extend(report.by_link.iter().map(|of| {
-        (format!("… {} ({}, {})", of.link, count(of.bots, "bot"), of.means), of.latency_ms)
-    }));
+    rows.extend(
+        report
+            .by_link
+            .iter()
+            .map(|of| (format!("… over {}, {}", of.link, count(of.bots, "bot")), of.latency_ms)),
+    );
     rows.push(("tick jitter".into(), report.jitter_ms));
     rows.push(("connecting".into(), report.connect_ms));
     rows.push(("back after a cut".into(), report.resume_ms));
@@ -317,8 +332,8 @@ mod tests {
             "Nobody was dropped",
             "100 players in 25 rooms",
             "links cut</text>",
-            "up to 25.1 ms: 700",
-            "wifi (50 bots, 3 ms)",
+            "up to 25 ms: 700",
+            "… over wifi, 50 bots",
             "a &lt;note&gt;",
             "Latency over time",
             "Players connected",
