@@ -66,7 +66,13 @@ impl Page {
     }
 
     fn facts(&mut self, facts: &[Fact]) {
-        self.body.push_str("<div class=\"facts\">\n");
+        // Rows of equal length, where that is possible.
+        let across = match facts.len() {
+            n @ 0..=5 => n.max(1),
+            6 => 3,
+            _ => 4,
+        };
+        let _ = writeln!(self.body, "<div class=\"facts\" style=\"--across:{across}\">");
         for Fact { name, value, about, mood } in facts {
             let (value, about, class) = (escape(value), escape(about), mood.class());
             let _ = writeln!(

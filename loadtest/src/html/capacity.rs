@@ -120,7 +120,16 @@ fn charts(found: &Capacity, without: bool) -> Vec<Chart> {
         Chart {
             title: "Ticks kept",
             unit: "%",
-            series: vec![line("kept", |level| level.ticks_kept.map(|kept| kept * 100.0))],
+            series: vec![line("kept", |level| {
+                level.ticks_kept.map(|kept| (kept * 100.0).min(100.0))
+            })],
+            ..over_rooms()
+        },
+        Chart {
+            title: "Ticks over their period",
+            unit: "% of all",
+            series: vec![line("over", |level| level.overruns.map(|over| over * 100.0))],
+            limit: Some((found.bounds.overruns * 100.0, "bound".into())),
             ..over_rooms()
         },
         Chart {
@@ -133,6 +142,12 @@ fn charts(found: &Capacity, without: bool) -> Vec<Chart> {
             title: "Memory",
             unit: "MB",
             series: vec![line("memory", |level| level.rss_bytes.map(|rss| rss as f64 / 1e6))],
+            ..over_rooms()
+        },
+        Chart {
+            title: "The generator's own lag, p99",
+            unit: "ms",
+            series: vec![line("lag", |level| (level.lag_p99_ms > 0.0).then_some(level.lag_p99_ms))],
             ..over_rooms()
         },
     ]

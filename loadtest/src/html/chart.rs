@@ -161,12 +161,13 @@ impl Chart {
         if let Some((limit, name)) = &self.limit
             && (scale.log || *limit <= scale.high)
         {
-            let (y, right, name) = (scale.y(*limit), WIDTH - RIGHT, escape(name));
+            let (y, right, text) = (scale.y(*limit), WIDTH - RIGHT, LEFT + 5.0);
+            let name = escape(name);
             let above = if y < TOP + 16.0 { y + 15.0 } else { y - 5.0 };
             let _ = writeln!(
                 out,
                 "<line class=\"limit\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\
-                 <text x=\"{right}\" y=\"{above:.1}\" text-anchor=\"end\">{name}</text>"
+                 <text x=\"{text}\" y=\"{above:.1}\">{name}</text>"
             );
         }
         // The first is drawn last, above the others.
