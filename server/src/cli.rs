@@ -157,6 +157,9 @@ pub struct Serve {
     /// until the next one; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = Config::default().park_after_ms / 1_000)]
     park_after: u64,
+    /// Seconds that one turn of a room may take before the room is ended and its thread given up; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = Config::default().turn_max_ms / 1_000)]
+    turn_max: u64,
     /// Write no journal: a crash costs every game what came since its last snapshot, also a gated one
     #[arg(long)]
     no_journal: bool,
@@ -213,6 +216,7 @@ impl Serve {
             connections_per_address_max: self.connections_per_address,
             test_mode: self.test_mode,
             park_after_ms: self.park_after.saturating_mul(1_000),
+            turn_max_ms: self.turn_max.saturating_mul(1_000),
             ..Config::default()
         }
     }

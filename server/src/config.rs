@@ -56,6 +56,9 @@ pub struct Config {
     /// After so many milliseconds without an entry a turn-based room is put out of memory, its connections
     /// open: it comes back with the next entry. 0: never.
     pub park_after_ms: u64,
+    /// How long one turn of a room may take, in milliseconds: several ticks, or one that does not end. After it
+    /// the room ends as failed, and its host thread is given up. 0 for as long as it likes.
+    pub turn_max_ms: u64,
     /// How often a loaded room that changed is saved, in milliseconds, at most.
     pub save_every_ms: u64,
 
@@ -110,6 +113,7 @@ impl Default for Config {
             // Longer than a dropped seat is held: whoever just closes the tab leaves a free seat behind.
             room_grace_ms: SEAT_GRACE_MS + 5_000,
             park_after_ms: 60_000,
+            turn_max_ms: 5_000,
             save_every_ms: 1_000,
             connections_max: 20_000,
             connections_per_address_max: 4_000,

@@ -47,6 +47,16 @@ pub(crate) trait Directory: Send + Sync {
     /// The owner has the room, or is about to.
     fn take(&self, room: &RoomKey);
 
+    /// The room goes to another thread. The ticket holds it there until it has arrived.
+    fn transfer(&self, room: &RoomKey, to: usize) -> Ticket;
+
+    /// The thread has none of its rooms any more: whoever comes finds another owner.
+    /// Gives the rooms.
+    fn abandon(&self, thread: usize) -> Vec<RoomKey>;
+
+    /// The thread that has a room, or is about to.
+    fn thread_of(&self, room: &RoomKey) -> Option<usize>;
+
     /// The owner gives the room up. False when visitors are on their way to it: it stays.
     fn release(&self, room: &RoomKey) -> bool;
 
@@ -61,6 +71,8 @@ pub(crate) trait Directory: Send + Sync {
 pub(crate) struct Ticket {
     local: Arc<Inner>,
     room: RoomKey,
+    /// Of the place it was given for.
+    number: u64,
 }
 
 /// The directory of one process.
@@ -79,12 +91,18 @@ struct State {
     rooms: HashMap<RoomKey, Place>,
     /// Rooms of each thread.
     loads: Vec<usize>,
+    /// Threads that new rooms come to: the first ones.
+    common: usize,
+    /// Places there were.
+    places: u64,
     makers: HashMap<IpAddr, Bucket>,
     /// When addresses were forgotten last.
     forgot: Option<Instant>,
 }
 
 struct Place {
+    /// No other place of the room has it.
+    number: u64,
     thread: usize,
     /// Visitors on their way.
     coming: usize,
@@ -95,8 +113,9 @@ struct Place {
 }
 
 impl Local {
+    /// With so many threads that new rooms come to, and as many that only get them from those.
     pub(crate) fn new(config: &Config, threads: usize) -> Self {
-        let state = State { loads: vec![0; threads], ..State::default() };
+        let state = State { loads: vec![0; 2 * threads], common: threads, ..State::default() };
         Self(Arc::new(Inner {
             rooms_max: config.rooms_max,
             new_rooms: Allowance {
@@ -159,10 +178,11 @@ fn busy(why: &str) -> Refusal {
 impl State {
     /// Puts a room on the thread that has the fewest.
     fn put(&mut self, room: &RoomKey) {
-        let loads = self.loads.iter().enumerate();
+        let loads = self.loads.iter().take(self.common).enumerate();
         let (thread, _) = loads.min_by_key(|(_, load)| **load).unwrap_or((0, &0));
         self.loads[thread] += 1;
-        let place = Place { thread, coming: 0, taken: false, listing: None };
+        self.places += 1;
+        let place = Place { number: self.places, thread, coming: 0, taken: false, listing: None };
         self.rooms.insert(room.clone(), place);
     }
 
@@ -170,7 +190,7 @@ impl State {
     fn ticket(&mut self, local: &Arc<Inner>, room: &RoomKey) -> (Owner, Ticket) {
         let place = self.rooms.get_mut(room).expect("it is there or was just put there");
         place.coming += 1;
-        let ticket = Ticket { local: local.clone(), room: room.clone() };
+        let ticket = Ticket { local: local.clone(), room: room.clone(), number: place.number };
         (Owner::Thread(place.thread), ticket)
     }
 
@@ -212,6 +232,33 @@ impl Directory for Local {
         }
     }
 
+    fn transfer(&self, room: &RoomKey, to: usize) -> Ticket {
+        let mut state = self.0.lock();
+        if !state.rooms.contains_key(room) {
+            // Its thread was given up meanwhile.
+            state.put(room);
+        }
+        let State { rooms, loads, .. } = &mut *state;
+        if let Some(place) = rooms.get_mut(room) {
+            loads[place.thread] -= 1;
+            loads[to] += 1;
+            place.thread = to;
+        }
+        let (_, ticket) = state.ticket(&self.0, room);
+        ticket
+    }
+
+    fn abandon(&self, thread: usize) -> Vec<RoomKey> {
+        let mut state = self.0.lock();
+        state.loads[thread] = 0;
+        let abandoned = state.rooms.extract_if(|_, place| place.thread == thread);
+        abandoned.map(|(room, _)| room).collect()
+    }
+
+    fn thread_of(&self, room: &RoomKey) -> Option<usize> {
+        self.0.lock().rooms.get(room).map(|place| place.thread)
+    }
+
     fn release(&self, room: &RoomKey) -> bool {
         let mut state = self.0.lock();
         match state.rooms.get_mut(room) {
@@ -244,7 +291,8 @@ impl Directory for Local {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = self.local.lock();
-        if let Some(place) = state.rooms.get_mut(&self.room) {
+        let place = state.rooms.get_mut(&self.room).filter(|place| place.number == self.number);
+        if let Some(place) = place {
             place.coming -= 1;
             // Nobody ever arrived: the room was never made.
             if place.coming == 0 && !place.taken {

@@ -55,10 +55,14 @@ pub struct Metrics {
     pub wakes: Count,
     /// How long that took, from what it was for to when the room could take it.
     pub wake_seconds: Durations,
+    /// Times that a room went to another host thread.
+    pub migrations: Count,
     /// Alarms that came due in rooms.
     pub alarms: Count,
     /// Rooms that ended because their game failed.
     pub rooms_failed: Count,
+    /// Host threads that were given up because a room's turn did not end.
+    pub threads_given_up: Count,
     /// Times that a stored room could not be loaded.
     pub loads_failed: Count,
     /// Stored rooms whose visitors are refused because they cannot be loaded.

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::directory::Local;
 use crate::games::Games;
 use crate::greeting;
-use crate::host::{Door, Hosts, House, Marks, Wakes};
+use crate::host::{Door, Hosts, House, Loads, Marks, Pulse, Start, StartThread, Wakes};
 use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
 use crate::key::RoomKey;
 use crate::metrics::Metrics;
@@ -146,6 +146,7 @@ impl Server {
             metrics,
             tokens: Tokens::new(store.token_key()),
             wakes: Wakes::default(),
+            loads: Loads::new(count),
             config: config.clone(),
             games,
             store: store.clone(),
@@ -154,10 +155,12 @@ impl Server {
         let (hosts, starts, door) = Hosts::new(house.clone(), count, stopped.clone());
         let mut threads = vec![];
         let (end, ended) = mpsc::channel();
-        for (number, start) in starts.into_iter().enumerate() {
-            let name = format!("referee-host-{number}");
-            threads.push(spawn(name, end.clone(), move || start.run())?);
+        for start in starts {
+            threads.push(spawn_host(start, end.clone())?);
         }
+        let tell = end.clone();
+        let start_thread: StartThread =
+            Arc::new(move |start| spawn_host(start, tell.clone()).map(drop));
         let keys = Keys::new(store.token_key());
         let transports = transports(&tls, address.port());
         let quic = udp.zip(tls.quic).map(|(socket, tls)| Quic::new(socket, tls.config, keys));
@@ -171,11 +174,13 @@ impl Server {
             tls: tls.tcp,
             transports,
         };
-        let outside = Outside { listener, quic, dialed, hosts: hosts.clone(), edge, door };
+        let hosts_of = hosts.clone();
+        let outside = Outside { listener, quic, dialed, hosts: hosts_of, start_thread, edge, door };
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(outside.serve())
         };
+        let end = Ended { tell: end, unless: None };
         threads.push(spawn("referee-edge".to_owned(), end, work)?);
         let stop_within_ms = house.config.stop_within_ms;
         Ok(Running { address, house, hosts, stop, slots, dials, ended, threads, stop_within_ms })
@@ -191,6 +196,7 @@ struct Outside {
     quic: Option<Quic>,
     dialed: tokio::sync::mpsc::Receiver<Dial>,
     hosts: Hosts,
+    start_thread: StartThread,
     edge: Edge<Hosts>,
     door: Door,
 }
@@ -198,11 +204,12 @@ struct Outside {
 impl Outside {
     /// Until the server goes down and everybody at the door has left.
     async fn serve(self) -> io::Result<()> {
-        let Self { listener, quic, mut dialed, hosts, edge, door } = self;
+        let Self { listener, quic, mut dialed, hosts, start_thread, edge, door } = self;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (config, slots) = (edge.config.clone(), edge.slots.clone());
         let (mut stop, quic_stop) = (edge.stop.clone(), edge.stop.clone());
         let waking = hosts.wake(edge.stop.clone());
+        let watching = hosts.watch_threads(start_thread, edge.stop.clone());
         let memory = async {
             while let Some((stream, slot)) = tokio::select! {
                 dial = dialed.recv() => dial,
@@ -221,7 +228,7 @@ impl Outside {
             http::serve(listener, edge).await;
             door.close().await;
         };
-        let (quic, (), (), ()) = tokio::join!(quic, memory, http, waking);
+        let (quic, (), (), (), ()) = tokio::join!(quic, memory, http, waking, watching);
         quic
     }
 }
@@ -267,24 +274,37 @@ fn refused(why: &'static str) -> io::Error {
 
 fn spawn(
     name: String,
-    end: mpsc::Sender<()>,
+    end: Ended,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name.clone()).spawn(move || {
-        let _ended = Ended(end);
+        let _ended = end;
         if let Err(error) = work() {
             tracing::error!(thread = %name, %error, "a thread could not work");
         }
     })
 }
 
-/// Says that a thread has ended, also when it panicked.
-struct Ended(mpsc::Sender<()>);
+/// Starts a host thread.
+fn spawn_host(start: Start, tell: mpsc::Sender<()>) -> io::Result<JoinHandle<()>> {
+    let name = format!("referee-host-{}", start.number());
+    let end = Ended { tell, unless: Some(start.pulse()) };
+    spawn(name, end, move || start.run())
+}
+
+/// Says that a thread has ended, also when it panicked. Another one says it for a thread that was given up.
+struct Ended {
+    tell: mpsc::Sender<()>,
+    unless: Option<Arc<Pulse>>,
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
+        if self.unless.as_ref().is_some_and(|pulse| pulse.is_given_up()) {
+            return;
+        }
         // Nobody listens any more when the server was not waited for.
-        let _ = self.0.send(());
+        let _ = self.tell.send(());
     }
 }
 
@@ -333,6 +353,20 @@ impl Running {
         self.hosts.hold(key).map_err(|refusal| io::Error::other(refusal.to_string()))
     }
 
+    /// Asks a room to go to another of the host threads, which are `2 * host_threads`: those that rooms come to,
+    /// and as many for heavy rooms. Rooms do so by themselves where it is better for all. One that is not
+    /// loaded stays where it is.
+    ///
+    /// # Errors
+    /// When no room or thread is called so.
+    pub fn migrate(&self, room: &str, thread: usize) -> io::Result<()> {
+        let key = RoomKey::parse(room).ok_or_else(|| refused("no room is called so"))?;
+        match self.hosts.migrate(key, thread) {
+            true => Ok(()),
+            false => Err(refused("there is no such host thread")),
+        }
+    }
+
     /// The lines that tell where it can be visited, and by whom.
     #[must_use]
     pub fn greeting(&self) -> String {
@@ -360,8 +394,11 @@ impl Running {
             self.ended.recv_timeout(left).map_err(|_| RunError::Late(self.stop_within_ms))?;
         }
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so, and saved what it could.
-            let _ = thread.join();
+            // A thread that panicked has said so, and saved what it could. One that was given up may
+            // never end.
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
         }
         self.house.store.close()?;
         Ok(())

@@ -15,6 +15,7 @@ use referee_room::room::Room;
 use referee_room::{Template, panic_text};
 use tokio::time::timeout;
 
+mod migrate;
 mod park;
 
 use super::left;
@@ -41,7 +42,7 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
     let directory = &thread.house.directory;
     loop {
         // No await lies between this and the moment in which it was parked.
-        if place.is_parked() {
+        if place.is_parked() || thread.pulse.is_given_up() {
             return;
         }
         if place.is_unwanted() {
@@ -54,13 +55,21 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
                 timeout(Duration::from_millis(ON_THE_WAY_MS), place.signals.wake.notified()).await;
             continue;
         }
-        match park::open(&thread, &place).await {
+        let came = place.live.borrow().is_some();
+        let opened = match came {
+            // It came from another thread.
+            true => Ok(None),
+            false => park::open(&thread, &place).await.map(Some),
+        };
+        match opened {
             Ok(live) => {
                 let begun = Instant::now();
-                *place.live.borrow_mut() = Some(live);
+                live.into_iter().for_each(|live| *place.live.borrow_mut() = Some(live));
                 // Who said something to a parked room that it has to know of waits for this.
                 place.signals.ticked.notify_waiters();
-                play(&thread, &place).await;
+                if play(&thread, &place).await == Played::Gone {
+                    return;
+                }
                 let live = place.live.take();
                 let live = live.map(|live| after(&thread, &place, live, begun));
                 // Values of a failed game may fail once more.
@@ -144,6 +153,7 @@ fn parts(
         panicked: place.panicked.get(),
         signals: place.signals.clone(),
         committed: thread.committed.clone(),
+        pulse: thread.pulse.clone(),
     }
 }
 
@@ -163,6 +173,7 @@ fn make(
             None => return Err(Refusal::new(Code::Stopped, "nothing is left to be woken")),
         }
     };
+    let _turn = thread.pulse.begin(&place.key);
     let build = env!("CARGO_PKG_VERSION").to_owned();
     let now = if template.has_alarms() { unix_ms() } else { 0 };
     let create = Create { params, seed: seed()?, build, storage, unix_ms: now };
@@ -191,6 +202,7 @@ async fn load(
     let mut revival = Revival::new(template, begins.base.clone(), passages, seed()?);
     thread.house.metrics.rooms_loaded.up();
     loop {
+        let _turn = thread.pulse.begin(&place.key);
         let begun = Instant::now();
         let slice = Duration::from_millis(SLICE_MS);
         match revival.run(|_| begun.elapsed() >= slice) {
@@ -227,6 +239,7 @@ fn resurrect(
     template: &Arc<Template>,
     mut left: Remains,
 ) -> Result<(Room, Remains), Refusal> {
+    let _turn = thread.pulse.begin(&place.key);
     let (base, since) = (left.base.clone(), left.since.clone());
     let made = match left.broken.take() {
         Some(broken) => after_panic(template, (base, since), broken, seed()?),
@@ -280,16 +293,37 @@ fn seed() -> Result<[u8; 32], Refusal> {
     Ok(seed)
 }
 
+/// Where a room is after it was played.
+#[derive(PartialEq, Eq)]
+enum Played {
+    /// In its place, or nowhere.
+    Here,
+    /// On another thread.
+    Gone,
+}
+
 /// Gives the room its turns until it is over.
-async fn play(thread: &Rc<Thread>, place: &Rc<Place>) {
+async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
     loop {
+        if thread.pulse.is_given_up() {
+            thread.forget(&place.key);
+            return Played::Gone;
+        }
         thread.seat(place);
-        match look(thread, place) {
-            Look::Over => return,
+        if let Some(to) = place.migrate_to.take()
+            && migrate::migrate(thread, place, to).await
+        {
+            return Played::Gone;
+        }
+        let turn = thread.pulse.begin(&place.key);
+        let look = look(thread, place);
+        drop(turn);
+        match look {
+            Look::Over => return Played::Here,
             Look::Unsaved => {
                 // All rooms are saved at once; the store takes more when it has written some.
                 while flush(thread, place).await && place.with(|live| !live.save_now()) {}
-                return;
+                return Played::Here;
             }
             Look::Soon => tokio::task::yield_now().await,
             Look::Wait(None) => place.signals.wake.notified().await,
@@ -298,14 +332,14 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) {
             }
             Look::Park => {
                 if park::park(thread, place).await {
-                    return;
+                    return Played::Here;
                 }
             }
             Look::Quiet => {
                 flush(thread, place).await;
                 // Whoever came meanwhile finds the room as it was.
                 if place.arrivals.borrow().is_empty() {
-                    return;
+                    return Played::Here;
                 }
             }
         }

@@ -15,6 +15,24 @@ pub(crate) struct Signals {
     pub(crate) ticked: Notify,
     /// The number of the last link, so that none is given to two lives of a room.
     pub(crate) links: AtomicU64,
+    /// Where the room is told that what it waited for is on disk: on the thread that has it.
+    committed: Mutex<Option<Arc<Committed>>>,
+}
+
+impl Signals {
+    /// Its thread is that of `committed`.
+    pub(crate) fn belong_to(&self, committed: &Arc<Committed>) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(committed.clone());
+    }
+
+    /// What the room waited for is on disk: it gets its turn soon. From any thread.
+    pub(crate) fn committed(self: &Arc<Self>) {
+        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match committed {
+            Some(committed) => committed.push(self),
+            None => self.wake.notify_one(),
+        }
+    }
 }
 
 /// See the module's documentation.

@@ -1,6 +1,7 @@
 //! What a room knows of one of its connections.
 
 use std::io::IoSlice;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use referee_protocol::frame::{Lane, lane};
@@ -13,8 +14,10 @@ use smallvec::SmallVec;
 
 use super::flight::Flight;
 use super::wheel;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Transport};
 use crate::session::{Rate, Wish};
+use crate::transport::null::Null;
+use crate::transport::socket::{Socket, Traveller};
 use crate::transport::{SendError, Sent, Wire, tcp};
 
 /// How long a client may take next to nothing of what waits for it, or leave what it got
@@ -65,7 +68,47 @@ pub(crate) struct ParkedConnection {
     pulse: Pulse,
 }
 
+/// A connection on its way to another thread.
+pub(crate) struct TravellingConnection {
+    session: SessionId,
+    standing: Standing,
+    wish: Wish,
+    /// None when its socket is broken.
+    socket: Option<Traveller>,
+    transport: Transport,
+    pulse: Pulse,
+    flight: Flight,
+    queued: (u64, usize),
+}
+
+impl TravellingConnection {
+    /// On the thread of the caller, with its socket; without one when that is broken.
+    pub(crate) fn land(self) -> (Connection, Option<Rc<Socket>>) {
+        let Self { session, standing, wish, socket, transport, pulse, flight, queued } = self;
+        let socket = socket.and_then(|socket| socket.land().ok());
+        let wire: Box<dyn Wire> = match &socket {
+            Some(socket) => Box::new(socket.clone()),
+            None => Box::new(Null(transport)),
+        };
+        (Connection { session, standing, wish, wire, pulse, flight, queued }, socket)
+    }
+}
+
 impl Connection {
+    /// Its socket, where it has one that can move to another thread.
+    pub(crate) fn socket(&self) -> Option<Rc<Socket>> {
+        self.wire.socket()
+    }
+
+    /// Leaves its thread. Nobody else may hold its socket.
+    pub(crate) fn depart(self) -> TravellingConnection {
+        let Self { session, standing, wish, wire, pulse, flight, queued } = self;
+        let (transport, socket) = (wire.transport(), wire.socket());
+        drop(wire);
+        let socket = socket.and_then(Socket::depart);
+        TravellingConnection { session, standing, wish, socket, transport, pulse, flight, queued }
+    }
+
     pub(crate) fn new(
         session: SessionId,
         wish: Wish,

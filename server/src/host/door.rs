@@ -212,15 +212,14 @@ impl Hosts {
         let Ok(stream) = stream.depart() else { return Ok(()) };
         let visitor = Box::new(Visitor { wish, stream, reader, slot });
         let visit = Command::Visit { key, visitor, ticket };
-        let Err(unsent) = self.threads[thread].send(visit).await else { return Ok(()) };
+        let Err(unsent) = self.ways.to(thread).send(visit).await else { return Ok(()) };
         match unsent.0 {
             Command::Visit { visitor, .. } => match visitor.stream.land() {
                 Ok(stream) => Err((stream, framing, going_down())),
                 Err(_) => Ok(()),
             },
-            Command::Ask { .. } | Command::Hold { .. } | Command::Wake { .. } | Command::Stop => {
-                Ok(())
-            }
+            // It was a visit that was sent.
+            _ => Ok(()),
         }
     }
 

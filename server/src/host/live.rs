@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 use super::clock::Clock;
 use super::committed::{Committed, Signals};
 use super::connection::Connection;
+use super::load::{Cost, Meter};
+use super::pulse::Pulse;
 use super::{House, unix_ms};
 use crate::directory::Directory;
 use crate::http::{RoomListing, RoomReply};
@@ -22,6 +24,7 @@ use crate::key::RoomKey;
 mod alarms;
 mod clients;
 mod keep;
+pub(crate) mod migrate;
 mod outputs;
 mod park;
 mod past;
@@ -82,7 +85,6 @@ pub(crate) struct Live {
     /// When the last tick ran, or the room was last found to have something to do.
     idle_since: Instant,
     ended: bool,
-    listing: Option<RoomListing>,
     failed: bool,
     /// When the room panicked last, in this life or in one before.
     panicked: Option<Instant>,
@@ -92,6 +94,18 @@ pub(crate) struct Live {
     stirred: bool,
     /// The room is told the time with its next tick.
     told_time: bool,
+    /// What it costs its thread.
+    meter: Meter,
+    presence: Presence,
+}
+
+/// That a room is in memory, and how it is listed: both end with this.
+struct Presence {
+    house: Arc<House>,
+    key: RoomKey,
+    listing: Option<RoomListing>,
+    /// Of the thread that has the room.
+    pulse: Arc<Pulse>,
 }
 
 /// What a room is made of, once it is loaded.
@@ -108,6 +122,8 @@ pub(crate) struct Parts {
     pub(crate) signals: Arc<Signals>,
     /// Gives it its turn from another thread.
     pub(crate) committed: Arc<Committed>,
+    /// Of the thread that has it.
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Live {
@@ -149,9 +165,12 @@ impl Live {
             false => Durability::Ephemeral,
         };
         let info = room.info();
-        let line = line(&parts.committed, &parts.signals, info.hz.is_some());
+        parts.signals.belong_to(&parts.committed);
+        let line = line(&parts.signals, info.hz.is_some());
         let keep = Keep::new(durability, past, line, remains, begins);
         house.metrics.rooms.up();
+        let (of, pulse) = (house.clone(), parts.pulse);
+        let presence = Presence { house: of, key: key.clone(), listing: None, pulse };
         Self {
             house,
             key,
@@ -173,12 +192,13 @@ impl Live {
             quiet_since: now,
             idle_since: now,
             ended: info.ended.is_some(),
-            listing: None,
             failed: false,
             panicked: parts.panicked,
             remains: None,
             stirred: false,
             told_time: false,
+            meter: Meter::new(now),
+            presence,
         }
     }
 
@@ -291,7 +311,7 @@ impl Live {
 
     fn run(&mut self, begun: Instant) -> Next {
         // Of a gated room that has to wait, no more is to be told.
-        while !self.failed && !self.keep.is_full() {
+        while !self.failed && !self.keep.is_full() && !self.is_disowned() {
             let now = Instant::now();
             let last = self.room.info().tick;
             let (reached, slips) = self.clock.now(now, last);
@@ -322,6 +342,10 @@ impl Live {
     fn tick(&mut self, at: Tick, now: Instant) {
         self.note_durable();
         self.guarded(|room| room.tick(at));
+        if self.is_disowned() {
+            // Another thread has the room, as it was stored.
+            return;
+        }
         while let Some(warning) = self.guarded(Room::take_warning).flatten() {
             tracing::warn!(room = %self.key, "{warning}");
         }
@@ -339,7 +363,19 @@ impl Live {
         if !self.failed {
             self.announce();
         }
-        self.note(now.elapsed());
+        let took = now.elapsed();
+        self.meter.note(took);
+        self.note(took);
+    }
+
+    /// What the room costs its thread, and whether it may go to another one.
+    pub(crate) fn cost(&mut self, now: Instant) -> (Cost, bool) {
+        (self.meter.cost(now), self.meter.may_move(now) && !self.failed)
+    }
+
+    /// Whether the thread was given up meanwhile: nobody may hear of what the room does any more.
+    pub(super) fn is_disowned(&self) -> bool {
+        self.presence.pulse.is_given_up()
     }
 
     /// Whether somebody is connected. A room that waits for its players to come back costs next to
@@ -433,10 +469,11 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for Presence {
     fn drop(&mut self) {
         self.house.metrics.rooms.down();
-        if self.listing.is_some() {
+        // A thread that was given up has it no more: it may be listed by another.
+        if self.listing.is_some() && !self.pulse.is_given_up() {
             self.house.directory.list(&self.key, None);
         }
     }

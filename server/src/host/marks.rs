@@ -30,13 +30,15 @@ pub(crate) enum Trouble {
     Disk(String),
     /// The game panicked. It may do so each time.
     Game(String),
+    /// A turn of the game did not end. Each try would cost another thread.
+    Stuck(String),
     /// What is stored is damaged, or not this game's any more.
     Room(String),
 }
 
 impl Trouble {
     fn why(&self) -> &str {
-        let (Self::Disk(why) | Self::Game(why) | Self::Room(why)) = self;
+        let (Self::Disk(why) | Self::Game(why) | Self::Stuck(why) | Self::Room(why)) = self;
         why
     }
 }
@@ -50,7 +52,7 @@ struct Mark {
 
 impl Mark {
     fn is_final(&self) -> bool {
-        self.tries >= TRIES_MAX || matches!(self.trouble, Trouble::Room(_))
+        self.tries >= TRIES_MAX || matches!(self.trouble, Trouble::Room(_) | Trouble::Stuck(_))
     }
 }
 
@@ -155,6 +157,10 @@ fn log(room: &RoomKey, mark: &Mark, was_final: bool) {
 
 fn refuse(room: &RoomKey, mark: &Mark, now: Instant) -> Refusal {
     let why = mark.trouble.why();
+    if let Trouble::Stuck(_) = mark.trouble {
+        let text = format!("the match {room} has ended: {why}; what was saved of it is kept");
+        return Refusal::new(Code::Unreadable, text);
+    }
     if mark.is_final() {
         let text = format!("the stored match {room} cannot be read, and is left as it is: {why}");
         return Refusal::new(Code::Unreadable, text);
@@ -165,7 +171,7 @@ fn refuse(room: &RoomKey, mark: &Mark, now: Instant) -> Refusal {
             let text = format!("the game {game} failed in this match; what was saved is kept");
             (Code::Failed, text)
         }
-        Trouble::Disk(_) | Trouble::Room(_) => {
+        Trouble::Disk(_) | Trouble::Room(_) | Trouble::Stuck(_) => {
             let text = format!(
                 "the stored match {room} could not be read: {why}; it is left as it is, try again in a \
                  while"

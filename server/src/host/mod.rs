@@ -9,8 +9,10 @@
 //! | `left` | what is left of a match that has ended |
 //! | `line` | a client's line into its room |
 //! | `live` | a loaded room with its clients |
+//! | `load` | what rooms cost their threads, and which of them move for it |
 //! | `marks` | stored rooms that could not be loaded |
 //! | `parked` | what is kept of a room that is out of memory, its connections open |
+//! | `pulse`, `stuck` | whether a thread still comes out of what it does, and one that does not |
 //! | `connection` | what a room knows of one connection |
 //! | `flight` | state frames on their way to a client, and how long the way is |
 //! | `clock` | wall time as ticks |
@@ -27,8 +29,11 @@ mod flight;
 pub(crate) mod left;
 mod line;
 mod live;
+mod load;
 mod marks;
 mod parked;
+mod pulse;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -37,7 +42,7 @@ mod wheel;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
@@ -56,12 +61,37 @@ use crate::token::Tokens;
 use crate::transport::socket::LINGER_MS;
 
 pub(crate) use live::Remains;
+pub(crate) use load::Loads;
 pub(crate) use marks::Marks;
+pub(crate) use pulse::Pulse;
+pub(crate) use stuck::StartThread;
 pub(crate) use thread::Command;
 pub(crate) use wake::Wakes;
 
 /// Visitors and requests on their way to one thread.
 const COMMANDS_MAX: usize = 1024;
+
+/// The ways to the threads: those that rooms come to first, then as many for heavy rooms.
+pub(crate) struct Ways(Box<[Mutex<Way>]>);
+
+/// The way to a thread. Another thread may take the place of one that was given up.
+#[derive(Clone)]
+struct Way {
+    commands: mpsc::Sender<Command>,
+    pulse: Arc<Pulse>,
+}
+
+impl Ways {
+    fn way(&self, thread: usize) -> MutexGuard<'_, Way> {
+        // Nothing in here panics half-way through a change.
+        self.0[thread].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a thread is told something.
+    pub(crate) fn to(&self, thread: usize) -> mpsc::Sender<Command> {
+        self.way(thread).commands.clone()
+    }
+}
 
 /// What all threads share.
 pub(crate) struct House {
@@ -74,6 +104,8 @@ pub(crate) struct House {
     pub(crate) wakes: Wakes,
     /// Stored rooms that could not be loaded.
     pub(crate) marks: Marks,
+    /// How busy the threads are.
+    pub(crate) loads: Loads,
 }
 
 impl House {
@@ -99,7 +131,7 @@ impl House {
 #[derive(Clone)]
 pub(crate) struct Hosts {
     house: Arc<House>,
-    threads: Arc<[mpsc::Sender<Command>]>,
+    ways: Arc<Ways>,
     /// Sockets whose Hello may be awaited.
     hellos: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
@@ -124,33 +156,51 @@ impl Door {
 /// A host thread that is to be started.
 pub(crate) struct Start {
     house: Arc<House>,
+    number: usize,
+    ways: Arc<Ways>,
+    pulse: Arc<Pulse>,
     commands: mpsc::Receiver<Command>,
 }
 
 impl Start {
+    /// The number of the thread.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The thread's pulse.
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
+    }
+
     /// Runs the thread's rooms until it is told to stop.
     pub(crate) fn run(self) -> std::io::Result<()> {
-        thread::run(self.house, self.commands)
+        thread::run(self)
     }
 }
 
 impl Hosts {
-    /// The ways to as many threads as there are, the threads, and the door to all of them.
+    /// The ways to the threads, the threads, and the door to all of them. Rooms come to so many threads;
+    /// there are as many again for heavy rooms.
     pub(crate) fn new(
         house: Arc<House>,
         threads: usize,
         stop: watch::Receiver<bool>,
     ) -> (Self, Vec<Start>, Door) {
-        let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..threads).map(|_| mpsc::channel(COMMANDS_MAX)).unzip();
+        let (ways, receivers): (Vec<_>, Vec<_>) = (0..2 * threads).map(|_| way()).unzip();
+        let ways = Arc::new(Ways(ways.into_iter().map(Mutex::new).collect()));
         let hellos = Arc::new(Semaphore::new(house.config.hellos_waiting_max));
-        let starts = receivers
-            .into_iter()
-            .map(|commands| Start { house: house.clone(), commands })
-            .collect();
+        let starts = receivers.into_iter().enumerate().map(|(number, commands)| Start {
+            house: house.clone(),
+            number,
+            ways: ways.clone(),
+            pulse: ways.way(number).pulse.clone(),
+            commands,
+        });
+        let starts = starts.collect();
         let (open, left) = mpsc::channel(1);
         let at_door = open.downgrade();
-        let hosts = Self { house, threads: senders.into(), hellos, stop, at_door };
+        let hosts = Self { house, ways, hellos, stop, at_door };
         (hosts, starts, Door { open, left })
     }
 
@@ -163,14 +213,26 @@ impl Hosts {
     pub(crate) fn hold(&self, key: RoomKey) -> Result<(), Refusal> {
         let (thread, ticket) = self.enter(&key, IpAddr::from([127, 0, 0, 1]))?;
         let hold = Command::Hold { key, ticket };
-        self.threads[thread].blocking_send(hold).map_err(|_| going_down())
+        self.ways.to(thread).blocking_send(hold).map_err(|_| going_down())
+    }
+
+    /// Asks a room to go to another thread. False when there is no such thread.
+    pub(crate) fn migrate(&self, key: RoomKey, to: usize) -> bool {
+        if to >= self.ways.0.len() {
+            return false;
+        }
+        if let Some(owner) = self.house.directory.thread_of(&key) {
+            // A thread that has very much to do has no time for this.
+            let _ = self.ways.to(owner).try_send(Command::Migrate { key, to });
+        }
+        true
     }
 
     /// Tells all threads to seal their rooms and end.
     pub(crate) fn stop(&self) {
-        for thread in self.threads.iter() {
+        for thread in 0..self.ways.0.len() {
             // A full channel is read to its end; a closed one has no rooms.
-            let thread = thread.clone();
+            let thread = self.ways.to(thread);
             if let Err(mpsc::error::TrySendError::Full(command)) = thread.try_send(Command::Stop) {
                 std::thread::spawn(move || {
                     let _ = thread.blocking_send(command);
@@ -228,13 +290,18 @@ impl Rooms for Hosts {
         let (answer, answered) = oneshot::channel();
         let ask = Command::Ask { key, request, answer, ticket };
         // Dropping the command answers as well.
-        let _ = self.threads[thread].send(ask).await;
+        let _ = self.ways.to(thread).send(ask).await;
         answered.await.unwrap_or_else(|_| Err(going_down()))
     }
 
     fn upgrade(&self, upgrade: Upgrade) -> Response {
         door::upgrade(self, upgrade)
     }
+}
+
+fn way() -> (Way, mpsc::Receiver<Command>) {
+    let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+    (Way { commands, pulse: Arc::default() }, receiver)
 }
 
 pub(crate) fn going_down() -> Refusal {

@@ -45,7 +45,7 @@ fn other(game: &mut Game) {
 /// A server without an edge.
 struct Site {
     hosts: Hosts,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     _door: Door,
     _stop: watch::Sender<bool>,
 }
@@ -64,6 +64,7 @@ pub(super) fn house(
         metrics,
         tokens: Tokens::new(store.token_key()),
         wakes: Wakes::default(),
+        loads: Loads::new(1),
         games: Games::from([(game, hosted)]),
         config,
         store,
@@ -80,9 +81,9 @@ impl Site {
         let house = house(config, store, (key().game, template));
         let (stop, stopped) = watch::channel(false);
         let (hosts, starts, door) = Hosts::new(house, 1, stopped);
-        let run = move || starts.into_iter().for_each(|start| start.run().unwrap());
-        let thread = Some(std::thread::spawn(run));
-        Self { hosts, thread, _door: door, _stop: stop }
+        let run = |start: Start| std::thread::spawn(move || start.run().unwrap());
+        let threads = starts.into_iter().map(run).collect();
+        Self { hosts, threads, _door: door, _stop: stop }
     }
 
     async fn ask(&self) -> Result<Vec<u8>, Refusal> {
@@ -120,10 +121,10 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         self.hosts.stop();
-        let ended = self.thread.take().map(JoinHandle::join);
+        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
         let _ = self.hosts.house.store.close();
         if !std::thread::panicking() {
-            assert!(ended.unwrap().is_ok());
+            assert!(ended.iter().all(Result::is_ok));
         }
     }
 }

@@ -14,18 +14,22 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::committed::{Committed, Signals};
-use super::line::Line;
+use super::live::migrate::{Landed, Migrant, ReadHalf};
 use super::live::{Answer, Live, Remains};
 use super::parked::Parked;
+use super::pulse::Pulse;
 use super::wheel::{self, Wheel};
-use super::{House, actor};
+use super::{House, Start, Ways, actor};
 use crate::directory::{Directory, Ticket};
 use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
+use crate::metrics::Transport;
 use crate::session::Wish;
 use crate::transport::null::Null;
-use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse, serve};
+use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse};
 use crate::transport::stream::Moving;
+
+mod migrate;
 
 /// Rooms of one thread that are read from the store at once; more wait.
 const LOADS_AT_ONCE: usize = 4;
@@ -60,6 +64,20 @@ pub(crate) enum Command {
         permit: OwnedSemaphorePermit,
         /// Holds the room in its place.
         ticket: Ticket,
+    },
+    /// A room comes from another thread.
+    Land {
+        /// The room.
+        migrant: Box<Migrant>,
+        /// Holds the room in its place.
+        ticket: Ticket,
+    },
+    /// A room is to go to another thread, if it is loaded.
+    Migrate {
+        /// The room.
+        key: RoomKey,
+        /// Where to.
+        to: usize,
     },
     /// A client comes to a room that has no connection, for a measurement.
     Hold {
@@ -108,6 +126,10 @@ pub(super) struct Place {
     pub(super) remains: RefCell<Option<Box<Remains>>>,
     /// When the room panicked last.
     pub(super) panicked: Cell<Option<Instant>>,
+    /// The thread it is to go to.
+    pub(super) migrate_to: Cell<Option<usize>>,
+    /// The other halves of its connections, while it goes.
+    pub(super) halves: RefCell<Vec<(LinkId, ReadHalf)>>,
 }
 
 /// What is looked at now and then.
@@ -121,6 +143,12 @@ enum Watched {
 /// The thread.
 pub(super) struct Thread {
     pub(super) house: Arc<House>,
+    /// Its number.
+    pub(super) number: usize,
+    /// The ways to the others.
+    pub(super) ways: Arc<Ways>,
+    /// Tells that it comes out of each turn.
+    pub(super) pulse: Arc<Pulse>,
     places: RefCell<BTreeMap<RoomKey, Rc<Place>>>,
     stopping: Cell<bool>,
     /// Rooms for which the journal has news.
@@ -131,22 +159,29 @@ pub(super) struct Thread {
     sockets: Cell<usize>,
     /// A room or a socket has gone.
     less: Notify,
+    /// When its rooms' costs were looked at last.
+    balanced: Cell<Instant>,
 }
 
 /// Runs rooms until told to stop.
-pub(super) fn run(house: Arc<House>, commands: mpsc::Receiver<Command>) -> std::io::Result<()> {
+pub(super) fn run(start: Start) -> std::io::Result<()> {
+    let Start { house, number, ways, pulse, commands } = start;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(LOADS_AT_ONCE)
         .build()?;
     let thread = Rc::new(Thread {
         house,
+        number,
+        ways,
+        pulse,
         places: RefCell::default(),
         stopping: Cell::new(false),
         committed: Arc::default(),
         wheel: RefCell::new(Wheel::new(Instant::now())),
         sockets: Cell::new(0),
         less: Notify::new(),
+        balanced: Cell::new(Instant::now()),
     });
     LocalSet::new().block_on(&runtime, thread.serve(commands));
     Ok(())
@@ -159,27 +194,17 @@ impl Thread {
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !(self.stopping() && self.places.borrow().is_empty()) {
             tokio::select! {
-                command = commands.recv() => match command {
-                    Some(Command::Visit { key, visitor, ticket }) => {
-                        self.arrive(&key, Arrival::Client(visitor), None);
-                        drop(ticket);
-                    }
-                    Some(Command::Ask { key, request, answer, ticket }) => {
-                        self.arrive(&key, Arrival::Request { request, answer }, None);
-                        drop(ticket);
-                    }
-                    Some(Command::Wake { key, permit, ticket }) => {
-                        self.arrive(&key, Arrival::Alarm, Some(permit));
-                        drop(ticket);
-                    }
-                    Some(Command::Hold { key, ticket }) => {
-                        self.arrive(&key, Arrival::Held, None);
-                        drop(ticket);
-                    }
-                    Some(Command::Stop) | None => self.stop(),
-                },
-                _ = step.tick() => self.look(Instant::now()),
+                command = commands.recv() => self.obey(command.unwrap_or(Command::Stop)),
+                // A thread that has no room sleeps.
+                _ = step.tick(), if !self.places.borrow().is_empty() => {
+                    let now = Instant::now();
+                    self.look(now);
+                    self.balance(now);
+                }
                 () = self.less.notified() => {}
+            }
+            if self.pulse.is_given_up() {
+                return;
             }
         }
         // Clients get a moment to read why; whoever comes now is turned away by the dropped channel.
@@ -190,6 +215,43 @@ impl Thread {
             }
         };
         let _ = timeout(Duration::from_millis(LINGER_MS), told).await;
+    }
+
+    fn obey(self: &Rc<Self>, command: Command) {
+        let command = match command.room() {
+            Some(key) => self.pass_on(&key.clone(), command),
+            None => Some(command),
+        };
+        match command {
+            None => {}
+            Some(Command::Visit { key, visitor, ticket }) => {
+                self.arrive(&key, Arrival::Client(visitor), None);
+                drop(ticket);
+            }
+            Some(Command::Ask { key, request, answer, ticket }) => {
+                self.arrive(&key, Arrival::Request { request, answer }, None);
+                drop(ticket);
+            }
+            Some(Command::Wake { key, permit, ticket }) => {
+                self.arrive(&key, Arrival::Alarm, Some(permit));
+                drop(ticket);
+            }
+            Some(Command::Hold { key, ticket }) => {
+                self.arrive(&key, Arrival::Held, None);
+                drop(ticket);
+            }
+            Some(Command::Land { migrant, ticket }) => {
+                self.receive(*migrant);
+                drop(ticket);
+            }
+            Some(Command::Migrate { key, to }) => {
+                if let Some(place) = self.places.borrow().get(&key) {
+                    place.migrate_to.set(Some(to));
+                    place.signals.wake.notify_one();
+                }
+            }
+            Some(Command::Stop) => self.stop(),
+        }
     }
 
     fn arrive(
@@ -210,16 +272,9 @@ impl Thread {
             return;
         }
         let key = &self.house.own(key);
-        let place = Rc::new(Place {
-            key: key.clone(),
-            arrivals: RefCell::new(VecDeque::from([arrival])),
-            live: RefCell::default(),
-            parked: RefCell::default(),
-            woken: RefCell::new(woken),
-            signals: Arc::default(),
-            remains: RefCell::default(),
-            panicked: Cell::default(),
-        });
+        let place = Rc::new(Place::new(key.clone(), Arc::default()));
+        place.arrivals.borrow_mut().push_back(arrival);
+        place.woken.replace(woken);
         if place.woken.borrow().is_some() {
             self.house.metrics.rooms_woken.up();
         }
@@ -389,7 +444,7 @@ impl Thread {
                 Arrival::Held => {
                     let wish = Wish { version: 1, ..Wish::default() };
                     // Nobody looks whether it is still there.
-                    place.with(|live| live.admit(wish, Box::new(Null)));
+                    place.with(|live| live.admit(wish, Box::new(Null(Transport::Memory))));
                 }
                 // It was told the time as it was loaded.
                 Arrival::Alarm => {}
@@ -406,18 +461,44 @@ impl Thread {
                     let link = place.with(|live| live.admit(wish, wire));
                     let watched = Watched::Client(place.clone(), link);
                     self.wheel.borrow_mut().put(watched, Instant::now());
-                    let line = Line { thread: self.clone(), place: place.clone(), link };
-                    self.look_after(async move {
-                        serve(socket, reader, line).await;
-                        drop(slot);
-                    });
+                    self.attend(place, Landed { link, socket, half: ReadHalf { reader, slot } });
                 }
             }
         }
     }
 }
 
+impl Command {
+    /// The room that it is for, where the room may have moved meanwhile.
+    fn room(&self) -> Option<&RoomKey> {
+        match self {
+            Self::Visit { key, .. }
+            | Self::Ask { key, .. }
+            | Self::Wake { key, .. }
+            | Self::Migrate { key, .. }
+            | Self::Hold { key, .. } => Some(key),
+            Self::Land { .. } | Self::Stop => None,
+        }
+    }
+}
+
 impl Place {
+    /// Of a room that is not there yet.
+    fn new(key: RoomKey, signals: Arc<Signals>) -> Self {
+        Self {
+            key,
+            arrivals: RefCell::default(),
+            live: RefCell::default(),
+            parked: RefCell::default(),
+            woken: RefCell::default(),
+            signals,
+            remains: RefCell::default(),
+            panicked: Cell::default(),
+            migrate_to: Cell::default(),
+            halves: RefCell::default(),
+        }
+    }
+
     /// Does something with the room, if it is loaded, and sees to it that it gets its turn.
     pub(super) fn with<R: Default>(&self, act: impl FnOnce(&mut Live) -> R) -> R {
         let mut live = self.live.borrow_mut();
@@ -439,6 +520,7 @@ impl Place {
         self.arrivals.borrow().is_empty()
             && self.remains.borrow().is_none()
             && self.parked.borrow().is_none()
+            && self.live.borrow().is_none()
     }
 
     /// Whether the room is out of memory, and not on its way back.

@@ -167,7 +167,7 @@ impl Hosts {
                 house.wakes.state().held.remove(key);
                 let wake = Command::Wake { key: key.clone(), permit, ticket };
                 // A thread that takes nothing any more goes down.
-                let _ = self.threads[thread].send(wake).await;
+                let _ = self.ways.to(thread).send(wake).await;
                 true
             }
             Err(_) => {

@@ -99,6 +99,9 @@ fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     let parked = metrics.rooms_parked.get();
     out.gauge("rooms_parked", "Rooms out of memory, their connections open", parked)?;
     out.counter("parks", "Rooms put out of memory so", metrics.parks.get())?;
+    let given_up = metrics.threads_given_up.get();
+    out.counter("threads_given_up", "Host threads on which a room's turn did not end", given_up)?;
+    out.counter("migrations", "Rooms that went to another host thread", metrics.migrations.get())?;
     out.counter("wakes", "Parked rooms that came back", metrics.wakes.get())?;
     let help = "Time until a parked room is back that somebody waits for";
     out.histogram("wake_seconds", help, &metrics.wake_seconds)?;

@@ -12,11 +12,13 @@
 
 use std::future::Future;
 use std::io::IoSlice;
+use std::rc::Rc;
 use std::time::Instant;
 
 use referee_protocol::Refusal;
 
 use crate::metrics::Transport;
+use socket::Socket;
 
 mod framed;
 #[cfg(test)]
@@ -60,6 +62,11 @@ pub(crate) trait Wire {
 
     /// Since when bytes have waited without all of them leaving, or so many that it is progress.
     fn stalled_since(&self) -> Option<Instant>;
+
+    /// The socket that it writes into, where it is one: that can move to another thread.
+    fn socket(&self) -> Option<Rc<Socket>> {
+        None
+    }
 }
 
 /// Where a message is.

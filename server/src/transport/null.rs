@@ -10,7 +10,7 @@ use super::{SendError, Sent, Wire};
 use crate::metrics::Transport;
 
 /// See the module's documentation.
-pub(crate) struct Null;
+pub(crate) struct Null(pub(crate) Transport);
 
 impl Wire for Null {
     fn try_send(&self, _: &[IoSlice<'_>]) -> Result<Sent, SendError> {
@@ -22,7 +22,7 @@ impl Wire for Null {
     fn close(&self, _: &Refusal) {}
 
     fn transport(&self) -> Transport {
-        Transport::Memory
+        self.0
     }
 
     fn stalled_since(&self) -> Option<Instant> {

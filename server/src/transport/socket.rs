@@ -11,9 +11,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use referee_protocol::Refusal;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 use tokio::time::{sleep, timeout};
 
-use super::stream::{Stream, Wish};
+use super::stream::{Moving, Stream, Wish};
 use super::{Peer, SendError, Sent, Wire, framed, websocket};
 use crate::metrics::Transport;
 
@@ -163,6 +164,33 @@ pub(crate) struct Socket {
     limit: usize,
     /// The client was probed, and the stream stood at this mark then.
     probed: Cell<Option<u64>>,
+    /// Whoever reads it is to stop: it moves to another thread.
+    called_back: Cell<bool>,
+}
+
+/// A connection between two threads.
+pub(crate) struct Traveller {
+    stream: Moving,
+    framing: Framing,
+    out: Out,
+    limit: usize,
+    probed: Option<u64>,
+}
+
+impl Traveller {
+    /// On the thread of the caller. Fails only when the socket is broken.
+    pub(crate) fn land(self) -> std::io::Result<Rc<Socket>> {
+        let Self { stream, framing, out, limit, probed } = self;
+        Ok(Rc::new(Socket {
+            stream: RefCell::new(stream.land()?),
+            framing,
+            out: RefCell::new(out),
+            wake: Notify::new(),
+            limit,
+            probed: Cell::new(probed),
+            called_back: Cell::new(false),
+        }))
+    }
 }
 
 /// Bytes whose leaving counts as progress where more wait. Fewer do not: a client that lets single bytes
@@ -208,7 +236,26 @@ impl Socket {
             wake: Notify::new(),
             limit,
             probed: Cell::new(None),
+            called_back: Cell::new(false),
         })
+    }
+
+    /// Asks whoever reads it to stop, so that it may move to another thread.
+    pub(crate) fn call_back(&self) {
+        self.called_back.set(true);
+        self.wake.notify_one();
+    }
+
+    /// It stays after all. Who had stopped reading it is to go on.
+    pub(crate) fn stay(&self) {
+        self.called_back.set(false);
+    }
+
+    /// Leaves its runtime, once nobody else holds it. None when it is broken.
+    pub(crate) fn depart(self: Rc<Self>) -> Option<Traveller> {
+        let Self { stream, framing, out, limit, probed, .. } = Rc::try_unwrap(self).ok()?;
+        let (stream, out) = (stream.into_inner().depart().ok()?, out.into_inner());
+        Some(Traveller { stream, framing, out, limit, probed: probed.get() })
     }
 
     fn write(&self, slices: &[IoSlice<'_>], limit: usize) -> Result<Sent, SendError> {
@@ -375,12 +422,24 @@ impl Wire for Rc<Socket> {
     fn stalled_since(&self) -> Option<Instant> {
         self.out.borrow().stalled
     }
+
+    fn socket(&self) -> Option<Rc<Socket>> {
+        Some(self.clone())
+    }
 }
 
-/// Reads a socket for its room until it is closed from either end.
-pub(crate) async fn serve(socket: Rc<Socket>, mut reader: Reader, peer: impl Peer) {
+/// Reads a socket for its room until it is closed from either end. Gives the reader back where the
+/// connection is to move to another thread.
+pub(crate) async fn serve(
+    socket: Rc<Socket>,
+    mut reader: Reader,
+    peer: impl Peer,
+) -> Option<Reader> {
     let mut paused = false;
     while !socket.is_over() {
+        if socket.called_back.get() {
+            return Some(reader);
+        }
         if !paused {
             let took = take(&socket, &mut reader, &peer);
             let replies = reader.replies();
@@ -388,8 +447,9 @@ pub(crate) async fn serve(socket: Rc<Socket>, mut reader: Reader, peer: impl Pee
                 let _ = socket.write(&[IoSlice::new(&replies)], socket.limit);
             }
             match took {
-                // Fragments are no messages, and a socket may always have more of them.
-                Ok(Took::All) => tokio::task::yield_now().await,
+                // Fragments are no messages, and a socket may always have more of them: after a while
+                // others get their turn.
+                Ok(Took::All) => consume_budget().await,
                 Ok(Took::Enough) => paused = true,
                 Ok(Took::Share) => {
                     tokio::task::yield_now().await;
@@ -425,9 +485,10 @@ pub(crate) async fn serve(socket: Rc<Socket>, mut reader: Reader, peer: impl Pee
     }
     if socket.out.borrow().broken {
         peer.gone();
-        return;
+        return None;
     }
     socket.linger().await;
+    None
 }
 
 /// Messages one client may hand over before others get their turn.

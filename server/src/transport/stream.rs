@@ -93,7 +93,7 @@ impl Stream {
     /// Reads what is there. `WouldBlock` when nothing is, 0 at the end.
     pub(crate) fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => socket.try_read(into),
+            Self::Tcp(socket) => tcp::try_read(socket, into),
             Self::Tls(stream) => stream.try_read(into),
             Self::Quic(stream) => stream.try_read(into),
             Self::Memory(stream) => stream.try_read(into),

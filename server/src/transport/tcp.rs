@@ -1,11 +1,12 @@
 //! How a TCP socket of a room is set up, so that little lies in the kernel: what is in there is old
 //! by the time it leaves, and can be taken back no more.
 
-use std::io;
+use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
 
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use socket2::SockRef;
+use tokio::io::Interest;
 
 /// Bytes that the kernel keeps of what was sent and not acknowledged, and with it the most that is
 /// in flight: 128 KiB over a path of 100 ms are more than a megabyte a second for each client. (Linux
@@ -38,3 +39,24 @@ fn set(socket: &SockRef<'_>) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Reads what is there. `WouldBlock` when nothing is, 0 at the end.
+///
+/// A read that does not fill `into` has taken all there was, so the runtime is told at once that it has
+/// to wait: nobody asks the kernel a second time to hear that there is no more. What comes meanwhile
+/// wakes the task as it always does, since the runtime watches for edges.
+pub(crate) fn try_read(socket: &tokio::net::TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    let asked = socket.try_io(Interest::READABLE, || {
+        read = (&*SockRef::from(socket)).read(into)?;
+        if EDGES && read > 0 && read < into.len() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    if read > 0 { Ok(read) } else { asked.map(|()| 0) }
+}
+
+/// Whether the system tells of what comes after the socket was found empty by a short read, which is so
+/// with epoll and kqueue. (tokio reads like this as well: `PollEvented::poll_read`.)
+const EDGES: bool = cfg!(unix);

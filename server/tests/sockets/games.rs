@@ -1,6 +1,9 @@
 //! Small games, each for one thing to test.
 #![allow(elided_lifetimes_in_paths, reason = "games are written without them")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use referee_room::prelude::*;
 
 #[derive(Resource, Replicate, Default)]
@@ -198,4 +201,43 @@ pub(crate) fn sure_reminder(game: &mut Game) {
 
 pub(crate) fn live_reminder(game: &mut Game) {
     reminds(game.realtime(30));
+}
+
+#[derive(Resource, Replicate, Default)]
+struct Weight(u32);
+
+/// Counts what is pressed. Its ticks take as many milliseconds as it is asked for.
+pub(crate) fn runner(game: &mut Game) {
+    game.realtime(20).replicate::<Count>().replicate::<Weight>().action::<Press>();
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>, weight: Res<Weight>| {
+        count.0 += presses.len() as u32;
+        std::thread::sleep(Duration::from_millis(u64::from(weight.0)));
+    });
+    game.on_request(|request: Request, mut weight: ResMut<Weight>| {
+        weight.0 = request.path.trim_start_matches('/').parse().unwrap_or(0);
+        weight.0
+    });
+}
+
+/// Whether [`spinner`] spins.
+pub(crate) static SPINS: AtomicBool = AtomicBool::new(false);
+
+/// Does not come out of an act while it spins.
+pub(crate) fn spinner(game: &mut Game) {
+    game.turn_based().action::<Press>();
+    game.systems(|presses: Actions<Press>| {
+        while !presses.is_empty() && SPINS.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+/// Never comes out of an act.
+pub(crate) fn spinner_for_ever(game: &mut Game) {
+    game.turn_based().action::<Press>();
+    game.systems(|presses: Actions<Press>| {
+        while !presses.is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
 }

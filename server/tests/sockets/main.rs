@@ -19,4 +19,5 @@ mod parks;
 mod quic;
 mod relay;
 mod site;
+mod threads;
 mod tls;

@@ -86,6 +86,11 @@ impl Site {
         self.with(Running::metrics)
     }
 
+    /// Has a room go to another host thread.
+    pub(crate) fn migrate(&self, room: &str, thread: usize) {
+        self.with(|running| running.migrate(room, thread)).expect("it goes");
+    }
+
     /// What it prints once it can be visited.
     pub(crate) fn greeting(&self) -> String {
         self.with(Running::greeting)
@@ -285,6 +290,9 @@ fn hosted(count: fn(&mut Game)) -> Games {
     host("flood", games::flood);
     host("ticker", games::ticker);
     host("teller", games::teller);
+    host("runner", games::runner);
+    host("spinner", games::spinner);
+    host("spinner_for_ever", games::spinner_for_ever);
     hosted
 }
 

@@ -14,7 +14,7 @@ use referee_room::{Durability, Output, Room};
 
 use super::Live;
 use super::past::{Past, beginning};
-use crate::host::committed::{Committed, Signals};
+use crate::host::committed::Signals;
 use crate::host::{left, unix_ms};
 use crate::store::{Chunk, JournalKeep, JournalLine, StoredRoom};
 
@@ -273,6 +273,9 @@ impl Keep {
 impl Live {
     /// Writes into the journal what the last tick did.
     pub(super) fn journal(&mut self) {
+        if self.is_disowned() {
+            return;
+        }
         let from = self.keep.since.bytes.len();
         let Some(span) = self.room.take_journal(&mut self.keep.since.bytes) else { return };
         self.keep.since.upto = span.upto;
@@ -350,6 +353,9 @@ impl Live {
     pub(crate) fn save_now(&mut self) -> bool {
         let keep = &mut self.keep;
         let Base::Snapshot(snapshot) = &keep.base else { return true };
+        if self.presence.pulse.is_given_up() {
+            return true;
+        }
         if !std::mem::take(&mut keep.unsaved) {
             return true;
         }
@@ -387,6 +393,9 @@ impl Live {
     /// Removes the room from the store, but for what its storage holds. False when the store takes no
     /// more.
     pub(crate) fn leave_storage(&mut self) -> bool {
+        if self.is_disowned() {
+            return true;
+        }
         let storage = self.room.storage();
         if storage.is_empty() {
             return self.house.store.delete(self.key.clone());
@@ -425,12 +434,8 @@ impl Live {
 
 /// A room's line into the journal, which gives it its turn when something it waits for is on disk. A
 /// realtime room that is not gated gets its turn anyway.
-pub(crate) fn line(
-    committed: &Arc<Committed>,
-    room: &Arc<Signals>,
-    realtime: bool,
-) -> Arc<JournalLine> {
-    let (committed, room) = (Arc::clone(committed), Arc::clone(room));
-    let tell = move || committed.push(&room);
+pub(crate) fn line(room: &Arc<Signals>, realtime: bool) -> Arc<JournalLine> {
+    let room = Arc::clone(room);
+    let tell = move || room.committed();
     if realtime { JournalLine::new(tell) } else { JournalLine::told_of_all(tell) }
 }

@@ -154,9 +154,9 @@ impl Live {
             }
         }
         let listing = self.listing_of(&info);
-        if listing != self.listing {
+        if listing != self.presence.listing {
             self.house.directory.list(&self.key, listing.clone());
-            self.listing = listing;
+            self.presence.listing = listing;
         }
     }
 

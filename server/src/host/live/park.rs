@@ -66,7 +66,7 @@ impl Live {
             clock: self.clock.clone(),
             timer: timer.map_or(now + PARKED_MAX, |at| at.min(now + PARKED_MAX)),
             alarm_unix_ms,
-            listing: self.listing.take().map(Box::new),
+            listing: self.presence.listing.take().map(Box::new),
             clients: clients.collect(),
             news: Vec::new(),
             waking: None,
@@ -112,7 +112,7 @@ impl Live {
         let now = Instant::now();
         let Parked { clock, listing, clients, news, .. } = parked;
         let mut live = Self::with(parts, clock, now, false);
-        live.listing = listing.map(|listing| *listing);
+        live.presence.listing = listing.map(|listing| *listing);
         live.begins_on_disk(None);
         for ParkedClient { link, connection, state, ack } in clients {
             let connection = connection.unpark(&state, now);

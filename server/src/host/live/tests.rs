@@ -117,6 +117,7 @@ fn parts(site: &Site, room: Room, incarnation: u64, created_unix_ms: u64) -> Par
         panicked: None,
         signals: Arc::default(),
         committed: Arc::default(),
+        pulse: Arc::default(),
     }
 }
 

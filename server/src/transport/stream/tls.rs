@@ -8,6 +8,8 @@ use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use crate::transport::tcp;
+
 /// Bytes of records that may wait here for the network, about; more is not taken.
 const KEPT_MAX_BYTES: usize = 64 * 1024;
 
@@ -22,7 +24,7 @@ struct Raw<'a>(&'a TcpStream);
 
 impl Read for Raw<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(into)
+        tcp::try_read(self.0, into)
     }
 }
 

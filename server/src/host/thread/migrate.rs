@@ -1,0 +1,93 @@
+//! Rooms that come from other host threads, and that go to them.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::{Command, Place, Thread, Watched};
+use crate::directory::Directory;
+use crate::host::line::Line;
+use crate::host::live::Live;
+use crate::host::live::migrate::{Landed, Migrant, ReadHalf};
+use crate::host::load;
+use crate::key::RoomKey;
+use crate::transport::socket::serve;
+
+impl Thread {
+    /// A room comes from another thread.
+    pub(super) fn receive(self: &Rc<Self>, migrant: Migrant) {
+        let key = migrant.key().clone();
+        let place = Rc::new(Place::new(key.clone(), migrant.signals().clone()));
+        self.places.borrow_mut().insert(key, place.clone());
+        self.land(&place, migrant);
+        self.begin(place);
+    }
+
+    /// Puts a room into its place, and has its connections read.
+    pub(in crate::host) fn land(self: &Rc<Self>, place: &Rc<Place>, migrant: Migrant) {
+        let (live, landed) = Live::land(migrant, self);
+        *place.live.borrow_mut() = Some(live);
+        let now = Instant::now();
+        for landed in landed {
+            let watched = Watched::Client(place.clone(), landed.link);
+            self.wheel.borrow_mut().put(watched, now);
+            self.attend(place, landed);
+        }
+    }
+
+    /// Has a connection read until it ends, or its room goes to another thread.
+    pub(in crate::host) fn attend(self: &Rc<Self>, place: &Rc<Place>, landed: Landed) {
+        let Landed { link, socket, half: ReadHalf { reader, slot } } = landed;
+        let place = place.clone();
+        let line = Line { thread: self.clone(), place: place.clone(), link };
+        self.look_after(async move {
+            if let Some(reader) = serve(socket, reader, line).await {
+                place.halves.borrow_mut().push((link, ReadHalf { reader, slot }));
+                place.signals.wake.notify_one();
+            }
+        });
+    }
+
+    /// The room is on another thread now.
+    pub(in crate::host) fn forget(&self, key: &RoomKey) {
+        self.places.borrow_mut().remove(key);
+        self.less.notify_one();
+    }
+
+    /// Hands a command for a room on to the thread that has the room, where that is another one. Gives it
+    /// back otherwise.
+    pub(super) fn pass_on(&self, key: &RoomKey, command: Command) -> Option<Command> {
+        let owner = self.house.directory.thread_of(key).filter(|owner| *owner != self.number);
+        let Some(owner) = owner.filter(|_| !self.places.borrow().contains_key(key)) else {
+            return Some(command);
+        };
+        let way = self.ways.to(owner);
+        tokio::task::spawn_local(async move {
+            // A thread that takes nothing any more goes down.
+            let _ = way.send(command).await;
+        });
+        None
+    }
+
+    /// Looks what the rooms cost, and lets some go to other threads where that is better for all.
+    pub(super) fn balance(&self, now: Instant) {
+        if now.saturating_duration_since(self.balanced.get()) < load::WINDOW {
+            return;
+        }
+        self.balanced.set(now);
+        let (mut all, mut costs, mut places) = (0, Vec::new(), Vec::new());
+        for place in self.places.borrow().values() {
+            let cost = place.live.borrow_mut().as_mut().map(|live| live.cost(now));
+            let Some((cost, may_move)) = cost else { continue };
+            all += cost.permille;
+            if may_move && place.woken.borrow().is_none() {
+                costs.push(cost);
+                places.push(place.clone());
+            }
+        }
+        self.house.loads.set(self.number, all);
+        for (at, to) in load::leave(self.number, &self.house.loads.all(), &costs) {
+            places[at].migrate_to.set(Some(to));
+            places[at].signals.wake.notify_one();
+        }
+    }
+}
