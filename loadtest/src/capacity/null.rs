@@ -413,7 +413,8 @@ fn conclude(found: &mut Capacity, search: &Search, trial: &NullTrial) {
         None => format!("the simulation alone carries at least {carried}: raise --most"),
     };
     found.notes.push(
-        "rooms ticked one after the other without a pause; what they send was made and thrown away"
+        "rooms ticked one after the other without a pause; what they send was made and thrown away; the \
+         time of a round is the thread's own CPU time"
             .into(),
     );
 }

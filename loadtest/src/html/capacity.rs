@@ -31,8 +31,9 @@ pub fn page(found: &Capacity) -> String {
     page.facts(&facts(found));
     page.charts(&charts(found, without));
     page.heading("All levels, as they were tried");
+    let p99 = if without { "round p99" } else { "p99" };
     let head =
-        ["rooms", "players", "tick p99", "p99", "ticks kept", "CPU", "to players", "memory", ""];
+        ["rooms", "players", "tick p99", p99, "ticks kept", "CPU", "to players", "memory", ""];
     page.table(head, &found.levels.iter().map(row).collect::<Vec<_>>());
     page.heading("What had to hold");
     page.list(&bounds(found, without));
