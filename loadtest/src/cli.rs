@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -163,15 +163,17 @@ impl Files {
         json: &impl serde::Serialize,
         html: impl Fn() -> String,
     ) -> Result<(), String> {
-        let json = serde_json::to_string_pretty(json).map_err(|error| error.to_string())?;
-        match &self.json {
-            Some(path) if path.as_os_str() == "-" => println!("{json}"),
-            path => {
-                print!("{table}");
-                path.as_deref().map_or(Ok(()), |path| write(path, &(json + "\n")))?;
-            }
+        let json = serde_json::to_string_pretty(json).map_err(|error| error.to_string())? + "\n";
+        let to_stdout = self.json.as_deref().filter(|path| path.as_os_str() == "-").is_some();
+        if let Some(path) = self.json.as_deref().filter(|_| !to_stdout) {
+            write(path, &json)?;
         }
-        self.html.as_deref().map_or(Ok(()), |path| write(path, &html()))
+        if let Some(path) = self.html.as_deref() {
+            write(path, &html())?;
+        }
+        // Whoever reads it may have heard enough.
+        let _ = std::io::stdout().write_all(if to_stdout { &json } else { table }.as_bytes());
+        Ok(())
     }
 
     /// Checks before a long run that its report can be written at its end.

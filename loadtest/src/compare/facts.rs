@@ -1,9 +1,8 @@
 //! What reports are compared by, and what must be alike for that.
 
-use std::fmt::Debug;
-
 use crate::capacity::Capacity;
-use crate::report::{Report, Told};
+use crate::html::number::{ms, number};
+use crate::report::Report;
 
 /// Which values are the good ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,34 +78,71 @@ pub(super) fn of_capacity(found: &Capacity) -> Vec<Fact> {
     facts
 }
 
-fn differ<T: PartialEq + Debug>(what: &str, a: &T, b: &T) -> Option<String> {
-    (a != b).then(|| format!("the {what} differ: A {a:?}, B {b:?}"))
+fn differ(what: &str, a: String, b: String) -> Option<String> {
+    (a != b).then(|| format!("the {what} differ: {a} in A, {b} in B"))
+}
+
+fn or_none<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "none".into(), text)
+}
+
+/// Settings with their names, of both sides in the same order.
+fn all_that_differ<const N: usize>(a: [(&str, String); N], b: [(&str, String); N]) -> Vec<String> {
+    let pairs = a.into_iter().zip(b);
+    pairs.filter_map(|((what, a), (_, b))| differ(what, a, b)).collect()
+}
+
+/// What must be alike in two runs.
+fn of_a_run(report: &Report) -> [(&'static str, String); 12] {
+    let told = &report.told;
+    let links = report.by_link.iter().map(|of| format!("{} ({} bots)", of.means, of.bots));
+    let links: Vec<String> = links.collect();
+    let links = if links.is_empty() { "none".into() } else { links.join(", ") };
+    [
+        ("games", told.game.clone()),
+        ("transports", told.transport.clone()),
+        ("numbers of rooms", told.rooms.to_string()),
+        ("numbers of players in a room", told.players.to_string()),
+        ("patterns", told.pattern.clone()),
+        ("links", links),
+        ("inputs a second", or_none(told.hz, number)),
+        ("ticks' periods", or_none(report.tick_ms, ms)),
+        ("rooms' params", or_none(told.params.clone(), |params| params)),
+        ("numbers of bots that decode", report.decoding.to_string()),
+        ("generator's threads", report.generator.threads.to_string()),
+        ("times measured, in seconds", number(told.duration_s)),
+    ]
+}
+
+/// What must be alike in two capacities.
+fn of_a_capacity(found: &Capacity) -> [(&'static str, String); 10] {
+    let (setting, bounds) = (&found.setting, &found.bounds);
+    let percent = |share: f64| format!("{} %", number(share * 100.0));
+    let bounds = format!(
+        "p99 {}, ticks kept {}, over their period {}, for {} s",
+        ms(bounds.p99_ms),
+        percent(bounds.ticks_kept),
+        percent(bounds.overruns),
+        number(bounds.window_s)
+    );
+    let links = if setting.links.is_empty() { "none".into() } else { setting.links.join(", ") };
+    [
+        ("games", setting.game.clone()),
+        ("transports", setting.transport.clone()),
+        ("numbers of players in a room", setting.players.to_string()),
+        ("inputs a second", or_none(setting.hz, number)),
+        ("ticks' periods", or_none(found.tick_ms, ms)),
+        ("rooms' params", or_none(setting.params.clone(), |params| params)),
+        ("links", links),
+        ("server's cores", or_none(setting.cores, |cores| cores.to_string())),
+        ("machines' cores", setting.machine_cores.to_string()),
+        ("bounds", bounds),
+    ]
 }
 
 /// Why two runs are not alike.
 pub(super) fn unfair_runs(a: &Report, b: &Report) -> Vec<String> {
-    let links = |report: &Report| -> Vec<String> {
-        report.by_link.iter().map(|of| format!("{} ({} bots)", of.means, of.bots)).collect()
-    };
-    let (Told { hz: hz_a, .. }, Told { hz: hz_b, .. }) = (&a.told, &b.told);
-    let threads = |report: &Report| report.generator.threads;
-    let mut unfair: Vec<String> = [
-        differ("games", &a.told.game, &b.told.game),
-        differ("transports", &a.told.transport, &b.told.transport),
-        differ("numbers of rooms", &a.told.rooms, &b.told.rooms),
-        differ("numbers of players in a room", &a.told.players, &b.told.players),
-        differ("patterns", &a.told.pattern, &b.told.pattern),
-        differ("links", &links(a), &links(b)),
-        differ("rates of inputs", hz_a, hz_b),
-        differ("ticks' periods in ms", &a.tick_ms, &b.tick_ms),
-        differ("rooms' params", &a.told.params, &b.told.params),
-        differ("bots that decode", &a.decoding, &b.decoding),
-        differ("generator's threads", &threads(a), &threads(b)),
-        differ("times measured, in s", &a.told.duration_s, &b.told.duration_s),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let mut unfair = all_that_differ(of_a_run(a), of_a_run(b));
     for (name, report) in [("A", a), ("B", b)] {
         if !report.valid {
             unfair.push(format!("{name} is invalid: its generator was the bottleneck"));
@@ -117,22 +153,7 @@ pub(super) fn unfair_runs(a: &Report, b: &Report) -> Vec<String> {
 
 /// Why two capacities are not alike.
 pub(super) fn unfair_capacities(a: &Capacity, b: &Capacity) -> Vec<String> {
-    let (one, two) = (&a.setting, &b.setting);
-    let mut unfair: Vec<String> = [
-        differ("games", &one.game, &two.game),
-        differ("transports", &one.transport, &two.transport),
-        differ("numbers of players in a room", &one.players, &two.players),
-        differ("rates of inputs", &one.hz, &two.hz),
-        differ("ticks' periods in ms", &a.tick_ms, &b.tick_ms),
-        differ("rooms' params", &one.params, &two.params),
-        differ("links", &one.links, &two.links),
-        differ("server's cores", &one.cores, &two.cores),
-        differ("machines' cores", &one.machine_cores, &two.machine_cores),
-        differ("bounds", &a.bounds, &b.bounds),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let mut unfair = all_that_differ(of_a_capacity(a), of_a_capacity(b));
     for (name, found) in [("A", a), ("B", b)] {
         if !found.is_the_servers {
             unfair.push(format!("{name} is only the least that its server carries"));

@@ -103,9 +103,19 @@ fn facts(report: &Report) -> Vec<Fact> {
         facts.push(fact("Back after a cut", ms(report.resume_ms.p99), about));
     }
     let to = report.traffic.in_bytes_per_s;
-    let each = to / report.joined.max(1) as f64;
+    let each = to / connected(report).max(1.0);
     facts.push(fact("To players", format!("{}/s", bytes(to)), format!("{}/s each", bytes(each))));
     facts
+}
+
+/// How many players were connected on average while it was measured.
+fn connected(report: &Report) -> f64 {
+    let measured = report.samples.iter().filter(|sample| sample.at_s > 0.0);
+    let players: Vec<f64> = measured.map(|sample| sample.players as f64).collect();
+    match players.len() {
+        0 => report.joined as f64,
+        n => players.iter().sum::<f64>() / n as f64,
+    }
 }
 
 fn charts(report: &Report) -> Vec<Chart> {
