@@ -110,7 +110,8 @@ impl Page {
         );
         for row in rows {
             let row: Vec<&str> = row.iter().map(String::as_str).collect();
-            let rest = cells("td", &row[1..]);
+            let cell = |cell: &&str| format!("<td{}>{}</td>", tone(cell), escape(cell));
+            let rest: String = row[1..].iter().map(cell).collect();
             let _ = writeln!(self.body, "<tr><th>{}</th>{rest}</tr>", escape(row[0]));
         }
         self.body.push_str("</tbody></table></div>\n");
@@ -149,6 +150,15 @@ impl Page {
              input was to be sent, however late the sender was, to the first state that tells of \
              it.</footer>\n</main></body></html>\n"
         )
+    }
+}
+
+/// How a verdict in a table is shown.
+fn tone(cell: &str) -> &'static str {
+    match cell {
+        "better" | "held" => " class=\"good\"",
+        "worse" | "did not hold" => " class=\"bad\"",
+        _ => "",
     }
 }
 

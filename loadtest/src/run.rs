@@ -100,7 +100,7 @@ fn from_the_measuring_on(samples: Vec<(Duration, Sample)>, began: Duration) -> V
 }
 
 /// Checks a plan. Says whether its bots can play blind.
-fn check(plan: &Plan) -> Result<bool, LoadError> {
+pub(crate) fn check(plan: &Plan) -> Result<bool, LoadError> {
     let wrong = |text: String| Err(LoadError::Plan(text));
     if plan.bots() == 0 {
         return wrong("0 bots are asked for; at least one room with one player is needed".into());

@@ -75,8 +75,11 @@ impl Capacity {
             return Err("--window is 0; each level must be measured for some time, like 10s".into());
         }
         let plan = Plan { progress: Progress::Silent, ..self.bots.plan(load)? };
-        eprintln!("{}", search::head(self.null));
-        let told = |level: &Level| eprintln!("{}", search::row(level));
+        let mut head = Some(search::head(self.null));
+        let told = |level: &Level| {
+            head.take().iter().for_each(|head| eprintln!("{head}"));
+            eprintln!("{}", search::row(level));
+        };
         let found = match self.null {
             true => null_capacity(&self.null_trial(&plan, load)?, told),
             false => {

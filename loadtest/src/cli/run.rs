@@ -57,6 +57,7 @@ impl Run {
     pub(super) fn go(&self, load: &Load) -> Result<ExitCode, String> {
         self.files.check()?;
         let plan = self.plan(load)?;
+        crate::run::check(&plan).map_err(|error| error.to_string())?;
         stop_on_interrupt(plan.stop.clone());
         eprintln!("watch them play: {}/{}/{}", plan.url, plan.game, plan.match_of(0, 0));
         let report = crate::run_plan(plan).map_err(|error| error.to_string())?;

@@ -117,7 +117,12 @@ mod tests {
         let names = ["<old>.json".to_owned(), "new.json".to_owned()];
         let page = page(&crate::compare::runs(names, report(50.0), report(30.0)));
         is_a_page(&page);
-        for part in ["&lt;old&gt;.json", "40 % lower", "better", "Not fair: A is invalid"] {
+        for part in [
+            "&lt;old&gt;.json",
+            "40 % lower",
+            "<td class=\"good\">better</td>",
+            "Not fair: A is invalid",
+        ] {
             assert!(page.contains(part), "{part}");
         }
     }
