@@ -87,6 +87,8 @@ pub(crate) struct Replication {
     budget: Option<Budget>,
     /// Ticks between two rungs, where that is not as the rate says.
     step: Option<NonZeroU64>,
+    /// Clients of a realtime room get a state every so many ticks.
+    send_every: u64,
     groups: Table<Group, GroupState>,
     heads: Vec<Head>,
     pending_events: Vec<PendingEvent>,
@@ -138,6 +140,7 @@ impl Replication {
             ladder: Ladder::of(0),
             budget: None,
             step: None,
+            send_every: 1,
             groups: Table::default(),
             heads: Vec::new(),
             pending_events: Vec::new(),
@@ -266,6 +269,11 @@ impl Replication {
     /// Sets how many ticks lie between two rungs.
     pub(crate) fn set_step(&mut self, step: NonZeroU64) {
         (self.step, self.hz) = (Some(step), None);
+    }
+
+    /// Sets every how many ticks clients of a realtime room get a state.
+    pub(crate) fn set_send_every(&mut self, ticks: NonZeroU64) {
+        self.send_every = ticks.get();
     }
 
     /// What was seen since.

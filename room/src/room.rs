@@ -253,6 +253,13 @@ impl Room {
         self.replication.link(link, event, &self.game, &mut self.outputs);
     }
 
+    /// From now on clients of a realtime room get a state every so many ticks, and what changed since their
+    /// last one in it; events come as before. For a host that has too much to do. It is not in the state,
+    /// and a turn-based room does as always.
+    pub fn send_every(&mut self, ticks: NonZeroU64) {
+        self.replication.set_send_every(ticks);
+    }
+
     /// What is to be kept of each link while the room is out of memory, in the order of links: it sleeps on
     /// disk as [`Room::snapshot`] now has it, and its clients notice nothing. None while it has something
     /// still to do, or to tell.

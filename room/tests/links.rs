@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::num::NonZeroU64;
+
 use common::{Say, Stick, bare, busy, join};
 use referee_protocol::frame::{Ack, Lane, Prelude, lane, split};
-use referee_protocol::message::Resume;
+use referee_protocol::message::{self, Resume, ServerControl};
 use referee_protocol::{Incarnation, LinkId, Replica, Seat, SessionId};
 use referee_room::entry::Entry;
 use referee_room::output::Output;
@@ -410,4 +412,40 @@ fn a_client_with_another_view_than_the_room_says_is_found() {
     room.corrupt(ann);
     room.act(ann, Say("x".into()));
     room.run_ticks(2);
+}
+
+#[test]
+fn under_load_states_come_in_some_ticks_only_and_have_all_that_changed() {
+    let (template, mut room, mut replica) = moving();
+    room.link(LinkId(1), Link::Check);
+    room.send_every(NonZeroU64::new(3).unwrap());
+    let mut sent = vec![];
+    for _ in 0..31 {
+        room.tick(Tick(room.info().tick.0 + 1));
+        let mut frames = 0;
+        while let Some(output) = room.poll_output() {
+            let Output::Send { link: LinkId(1), frame } = output else { continue };
+            let bytes = frame.to_vec();
+            match split(&bytes) {
+                Ok((Lane::State, body)) => {
+                    replica.apply(template.schema(), body).expect("good state");
+                    frames += 1;
+                    room.link(
+                        LinkId(1),
+                        Link::Ack(Ack { frames: sent.len() as u64 + 1, event: 0 }),
+                    );
+                }
+                Ok((Lane::Control, body)) => {
+                    let Ok(ServerControl::Check { hash }) = message::decode(body) else { continue };
+                    assert_eq!(hash, replica.hash(), "at tick {}", replica.tick().0);
+                }
+                _ => {}
+            }
+        }
+        (0..frames).for_each(|_| sent.push(room.info().tick.0));
+    }
+    // The first state comes at once.
+    assert_eq!(sent, [1, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]);
+    room.send_every(NonZeroU64::MIN);
+    assert_eq!(tick(&mut room, &template, &mut replica), 1);
 }

@@ -47,6 +47,11 @@ pub struct Metrics {
     pub rooms_loaded: Count,
     /// Rooms loaded because an alarm was due.
     pub rooms_woken: Count,
+    /// Rooms that are slowed at the moment, because their ticks take more than they may.
+    pub rooms_slowed: Count,
+    /// Host threads at the moment whose clients get a state in some ticks only, because the threads have too
+    /// much to do.
+    pub threads_paced: Count,
     /// Rooms out of memory at the moment, their connections open.
     pub rooms_parked: Count,
     /// Times that a room was put out of memory so.

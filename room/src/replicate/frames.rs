@@ -128,11 +128,16 @@ impl Replication {
         let silence = Duration::from_millis(STATE_SILENCE_MAX_MS);
         let silence = ticks(game.rules.kind, core.setup.hz, silence);
         let realtime = game.rules.kind == Kind::Realtime;
+        let due = !realtime || tick.0.is_multiple_of(self.send_every);
         let (links, mut sender) = self.sender(outputs);
         sender.climb(links, tick);
         for (link, state) in links {
             let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
-            sender.send(*link, state, tick, quiet);
+            if quiet || due || state.frames == 0 {
+                sender.send(*link, state, tick, quiet);
+            } else {
+                sender.pass_over(*link, state);
+            }
         }
     }
 
@@ -239,10 +244,23 @@ impl Sender<'_> {
         }
     }
 
-    /// A link takes no state now. Never behind an older one: it gets the newest as soon as it may.
-    fn withhold(&mut self, state: &mut LinkState, force: bool) {
+    /// A link gets its events, but no state in this tick: states are fewer for a while.
+    fn pass_over(&mut self, link: LinkId, state: &mut LinkState) {
+        if state.role != Role::Waiting {
+            self.send_events(link, state);
+            self.note_news(state);
+        }
+    }
+
+    /// Whether what a link has is what the next block begins from: not where it misses news.
+    fn note_news(&self, state: &mut LinkState) {
         let steady = seen_by(self.seats, self.watched, state.role) == state.groups;
         state.in_step &= steady && !self.has_news(&state.groups);
+    }
+
+    /// A link takes no state now. Never behind an older one: it gets the newest as soon as it may.
+    fn withhold(&mut self, state: &mut LinkState, force: bool) {
+        self.note_news(state);
         if !state.in_step || force || has_answer(self.seats, state) {
             state.owed = true;
             *self.skips += 1;

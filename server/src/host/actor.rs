@@ -64,7 +64,10 @@ pub(super) async fn life(thread: Rc<Thread>, place: Rc<Place>) {
         match opened {
             Ok(live) => {
                 let begun = Instant::now();
-                live.into_iter().for_each(|live| *place.live.borrow_mut() = Some(live));
+                if let Some(mut live) = live {
+                    live.send_every(thread.pace.get().every());
+                    *place.live.borrow_mut() = Some(live);
+                }
                 // Who said something to a parked room that it has to know of waits for this.
                 place.signals.ticked.notify_waiters();
                 if play(&thread, &place).await == Played::Gone {

@@ -7,6 +7,9 @@ use referee_protocol::Tick;
 /// Ticks a realtime room may be behind and still make up for; the rest are left out.
 const CATCH_UP_TICKS_MAX: u64 = 4;
 
+/// Steps as long as the rate says, in thousandths of that.
+pub(crate) const AS_IT_IS: u64 = 1_000;
+
 /// A room's clock.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
@@ -18,6 +21,8 @@ pub(crate) enum Clock {
         origin: Instant,
         /// The tick at `origin`.
         from: u64,
+        /// How much longer a step is than the rate says, in thousandths: 1,000 where it is not.
+        stretch: u64,
     },
     /// A tick is a millisecond since the room was created, also while it was not loaded.
     Turns {
@@ -31,7 +36,8 @@ pub(crate) enum Clock {
 impl Clock {
     /// The clock of a realtime room whose last tick was `last`.
     pub(crate) fn realtime(hz: u16, last: Tick, now: Instant) -> Self {
-        Self::Realtime { hz: u64::from(hz.max(1)), origin: now, from: last.0 }
+        let hz = u64::from(hz.max(1));
+        Self::Realtime { hz, origin: now, from: last.0, stretch: AS_IT_IS }
     }
 
     /// The clock of a turn-based room that was created `age` ago.
@@ -47,25 +53,42 @@ impl Clock {
                 let age = *age + now.saturating_duration_since(*loaded);
                 (Tick(age.as_millis() as u64), 0)
             }
-            Self::Realtime { hz, origin, from } => {
+            Self::Realtime { hz, origin, from, stretch } => {
                 let since = now.saturating_duration_since(*origin);
-                let steps = (since.as_nanos() * u128::from(*hz) / 1_000_000_000) as u64;
+                let second = 1_000_000 * u128::from(*stretch);
+                let steps = (since.as_nanos() * u128::from(*hz) / second) as u64;
                 let reached = *from + steps;
                 let slip = reached.saturating_sub(last.0 + CATCH_UP_TICKS_MAX);
                 if slip > 0 {
                     *from = *from + steps - slip;
-                    *origin += step_time(*hz, steps);
+                    *origin += step_time(*hz, *stretch, steps);
                 }
                 (Tick(reached - slip), slip)
             }
         }
     }
 
-    /// How long a step of a realtime room is.
+    /// How long a step of a realtime room is, where its ticks are no longer.
     pub(crate) fn period(&self) -> Option<Duration> {
         match self {
             Self::Turns { .. } => None,
-            Self::Realtime { hz, .. } => Some(step_time(*hz, 1)),
+            Self::Realtime { hz, .. } => Some(step_time(*hz, AS_IT_IS, 1)),
+        }
+    }
+
+    /// How much longer a step is than the rate says, in thousandths.
+    pub(crate) fn stretch(&self) -> u64 {
+        match self {
+            Self::Turns { .. } => AS_IT_IS,
+            Self::Realtime { stretch, .. } => *stretch,
+        }
+    }
+
+    /// After the tick `last` a realtime room's steps are so much longer, in thousandths.
+    pub(crate) fn set_stretch(&mut self, permille: u64, last: Tick) {
+        let due = self.when(last);
+        if let Self::Realtime { origin, from, stretch, .. } = self {
+            (*origin, *from, *stretch) = (due, last.0, permille.max(AS_IT_IS));
         }
     }
 
@@ -75,21 +98,24 @@ impl Clock {
             Self::Turns { loaded, age } => {
                 *loaded + Duration::from_millis(tick.0).saturating_sub(*age)
             }
-            Self::Realtime { hz, origin, from } if tick.0 < *from => {
-                let before = step_time(*hz, *from - tick.0);
+            Self::Realtime { hz, origin, from, stretch } if tick.0 < *from => {
+                let before = step_time(*hz, *stretch, *from - tick.0);
                 origin.checked_sub(before).unwrap_or(*origin)
             }
-            Self::Realtime { hz, origin, from } => *origin + step_time(*hz, tick.0 - *from),
+            Self::Realtime { hz, origin, from, stretch } => {
+                *origin + step_time(*hz, *stretch, tick.0 - *from)
+            }
         }
     }
 }
 
 /// How long `steps` steps take, rounded up, so that a step is never found to be not yet due at the
 /// instant that was waited for.
-fn step_time(hz: u64, steps: u64) -> Duration {
+fn step_time(hz: u64, stretch: u64, steps: u64) -> Duration {
     // A tick further away than this is as good as never.
-    let steps = steps.min(u64::from(u32::MAX));
-    Duration::from_nanos((steps * 1_000_000_000).div_ceil(hz))
+    let steps = u128::from(steps.min(u64::from(u32::MAX)));
+    let nanos = (steps * 1_000_000 * u128::from(stretch)).div_ceil(u128::from(hz));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -124,6 +150,20 @@ mod tests {
         assert_eq!(clock.now(start + 1000 * MS, Tick(4)), (Tick(4), 0));
         assert_eq!(clock.when(Tick(5)), start + 1100 * MS);
         assert_eq!(clock.now(start + 1100 * MS, Tick(4)), (Tick(5), 0));
+    }
+
+    #[test]
+    fn a_room_that_is_slowed_goes_on_from_its_last_tick_and_back() {
+        let start = Instant::now();
+        let mut clock = Clock::realtime(10, Tick(0), start);
+        assert_eq!(clock.now(start + 250 * MS, Tick(0)), (Tick(2), 0));
+        clock.set_stretch(1_500, Tick(2));
+        assert_eq!(clock.when(Tick(3)), start + 350 * MS);
+        assert_eq!(clock.now(start + 349 * MS, Tick(2)), (Tick(2), 0));
+        assert_eq!(clock.now(start + 500 * MS, Tick(2)), (Tick(4), 0));
+        assert_eq!(clock.period(), Some(100 * MS), "what its ticks should fit into");
+        clock.set_stretch(AS_IT_IS, Tick(4));
+        assert_eq!(clock.when(Tick(5)), start + 600 * MS);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! waits for nothing; [`super::actor`] gives it its time.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +12,10 @@ use referee_room::room::{Counters, NextTick, Room};
 use referee_room::{Durability, Entry, Template, panic_text};
 use tokio::sync::oneshot;
 
-use super::clock::Clock;
+use super::clock::{AS_IT_IS, Clock};
 use super::committed::{Committed, Signals};
 use super::connection::Connection;
-use super::load::{Cost, Meter};
+use super::load::{self, Cost, Meter};
 use super::pulse::Pulse;
 use super::{House, unix_ms};
 use crate::directory::Directory;
@@ -106,6 +107,18 @@ struct Presence {
     listing: Option<RoomListing>,
     /// Of the thread that has the room.
     pulse: Arc<Pulse>,
+    /// It is slowed.
+    slow: bool,
+}
+
+impl Presence {
+    fn set_slow(&mut self, slow: bool) {
+        match (std::mem::replace(&mut self.slow, slow), slow) {
+            (false, true) => self.house.metrics.rooms_slowed.up(),
+            (true, false) => self.house.metrics.rooms_slowed.down(),
+            _ => {}
+        }
+    }
 }
 
 /// What a room is made of, once it is loaded.
@@ -170,7 +183,7 @@ impl Live {
         let keep = Keep::new(durability, past, line, remains, begins);
         house.metrics.rooms.up();
         let (of, pulse) = (house.clone(), parts.pulse);
-        let presence = Presence { house: of, key: key.clone(), listing: None, pulse };
+        let presence = Presence { house: of, key: key.clone(), listing: None, pulse, slow: false };
         Self {
             house,
             key,
@@ -331,6 +344,7 @@ impl Live {
             }
             if let (Clock::Realtime { .. }, true) = (&self.clock, self.is_attended()) {
                 let late = now.saturating_duration_since(self.clock.when(due));
+                self.meter.note_late(late, self.clock.period().unwrap_or_default());
                 self.house.metrics.tick_lateness.observe(late);
             }
             self.tick(due, now);
@@ -368,9 +382,41 @@ impl Live {
         self.note(took);
     }
 
-    /// What the room costs its thread, and whether it may go to another one.
+    /// What the room costs its thread, and whether it may go to another one. Slows it while it costs more
+    /// than it may.
     pub(crate) fn cost(&mut self, now: Instant) -> (Cost, bool) {
-        (self.meter.cost(now), self.meter.may_move(now) && !self.failed)
+        let cost = self.meter.cost(now);
+        self.slow(cost);
+        (cost, self.meter.may_move(now) && !self.failed)
+    }
+
+    fn slow(&mut self, cost: Cost) {
+        let Some(period) = self.clock.period().filter(|_| cost.ticks > 0) else { return };
+        let before = self.clock.stretch();
+        let stretch = load::stretch(cost.tick, period, before);
+        if stretch == before {
+            return;
+        }
+        self.clock.set_stretch(stretch, self.room.info().tick);
+        let (is_slow, was_slow) = (stretch > AS_IT_IS, before > AS_IT_IS);
+        self.presence.set_slow(is_slow);
+        match (was_slow, is_slow) {
+            (false, true) => tracing::warn!(
+                room = %self.key, tick_ms = cost.tick.as_millis(), period_ms = period.as_millis(),
+                "a room's ticks take more than it may take: it is slowed until they are shorter"
+            ),
+            (true, false) => {
+                tracing::info!(room = %self.key, "a room is as fast again as it should be")
+            }
+            _ => {}
+        }
+    }
+
+    /// Clients get a state every so many ticks from now on.
+    pub(crate) fn send_every(&mut self, ticks: u8) {
+        if let Some(ticks) = NonZeroU64::new(u64::from(ticks)) {
+            self.guarded(|room| room.send_every(ticks));
+        }
     }
 
     /// Whether the thread was given up meanwhile: nobody may hear of what the room does any more.
@@ -471,6 +517,7 @@ impl Live {
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        self.set_slow(false);
         self.house.metrics.rooms.down();
         // A thread that was given up has it no more: it may be listed by another.
         if self.listing.is_some() && !self.pulse.is_given_up() {

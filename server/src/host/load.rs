@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use super::clock::AS_IT_IS;
+
 /// How long a room is watched before its cost is known, and how often threads look whether theirs are
 /// even.
 pub(crate) const WINDOW: Duration = Duration::from_secs(1);
@@ -24,6 +26,27 @@ pub(crate) const LEAVE_AT_ONCE_MAX: usize = 8;
 /// How long a room stays where it is after a move.
 pub(crate) const STAYS: Duration = Duration::from_secs(10);
 
+/// The part of its period that a realtime room's ticks may take on average, in thousandths. One that takes
+/// more is slowed until it does not, so that the rest is left for others.
+pub(crate) const BUDGET_PERMILLE: u64 = 800;
+
+/// A room that was slowed is as fast again as its rate says when its ticks take less than this part of its
+/// period, in thousandths.
+pub(crate) const WITHIN_PERMILLE: u64 = 700;
+
+/// A room is slowed to this many times its period at most. A tick that takes longer still fills its thread.
+pub(crate) const STRETCH_MAX: u64 = 20;
+
+/// A thread has too much to do when more than this part of its realtime rooms' ticks begin late, by half of
+/// their periods or more, in thousandths.
+pub(crate) const LATE_PERMILLE: u32 = 100;
+
+/// Under load clients get a state every so many ticks at most.
+pub(crate) const SEND_EVERY_MAX: u8 = 4;
+
+/// So many windows without too much to do, and clients get states more often again.
+pub(crate) const WELL_FOR: u8 = 5;
+
 /// What a room costs its thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Cost {
@@ -31,6 +54,10 @@ pub(crate) struct Cost {
     pub(crate) permille: u32,
     /// How long a tick took on average.
     pub(crate) tick: Duration,
+    /// How many ticks there were.
+    pub(crate) ticks: u32,
+    /// How many of them began late, by half of their period or more.
+    pub(crate) late: u32,
 }
 
 /// Measures a room.
@@ -39,6 +66,7 @@ pub(crate) struct Meter {
     since: Instant,
     busy: Duration,
     ticks: u32,
+    late: u32,
     last: Cost,
     /// It stays where it is until then.
     stays: Instant,
@@ -47,7 +75,8 @@ pub(crate) struct Meter {
 impl Meter {
     /// Of a room that came onto its thread now.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { since: now, busy: Duration::ZERO, ticks: 0, last: Cost::default(), stays: now }
+        let (busy, last) = (Duration::ZERO, Cost::default());
+        Self { since: now, busy, ticks: 0, late: 0, last, stays: now }
     }
 
     /// A tick took so long.
@@ -56,14 +85,20 @@ impl Meter {
         self.ticks += 1;
     }
 
+    /// A tick began so late, of a room with this period.
+    pub(crate) fn note_late(&mut self, late: Duration, period: Duration) {
+        self.late += u32::from(2 * late >= period);
+    }
+
     /// What the room cost in the last window that is over.
     pub(crate) fn cost(&mut self, now: Instant) -> Cost {
         let span = now.saturating_duration_since(self.since);
         if span >= WINDOW {
             let permille = self.busy.as_micros() * 1_000 / span.as_micros().max(1);
             let tick = self.busy.checked_div(self.ticks).unwrap_or_default();
-            self.last = Cost { permille: u32::try_from(permille).unwrap_or(u32::MAX), tick };
-            (self.since, self.busy, self.ticks) = (now, Duration::ZERO, 0);
+            let permille = u32::try_from(permille).unwrap_or(u32::MAX);
+            self.last = Cost { permille, tick, ticks: self.ticks, late: self.late };
+            (self.since, self.busy, self.ticks, self.late) = (now, Duration::ZERO, 0, 0);
         }
         self.last
     }
@@ -76,6 +111,51 @@ impl Meter {
     /// Whether it may move.
     pub(crate) fn may_move(&self, now: Instant) -> bool {
         now >= self.stays
+    }
+}
+
+/// How much longer than its period a step of a room is to be whose ticks take so long on average, in
+/// thousandths; 1,000 where it is as its rate says.
+pub(crate) fn stretch(tick: Duration, period: Duration, now_permille: u64) -> u64 {
+    let part = |of: u64| period.as_nanos() * u128::from(of) / 1_000;
+    let allowed = if now_permille > AS_IT_IS { WITHIN_PERMILLE } else { BUDGET_PERMILLE };
+    if tick.as_nanos() <= part(allowed) {
+        return AS_IT_IS;
+    }
+    let wanted = tick.as_nanos() * 1_000 / part(BUDGET_PERMILLE).max(1);
+    u64::try_from(wanted).unwrap_or(u64::MAX).clamp(AS_IT_IS, STRETCH_MAX * AS_IT_IS)
+}
+
+/// Every how many ticks a thread's clients get a state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pace {
+    every: u8,
+    /// Windows in a row in which there was not too much to do.
+    well: u8,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { every: 1, well: 0 }
+    }
+}
+
+impl Pace {
+    /// Every so many ticks.
+    pub(crate) fn every(self) -> u8 {
+        self.every
+    }
+
+    /// After a window in which so many of these ticks began late.
+    pub(crate) fn after(self, ticks: u32, late: u32) -> Self {
+        let Self { every, well } = self;
+        if u64::from(late) * 1_000 > u64::from(ticks) * u64::from(LATE_PERMILLE) {
+            return Self { every: (every + 1).min(SEND_EVERY_MAX), well: 0 };
+        }
+        match well + 1 {
+            WELL_FOR => Self { every: (every - 1).max(1), well: 0 },
+            well => Self { every, well },
+        }
     }
 }
 
@@ -159,7 +239,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn light(permille: u32) -> Cost {
-        Cost { permille, tick: MS / 10 }
+        Cost { permille, tick: MS / 10, ..Cost::default() }
     }
 
     #[test]
@@ -168,17 +248,46 @@ mod tests {
         let mut meter = Meter::new(start);
         (0..20).for_each(|_| meter.note(10 * MS));
         assert_eq!(meter.cost(start + WINDOW / 2), Cost::default(), "not known yet");
-        assert_eq!(meter.cost(start + WINDOW), Cost { permille: 200, tick: 10 * MS });
+        meter.note_late(24 * MS, 50 * MS);
+        meter.note_late(25 * MS, 50 * MS);
+        let cost = Cost { permille: 200, tick: 10 * MS, ticks: 20, late: 1 };
+        assert_eq!(meter.cost(start + WINDOW), cost);
         assert_eq!(meter.cost(start + WINDOW + MS).permille, 200, "still that of the last window");
         assert_eq!(meter.cost(start + 2 * WINDOW), Cost::default(), "it rested");
     }
 
     #[test]
+    fn a_room_over_its_budget_is_slowed_until_it_is_within() {
+        let period = 50 * MS;
+        assert_eq!(stretch(40 * MS, period, AS_IT_IS), AS_IT_IS);
+        assert_eq!(stretch(60 * MS, period, AS_IT_IS), 1_500, "60 of 75 ms are its budget");
+        assert_eq!(stretch(39 * MS, period, 1_500), AS_IT_IS, "not yet within: as fast as it may");
+        assert_eq!(stretch(42 * MS, period, 1_500), 1_050);
+        assert_eq!(stretch(10_000 * MS, period, AS_IT_IS), STRETCH_MAX * AS_IT_IS);
+    }
+
+    #[test]
+    fn states_get_fewer_at_once_and_more_again_slowly() {
+        let mut pace = Pace::default();
+        let mut paces = |late: u32, windows: usize| -> Vec<u8> {
+            let next = |_| {
+                pace = pace.after(100, late);
+                pace.every()
+            };
+            (0..windows).map(next).collect()
+        };
+        assert_eq!(paces(10, 3), [1, 1, 1], "a few are late at any time");
+        assert_eq!(paces(11, 5), [2, 3, 4, 4, 4]);
+        assert_eq!(paces(0, 11), [4, 4, 4, 4, 3, 3, 3, 3, 3, 2, 2]);
+        assert_eq!(paces(50, 1), [3]);
+    }
+
+    #[test]
     fn a_heavy_room_goes_apart_and_comes_back_when_it_is_light_again() {
-        let heavy = Cost { permille: 800, tick: 40 * MS };
+        let heavy = Cost { permille: 800, tick: 40 * MS, ..Cost::default() };
         assert_eq!(leave(0, &[900, 100, 0, 0], &[light(100), heavy]), [(1, 2)]);
         assert_eq!(leave(1, &[900, 900, 700, 0], &[light(100), heavy]), [(1, 3)]);
-        let between = Cost { permille: 60, tick: 3 * MS };
+        let between = Cost { permille: 60, tick: 3 * MS, ..Cost::default() };
         assert_eq!(leave(0, &[60, 0, 0, 0], &[between]), [], "where it is");
         assert_eq!(leave(2, &[60, 0, 60, 0], &[between]), [], "there too");
         assert_eq!(leave(2, &[60, 0, 10, 0], &[light(10)]), [(0, 1)]);
@@ -188,7 +297,11 @@ mod tests {
     fn rooms_leave_a_thread_that_is_busier_than_another_by_far() {
         let rooms = [light(50); 8];
         assert_eq!(leave(0, &[400, 300, 0, 0], &rooms), [], "even enough");
-        assert_eq!(leave(0, &[400, 100, 0, 0], &rooms).len(), 4);
+        assert_eq!(
+            leave(0, &[400, 100, 0, 0], &rooms),
+            [(0, 1), (1, 1)],
+            "until it is even enough"
+        );
         assert_eq!(leave(1, &[400, 100, 0, 0], &rooms[..2]), []);
         assert_eq!(leave(0, &[800, 0, 0, 0], &[light(800)]), [], "that would only turn it round");
         let many = [light(5); 200];
@@ -197,7 +310,7 @@ mod tests {
 
     #[test]
     fn with_one_thread_heavy_rooms_still_go_apart() {
-        let heavy = Cost { permille: 800, tick: 40 * MS };
+        let heavy = Cost { permille: 800, tick: 40 * MS, ..Cost::default() };
         assert_eq!(leave(0, &[900, 0], &[heavy, light(100)]), [(0, 1)]);
         assert_eq!(leave(0, &[900, 0], &[light(100); 9]), []);
     }

@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::committed::{Committed, Signals};
 use super::live::migrate::{Landed, Migrant, ReadHalf};
 use super::live::{Answer, Live, Remains};
+use super::load::Pace;
 use super::parked::Parked;
 use super::pulse::Pulse;
 use super::wheel::{self, Wheel};
@@ -161,6 +162,8 @@ pub(super) struct Thread {
     less: Notify,
     /// When its rooms' costs were looked at last.
     balanced: Cell<Instant>,
+    /// How often its clients get states.
+    pub(super) pace: Cell<Pace>,
 }
 
 /// Runs rooms until told to stop.
@@ -182,6 +185,7 @@ pub(super) fn run(start: Start) -> std::io::Result<()> {
         sockets: Cell::new(0),
         less: Notify::new(),
         balanced: Cell::new(Instant::now()),
+        pace: Cell::default(),
     });
     LocalSet::new().block_on(&runtime, thread.serve(commands));
     Ok(())

@@ -96,6 +96,10 @@ fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     out.counter("rooms_made", "Rooms made anew", metrics.rooms_made.get())?;
     out.counter("rooms_loaded", "Rooms loaded from the store", metrics.rooms_loaded.get())?;
     out.counter("rooms_woken", "Rooms loaded for an alarm", metrics.rooms_woken.get())?;
+    let slowed = metrics.rooms_slowed.get();
+    out.gauge("rooms_slowed", "Rooms whose ticks take more than they may", slowed)?;
+    let paced = metrics.threads_paced.get();
+    out.gauge("threads_paced", "Host threads that send states in some ticks only", paced)?;
     let parked = metrics.rooms_parked.get();
     out.gauge("rooms_parked", "Rooms out of memory, their connections open", parked)?;
     out.counter("parks", "Rooms put out of memory so", metrics.parks.get())?;

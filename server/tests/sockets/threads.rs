@@ -80,6 +80,21 @@ async fn a_heavy_room_goes_to_a_thread_apart() {
     assert_eq!(metrics.gone.get(), 0);
 }
 
+#[tokio::test]
+async fn a_room_whose_ticks_are_too_long_is_slowed_until_they_are_not() {
+    let site = Site::over(Transport::Memory, |_| {});
+    let (ann, metrics) = (site.join("runner/a").await, site.metrics());
+    assert_eq!(post(&site, "runner/a/call/60").await, 200);
+    until(|| metrics.rooms_slowed.get() == 1).await;
+    press(&ann);
+    counts(&ann, 1).await;
+    assert_eq!(post(&site, "runner/a/call/0").await, 200);
+    until(|| metrics.rooms_slowed.get() == 0).await;
+    press(&ann);
+    counts(&ann, 2).await;
+    assert_eq!(metrics.gone.get(), 0);
+}
+
 /// All rooms are on one thread. A gated, a logged and a turn-based one go on where they were.
 #[tokio::test]
 async fn an_endless_loop_ends_its_own_room_and_no_other() {

@@ -8,7 +8,7 @@ use crate::directory::Directory;
 use crate::host::line::Line;
 use crate::host::live::Live;
 use crate::host::live::migrate::{Landed, Migrant, ReadHalf};
-use crate::host::load;
+use crate::host::load::{self, Cost};
 use crate::key::RoomKey;
 use crate::transport::socket::serve;
 
@@ -25,7 +25,7 @@ impl Thread {
     /// Puts a room into its place, and has its connections read.
     pub(in crate::host) fn land(self: &Rc<Self>, place: &Rc<Place>, migrant: Migrant) {
         let (live, landed) = Live::land(migrant, self);
-        *place.live.borrow_mut() = Some(live);
+        place.live.borrow_mut().insert(live).send_every(self.pace.get().every());
         let now = Instant::now();
         for landed in landed {
             let watched = Watched::Client(place.clone(), landed.link);
@@ -68,23 +68,52 @@ impl Thread {
         None
     }
 
+    /// While the thread has too much to do, its clients get states less often.
+    fn pace(&self, all: Cost) {
+        let before = self.pace.get();
+        let pace = before.after(all.ticks, all.late);
+        self.pace.set(pace);
+        if pace.every() == before.every() {
+            return;
+        }
+        let (every, metrics) = (pace.every(), &self.house.metrics);
+        match (before.every(), every) {
+            (1, _) => metrics.threads_paced.up(),
+            (_, 1) => metrics.threads_paced.down(),
+            _ => {}
+        }
+        tracing::warn!(
+            thread = self.number,
+            every,
+            ticks = all.ticks,
+            late = all.late,
+            "a thread sends its clients a state every so many ticks, since so many of its ticks were late"
+        );
+        for place in self.places.borrow().values() {
+            place.live.borrow_mut().iter_mut().for_each(|live| live.send_every(every));
+        }
+    }
+
     /// Looks what the rooms cost, and lets some go to other threads where that is better for all.
     pub(super) fn balance(&self, now: Instant) {
         if now.saturating_duration_since(self.balanced.get()) < load::WINDOW {
             return;
         }
         self.balanced.set(now);
-        let (mut all, mut costs, mut places) = (0, Vec::new(), Vec::new());
+        let (mut all, mut costs, mut places) = (Cost::default(), Vec::new(), Vec::new());
         for place in self.places.borrow().values() {
             let cost = place.live.borrow_mut().as_mut().map(|live| live.cost(now));
             let Some((cost, may_move)) = cost else { continue };
-            all += cost.permille;
+            all.permille += cost.permille;
+            all.ticks += cost.ticks;
+            all.late += cost.late;
             if may_move && place.woken.borrow().is_none() {
                 costs.push(cost);
                 places.push(place.clone());
             }
         }
-        self.house.loads.set(self.number, all);
+        self.pace(all);
+        self.house.loads.set(self.number, all.permille);
         for (at, to) in load::leave(self.number, &self.house.loads.all(), &costs) {
             places[at].migrate_to.set(Some(to));
             places[at].signals.wake.notify_one();
