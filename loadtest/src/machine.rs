@@ -95,12 +95,14 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_and_takes_time() {
-        let before = thread_cpu_ns();
+        let (clock, before) = (ThreadClock::new(), thread_cpu_ns());
+        let begun = clock.us();
         let mut sum = 0_u64;
         while thread_cpu_ns() == before {
             sum = (0..100_000).fold(sum, |sum: u64, n| sum.wrapping_add(n));
         }
         std::hint::black_box(sum);
+        assert!(clock.us() > begun);
         let pid = std::process::id();
         assert!(process_cpu_ns(pid) > Some(0) && rss_bytes(pid) > Some(1 << 20));
     }
