@@ -3,19 +3,57 @@
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, DeriveInput, Expr, ExprRange, Path, RangeLimits};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, DeriveInput, Expr, ExprRange, LitStr, Path, RangeLimits, Token};
 
-/// The `Hints` of one field as an expression.
-pub(crate) fn hints(attributes: &[Attribute]) -> syn::Result<Tokens> {
+/// What `#[field(..)]` says of a field.
+pub(crate) struct OfField {
+    /// Its `Hints`, as an expression.
+    pub(crate) hints: Tokens,
+    /// The value it has in rooms that were saved without it.
+    pub(crate) default: Option<Expr>,
+}
+
+pub(crate) fn of_field(attributes: &[Attribute]) -> syn::Result<OfField> {
     let mut hints = quote!(referee_room::field::Hints::default());
+    let mut default = None;
     for attribute in attributes.iter().filter(|a| a.path().is_ident("field")) {
         attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("default") {
+                default = Some(meta.value()?.parse()?);
+                return Ok(());
+            }
             let with = hint(&meta)?;
             hints = quote!(#hints #with);
             Ok(())
         })?;
     }
-    Ok(hints)
+    Ok(OfField { hints, default })
+}
+
+/// The earlier names of a type, a field or a variant: `#[was("one", "other")]`. None of them may be one
+/// that another has at present, for then what is stored could be either.
+pub(crate) fn was(attributes: &[Attribute], others: &[String]) -> syn::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for attribute in attributes.iter().filter(|a| a.path().is_ident("was")) {
+        let parse = Punctuated::<LitStr, Token![,]>::parse_terminated;
+        let given = attribute.parse_args_with(parse).map_err(|error| {
+            let text = "write the earlier names as texts: #[was(\"old_name\")]";
+            syn::Error::new(error.span(), text)
+        })?;
+        for name in given {
+            if others.contains(&name.value()) {
+                let text = format!(
+                    "{} is a name that is in use: a room that has it stored could mean either; call \
+                     the new one otherwise",
+                    name.value()
+                );
+                return Err(syn::Error::new(name.span(), text));
+            }
+            names.push(name.value());
+        }
+    }
+    Ok(names)
 }
 
 fn hint(meta: &ParseNestedMeta<'_>) -> syn::Result<Tokens> {
@@ -56,7 +94,7 @@ fn hint(meta: &ParseNestedMeta<'_>) -> syn::Result<Tokens> {
         })?;
         return Ok(quote!(.of(#inner)));
     }
-    Err(meta.error("a field knows range, step, min, max, wraps, bits and of(..)"))
+    Err(meta.error("a field knows range, step, min, max, wraps, bits, of(..) and default"))
 }
 
 /// What `#[replicate(..)]` says of a type.

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, Ident, Member};
 
-use crate::attributes::hints;
+use crate::attributes::{OfField, of_field, was};
 
 /// Derives `Field` for a struct or an enum.
 pub(crate) fn derive(ast: &DeriveInput) -> syn::Result<Tokens> {
@@ -20,8 +20,9 @@ pub(crate) fn derive(ast: &DeriveInput) -> syn::Result<Tokens> {
         Data::Enum(data) => enumeration(data)?,
         Data::Union(_) => return Err(syn::Error::new(ast.span(), "a union has no known value")),
     };
-    let Body { shape, quantise, restore, save, load } = body;
+    let Body { shape, quantise, restore, save, load, layout } = body;
     let name = &ast.ident;
+    let (called, was) = (name.to_string(), was(&ast.attrs, &[])?);
     Ok(quote! {
         impl referee_room::field::Field for #name {
             fn shape(
@@ -50,6 +51,9 @@ pub(crate) fn derive(ast: &DeriveInput) -> syn::Result<Tokens> {
             ) -> ::core::result::Result<Self, referee_room::field::LoadError> {
                 #load
             }
+            fn layout() -> referee_room::layout::Layout {
+                referee_room::layout::Layout::named(#called, &[#(#was),*], #layout)
+            }
         }
     })
 }
@@ -61,6 +65,7 @@ struct Body {
     restore: Tokens,
     save: Tokens,
     load: Tokens,
+    layout: Tokens,
 }
 
 fn structure(fields: &Fields) -> syn::Result<Body> {
@@ -73,12 +78,15 @@ fn structure(fields: &Fields) -> syn::Result<Body> {
         restore: quote!(::core::option::Option::Some(#restore)),
         save: parts.save(&access),
         load: quote!(::core::result::Result::Ok(#load)),
+        layout: parts.layout(),
     })
 }
 
 fn enumeration(data: &syn::DataEnum) -> syn::Result<Body> {
-    let (mut shapes, mut quantise, mut restore, mut save, mut load) =
-        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut shapes, mut quantise, mut restore, mut save, mut load, mut layouts) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    let names: Vec<String> =
+        data.variants.iter().map(|variant| variant.ident.to_string()).collect();
     for (at, variant) in data.variants.iter().enumerate() {
         let parts = Parts::of(&variant.fields)?;
         let (ident, name) = (&variant.ident, variant.ident.to_string());
@@ -99,6 +107,8 @@ fn enumeration(data: &syn::DataEnum) -> syn::Result<Body> {
         let (r, l) = (parts.restore(&quote!(Self::#ident)), parts.load(&quote!(Self::#ident)));
         restore.push(quote!(#index => ::core::option::Option::Some(#r),));
         load.push(quote!(#index => ::core::result::Result::Ok(#l),));
+        let (layout, was) = (parts.layout(), was(&variant.attrs, &names)?);
+        layouts.push(quote!(referee_room::layout::Part::new(#name, #layout).was(&[#(#was),*])));
     }
     Ok(Body {
         shape: quote!(::core::result::Result::Ok(referee_room::field::FieldType::Enum {
@@ -116,6 +126,7 @@ fn enumeration(data: &syn::DataEnum) -> syn::Result<Body> {
                 __other => ::core::result::Result::Err(__from.no_variant(__other)),
             }
         },
+        layout: quote!(referee_room::layout::Layout::Enum(::std::vec![#(#layouts),*])),
     })
 }
 
@@ -125,24 +136,44 @@ struct Parts {
     names: Vec<String>,
     types: Vec<syn::Type>,
     hints: Vec<Tokens>,
+    defaults: Vec<Option<syn::Expr>>,
+    /// Earlier names of each field.
+    was: Vec<Vec<String>>,
     named: bool,
 }
 
 impl Parts {
     fn of(fields: &Fields) -> syn::Result<Self> {
         let members: Vec<Member> = fields.members().collect();
-        let names = members
+        let names: Vec<String> = members
             .iter()
             .map(|member| match member {
                 Member::Named(name) => name.to_string(),
                 Member::Unnamed(index) => index.index.to_string(),
             })
             .collect();
+        let (mut hints, mut defaults, mut earlier) = (vec![], vec![], vec![]);
+        for field in fields {
+            let OfField { hints: said, default } = of_field(&field.attrs)?;
+            hints.push(said);
+            defaults.push(default);
+            earlier.push(was(&field.attrs, &names)?);
+        }
+        let lone = members.len() == 1 && matches!(fields, Fields::Unnamed(_));
+        if lone && (defaults[0].is_some() || !earlier[0].is_empty()) {
+            return Err(syn::Error::new(
+                fields.span(),
+                "a type with one unnamed field is that field: it has no earlier name and no default of \
+                 its own; give the field a name",
+            ));
+        }
         Ok(Self {
             members,
             names,
             types: fields.iter().map(|field| field.ty.clone()).collect(),
-            hints: fields.iter().map(|field| hints(&field.attrs)).collect::<syn::Result<_>>()?,
+            hints,
+            defaults,
+            was: earlier,
             named: matches!(fields, Fields::Named(_)),
         })
     }
@@ -215,5 +246,35 @@ impl Parts {
     fn load(&self, path: &Tokens) -> Tokens {
         let members = &self.members;
         quote!(#path { #(#members: referee_room::field::Field::load(__from)?,)* })
+    }
+
+    /// How they lie, one after the other.
+    fn layout(&self) -> Tokens {
+        let (types, names, was) = (&self.types, &self.names, &self.was);
+        if self.is_newtype() {
+            let ty = &types[0];
+            return quote!(<#ty as referee_room::field::Field>::layout());
+        }
+        if self.members.is_empty() {
+            return quote!(referee_room::layout::Layout::Unit);
+        }
+        let defaults = self.defaults.iter().zip(types).map(|(default, ty)| match default {
+            Some(value) => quote!({
+                let __value: #ty = #value;
+                ::core::option::Option::Some(referee_room::layout::saved(&__value))
+            }),
+            None => quote!({
+                use referee_room::field::probe::*;
+                (&&DefaultOf::<#ty>::new()).saved_default()
+            }),
+        });
+        quote!(referee_room::layout::Layout::Struct(::std::vec![#(
+            referee_room::layout::Part::new(
+                #names,
+                <#types as referee_room::field::Field>::layout(),
+            )
+            .was(&[#(#was),*])
+            .with_default(#defaults)
+        ),*]))
     }
 }

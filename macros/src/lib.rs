@@ -24,7 +24,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// Fields take `#[field(range = low..=high, step = s)]` (floats), `#[field(min = a, max = b)]`
 /// (integers), `#[field(max = n)]` (integers, texts, lists), `#[field(wraps)]` (a circle),
 /// `#[field(bits = n)]` (orientations) and `#[field(of(..))]` (the same, for what a list holds).
-#[proc_macro_derive(Replicate, attributes(replicate, field))]
+///
+/// For rooms that an earlier version of the game saved: `#[was("old_name")]` on a type, a field or a
+/// variant says what it was called, `#[field(default = value)]` what a new field begins with there;
+/// without, it begins with its type's own default.
+#[proc_macro_derive(Replicate, attributes(replicate, field, was))]
 pub fn derive_replicate(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {
         let name = &ast.ident;
@@ -43,7 +47,7 @@ pub fn derive_replicate(input: TokenStream) -> TokenStream {
 }
 
 /// A sampled input: a stick, a mouse. It stands as a component on the player's entity.
-#[proc_macro_derive(Input, attributes(field))]
+#[proc_macro_derive(Input, attributes(field, was))]
 pub fn derive_input(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {
         let name = &ast.ident;
@@ -59,7 +63,7 @@ pub fn derive_input(input: TokenStream) -> TokenStream {
 }
 
 /// An act of a player: reliable, in order, applied exactly once. Read through `Actions<T>`.
-#[proc_macro_derive(Action, attributes(field))]
+#[proc_macro_derive(Action, attributes(field, was))]
 pub fn derive_action(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {
         let name = &ast.ident;
@@ -68,7 +72,7 @@ pub fn derive_action(input: TokenStream) -> TokenStream {
 }
 
 /// A one-shot event for clients. Sent through `Events`.
-#[proc_macro_derive(Event, attributes(field))]
+#[proc_macro_derive(Event, attributes(field, was))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {
         let name = &ast.ident;

@@ -32,6 +32,11 @@ pub use host::{Error, Hosted, Result, Server, run};
 pub use referee_client::bot;
 pub use referee_room::{self as room, testkit};
 
+/// `docs/evolution.md`: its examples run with the tests.
+#[cfg(all(doctest, feature = "host"))]
+#[doc = include_str!("../../docs/evolution.md")]
+struct Evolution;
+
 /// Everything a game author needs, in one line: `use referee::prelude::*;`.
 pub mod prelude {
     pub use referee_room::prelude::*;

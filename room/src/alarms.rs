@@ -15,6 +15,7 @@ use referee_protocol::limits::ALARMS_PER_TICK_MAX;
 
 use crate::entry::Lost;
 use crate::field::{Field, LoadError, Loader, Saver};
+use crate::layout::Layout;
 use crate::params::{DueNow, Time};
 use crate::registry::short_name;
 use crate::room::Room;
@@ -128,6 +129,7 @@ impl<T: Field> Alarms<'_, T> {
 #[derive(Clone)]
 pub(crate) struct AlarmRow {
     pub(crate) name: String,
+    pub(crate) layout: fn() -> Layout,
     /// When the next one is due, and its number.
     next: fn(&World) -> Option<(u64, u64)>,
     /// Takes the next one out, and makes it readable through `Due`, unless it is not to be.
@@ -151,6 +153,7 @@ impl AlarmRow {
     pub(crate) fn of<T: Field>() -> Self {
         Self {
             name: short_name::<T>(),
+            layout: T::layout,
             next: |world| {
                 let first = world.resource::<AlarmQueue<T>>().waiting.front();
                 first.map(|(at, number, _)| (*at, *number))

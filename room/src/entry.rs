@@ -2,6 +2,7 @@
 //! same hashes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use referee_protocol::bits::{BitError, read_varint, write_varint};
 use referee_protocol::frame::Payload;
@@ -20,10 +21,15 @@ pub struct Create {
     pub storage: Vec<u8>,
     /// The wall clock, in milliseconds since 1970; 0 in a game that has no alarms.
     pub unix_ms: u64,
+    /// What tells of the game's types: [`crate::Template::type_bytes`]. Empty where it is not known;
+    /// then the entries that follow are taken to be of the present types.
+    pub types: Arc<[u8]>,
 }
 
 /// The number of a [`Create`] with a storage and the time.
 const CREATE_WITH_MORE: u8 = 13;
+/// The number of a [`Create`] with these and the types.
+const CREATE_WITH_TYPES: u8 = 14;
 
 /// A client that wants in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,7 +92,7 @@ impl Lost {
 
 /// One thing that happened outside. The numbers of the variants are part of the file format:
 /// 9 (answer) and 10 (admin) are reserved. A room that begins with what an earlier match left, or
-/// that is told the time, has the number 13.
+/// that is told the time, has the number 13, one that tells of its game's types 14.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
     /// The room begins.
@@ -203,6 +209,7 @@ impl Entry {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let more = |create: &Create| !create.storage.is_empty() || create.unix_ms != 0;
         out.push(match self {
+            Self::Create(create) if !create.types.is_empty() => CREATE_WITH_TYPES,
             Self::Create(create) if more(create) => CREATE_WITH_MORE,
             _ => self.number(),
         });
@@ -211,9 +218,12 @@ impl Entry {
                 put(out, &create.params);
                 out.extend_from_slice(&create.seed);
                 put(out, create.build.as_bytes());
-                if more(create) {
+                if more(create) || !create.types.is_empty() {
                     put(out, &create.storage);
                     write_varint(out, create.unix_ms);
+                }
+                if !create.types.is_empty() {
+                    put(out, &create.types);
                 }
             }
             Self::Join(join) => {
@@ -268,10 +278,12 @@ impl Entry {
         *bytes = rest;
         Ok(match number {
             0 => Self::Create(take_create(bytes)?),
-            CREATE_WITH_MORE => {
+            CREATE_WITH_MORE | CREATE_WITH_TYPES => {
                 let create = take_create(bytes)?;
                 let (storage, unix_ms) = (take(bytes)?.to_vec(), read_varint(bytes)?);
-                Self::Create(Create { storage, unix_ms, ..create })
+                let types = if number == CREATE_WITH_TYPES { take(bytes)? } else { &[] };
+                let types = types.into();
+                Self::Create(Create { storage, unix_ms, types, ..create })
             }
             1 => Self::Join(take_join(bytes)?),
             2 => Self::Drop { session: SessionId(read_varint(bytes)?) },
@@ -404,6 +416,7 @@ mod tests {
             Entry::Begin { incarnation: Incarnation(70_000) },
             Entry::Create(Create { storage: vec![1, 2], ..create() }),
             Entry::Create(Create { unix_ms: 300, ..create() }),
+            Entry::Create(Create { types: [1, 2, 3].into(), ..create() }),
             Entry::Alarm { unix_ms: 300, lost: Lost::All },
             Entry::Alarm { unix_ms: 300, lost: Lost::One(64) },
         ]
@@ -441,7 +454,12 @@ mod tests {
         bytes.clear();
         Entry::Alarm { unix_ms: 300, lost: Lost::None }.encode(&mut bytes);
         assert_eq!(bytes, [7, 0xac, 2, 0]);
-        assert_eq!(Entry::decode(&mut &[14u8][..]), Err(EntryError::Newer(14)));
+        bytes.clear();
+        let types = Create { types: [8, 9].into(), ..create() };
+        Entry::Create(types).encode(&mut bytes);
+        let rest = [1, b'b', 0, 0, 2, 8, 9];
+        assert_eq!(bytes, [&[14, 2, b'{', b'}'][..], &[7; 32], &rest].concat());
+        assert_eq!(Entry::decode(&mut &[15u8][..]), Err(EntryError::Newer(15)));
     }
 
     proptest! {

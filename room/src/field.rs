@@ -15,6 +15,8 @@ use referee_protocol::Group;
 pub use referee_protocol::schema::FieldType;
 use referee_protocol::schema::{Member, VariantDef};
 
+use crate::layout::Layout;
+
 pub use exact::{LoadError, Loader, Saver};
 pub use wire::{Quantiser, Words};
 
@@ -44,6 +46,9 @@ pub trait Field: Sized + Send + Sync + 'static {
     /// # Errors
     /// When the bytes are cut short or no value of the type.
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError>;
+
+    /// How exact values lie in what [`Field::save`] appends.
+    fn layout() -> Layout;
 }
 
 /// State: a component or resource that is kept and may be sent, or a type inside one.

@@ -19,6 +19,7 @@ use referee_protocol::schema::FieldType;
 use referee_protocol::{Group, Kind, Schema, TypeDef};
 
 use crate::alarms::{AlarmQueue, AlarmRow};
+use crate::evolve::Migration;
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::grid::{Grid, SIGHT_MAX};
 use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
@@ -27,7 +28,6 @@ use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
 use crate::rules::Rules;
 pub use crate::rules::{Durability, LateJoin};
-use crate::storage::{self, Storage};
 use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
 
 /// Keeps calls of [`Game::systems`] in the order written.
@@ -103,6 +103,7 @@ pub struct Game {
     pub(crate) events: Vec<EventRow>,
     pub(crate) timers: Vec<TimerRow>,
     pub(crate) alarms: Vec<AlarmRow>,
+    pub(crate) migrations: Vec<Migration>,
     pub(crate) hooks: Hooks,
     pub(crate) problems: Vec<String>,
     types: BTreeSet<TypeId>,
@@ -142,6 +143,7 @@ impl Game {
             events: Vec::new(),
             timers: Vec::new(),
             alarms: Vec::new(),
+            migrations: Vec::new(),
             hooks: Hooks::default(),
             problems: Vec::new(),
             types: BTreeSet::new(),
@@ -467,14 +469,6 @@ impl Game {
             self.alarms.push(AlarmRow::of::<T>());
         }
         self
-    }
-
-    /// Puts an empty [`Storage`] in.
-    pub(crate) fn add_storage(&mut self) {
-        let id = self.world.register_component::<Storage>();
-        self.world.insert_resource(Storage::default());
-        let row = ComponentRow::plain::<Storage>(id, FieldType::Unit, true);
-        self.components.push(ComponentRow { name: storage::NAME.to_owned(), ..row });
     }
 
     fn shape_of<T: Field>(&mut self, call: &str) -> Option<FieldType> {

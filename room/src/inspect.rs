@@ -6,17 +6,29 @@ use referee_protocol::schema::FieldType;
 use referee_protocol::value::Value as WireValue;
 use serde_json::{Map, Value, json};
 
+use crate::evolve;
 use crate::field::Quantiser;
 use crate::registry::ComponentRow;
 use crate::room::Room;
+use crate::snapshot::RestoreError;
 use crate::storage::{self, Storage};
 use crate::types::NetId;
+
+/// What a snapshot holds, as JSON in the form of [`Room::to_json`], by the layouts that it carries: so also
+/// where the present game cannot read it. Values are exact. What waits of each type stands under
+/// `timers` and `alarms`, with `at` (a tick, or milliseconds since 1970) and `value`.
+///
+/// # Errors
+/// When the bytes are no snapshot, are damaged, or of a format before 4, which carries no layouts.
+pub fn stored(snapshot: &[u8]) -> Result<Value, RestoreError> {
+    evolve::to_json(snapshot)
+}
 
 impl Room {
     /// The whole state, hidden parts included, as JSON: `tick`, `hash` (in hex), `started`, `ended`,
     /// `next_alarm` (in milliseconds since 1970), `seats`, `resources` by name, `storage` by key where the
     /// room has one, and `entities`, each with its `id` in the room and its components
-    /// by name. References are such ids, 0 for none. Numbers are as exact as they are sent: what is
+    /// by name. References are such ids, null for none. Numbers are as exact as they are sent: what is
     /// saved and hashed may be finer.
     #[must_use]
     pub fn to_json(&mut self) -> Value {

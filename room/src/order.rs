@@ -70,6 +70,16 @@ impl Order {
         &self.steps
     }
 
+    /// The names of the systems, in order, with the number of conditions of each.
+    pub(crate) fn names(&self, graph: &ScheduleGraph) -> String {
+        let conditions = |key| graph.systems.get_conditions(key).map_or(0, <[_]>::len);
+        let name = |step: &Step| {
+            let name = graph.systems.get(step.system).map(|system| system.name().to_string());
+            format!("{} {}\n", name.unwrap_or_default(), conditions(step.system))
+        };
+        self.steps.iter().map(name).collect()
+    }
+
     /// When each system and each condition ran last, in a fixed order.
     pub(crate) fn last_runs(&self, graph: &ScheduleGraph) -> Vec<Tick> {
         let mut runs = Vec::new();

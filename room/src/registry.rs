@@ -15,6 +15,7 @@ use referee_protocol::schema::FieldType;
 use crate::field::{
     Action, Audience, Event, Field, Input, LoadError, Loader, Quantiser, Replicate, Saver, Words,
 };
+use crate::layout::{self, WordsOf};
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue, To};
 use crate::types::NetId;
 
@@ -33,6 +34,7 @@ pub(crate) struct ComponentRow {
     /// Its number on the wire; none when it is only kept.
     pub(crate) sent: Option<u16>,
     pub(crate) shape: FieldType,
+    pub(crate) layout: fn() -> layout::Layout,
     /// Whether its values may hold references to entities.
     pub(crate) refers: bool,
     pub(crate) audience: Audience,
@@ -75,6 +77,7 @@ impl ComponentRow {
             sent: None,
             refers: shape.has_references(),
             shape,
+            layout: C::layout,
             audience: Audience::Everyone,
             every: 1,
             gated: false,
@@ -135,6 +138,8 @@ pub(crate) struct InputRow {
     /// Makes a sample stand on a player's entity; no words: the default. Says whether the words were
     /// a value.
     pub(crate) stand: fn(&mut EntityWorldMut<'_>, &FieldType, Option<&mut Words<'_>>) -> bool,
+    pub(crate) layout: fn() -> layout::Layout,
+    pub(crate) words: WordsOf,
 }
 
 impl InputRow {
@@ -153,8 +158,28 @@ impl InputRow {
                 }
                 good
             },
+            layout: T::layout,
+            words: words_of::<T>,
         }
     }
+}
+
+/// The wire words of an exact value; references in both are numbers.
+fn words_of<T: Field>(exact: &[u8], ty: &FieldType, out: &mut Vec<u32>) -> Result<(), LoadError> {
+    let value = T::load(&mut Loader::new(exact, &entity_of_number))?;
+    value.quantise(ty, &mut Quantiser::new(out, &number_of_entity));
+    Ok(())
+}
+
+/// Stands for the entity of this number outside of any world.
+pub(crate) fn entity_of_number(number: u32) -> Entity {
+    let entity = if number == 0 { None } else { Entity::from_raw_u32(number) };
+    entity.unwrap_or(Entity::PLACEHOLDER)
+}
+
+/// The number for which an entity of [`entity_of_number`] stands.
+pub(crate) fn number_of_entity(entity: Entity) -> u32 {
+    if entity == Entity::PLACEHOLDER { 0 } else { entity.index_u32() }
 }
 
 /// A registered action.
@@ -165,6 +190,8 @@ pub(crate) struct ActionRow {
     /// Queues it for this tick. Says whether the words were a value.
     pub(crate) push: fn(&mut World, Entity, &FieldType, &mut Words<'_>) -> bool,
     pub(crate) clear: fn(&mut World),
+    pub(crate) layout: fn() -> layout::Layout,
+    pub(crate) words: WordsOf,
 }
 
 impl ActionRow {
@@ -181,6 +208,8 @@ impl ActionRow {
                 good
             },
             clear: |world| world.resource_mut::<ActionQueue<T>>().0.clear(),
+            layout: T::layout,
+            words: words_of::<T>,
         }
     }
 }
@@ -228,6 +257,7 @@ impl EventRow {
 #[derive(Clone)]
 pub(crate) struct TimerRow {
     pub(crate) name: String,
+    pub(crate) layout: fn() -> layout::Layout,
     /// Makes what is due at a tick readable through `Due`.
     pub(crate) fire: fn(&mut World, u64),
     /// Takes in this tick's new timers; the number counts all timers of the room.
@@ -242,6 +272,7 @@ impl TimerRow {
     pub(crate) fn of<T: Field>() -> Self {
         Self {
             name: short_name::<T>(),
+            layout: T::layout,
             fire: |world, now| {
                 let soon = world.resource::<TimerQueue<T>>().waiting.front();
                 let soon = soon.is_some_and(|(at, ..)| at.0 <= now);

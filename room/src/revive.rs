@@ -13,9 +13,11 @@ use referee_protocol::{Refusal, Tick};
 
 use crate::entry::{Create, Entry, EntryError, Lost};
 use crate::errors::panic_text;
+use crate::evolve::{NO_TYPE, Translator};
 use crate::journal::{Reader, Record};
+use crate::layout::{Types, dropped, same_types};
 use crate::room::Room;
-use crate::snapshot::RestoreError;
+use crate::snapshot::{self, RestoreError};
 use crate::template::Template;
 
 /// How many ticks may panic while a room is made again. Each costs another run from the beginning.
@@ -46,6 +48,25 @@ impl Base {
                 write_varint(out, snapshot.len() as u64);
                 out.extend_from_slice(snapshot);
             }
+        }
+    }
+
+    /// What tells of the build and the types of the game that wrote it, and what follows on it: as
+    /// [`Template::type_bytes`]. None where that is not known.
+    #[must_use]
+    pub fn type_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Create(create) => (!create.types.is_empty()).then_some(&create.types[..]),
+            Self::Snapshot(snapshot) => snapshot::type_bytes(snapshot),
+        }
+    }
+
+    /// The same as the game of a room would write it that has just begun with it.
+    fn by(&self, room: &Room) -> Self {
+        let types = room.template.type_bytes().clone();
+        match self {
+            Self::Create(create) => Self::Create(Create { types, ..create.clone() }),
+            Self::Snapshot(_) => Self::Snapshot(Arc::new(room.snapshot())),
         }
     }
 
@@ -134,7 +155,9 @@ pub enum ReviveError {
 pub struct Revived {
     /// The room. It writes its journal: see [`Room::take_journal`].
     pub room: Room,
-    /// What led from what it began with to `base`.
+    /// What it began with, as this build writes it.
+    pub began: Base,
+    /// What led from there to `base`.
     pub before: Passage,
     /// The newest snapshot it has come to, or what it began with.
     pub base: Base,
@@ -155,6 +178,12 @@ pub struct Report {
     pub differs: Option<Tick>,
     /// Ticks that panicked and were run without what players did in them.
     pub panicked: Vec<Tick>,
+    /// What the room was made from was written by another build of the game, or by one with other
+    /// types: what players did was applied all the same, and no hash was compared.
+    pub another_build: bool,
+    /// Types and fields that were stored and of which the present game knows nothing: what they held is
+    /// gone with the next save. Sorted; `Purse`, `Health.poison`.
+    pub dropped: Vec<String>,
 }
 
 /// A room that is being made again, piece by piece, so that others get their turn.
@@ -167,6 +196,8 @@ pub struct Revival {
     /// The next passage, and what is left of the one before.
     next: usize,
     records: VecDeque<Record>,
+    /// Where entries were written by a game with other types.
+    translator: Option<Translator>,
     /// Ticks that are run without what players did in them.
     without: BTreeSet<Tick>,
     /// The last tick that is run.
@@ -196,6 +227,7 @@ impl Revival {
             room: None,
             next: 0,
             records: VecDeque::new(),
+            translator: None,
             without: BTreeSet::new(),
             until: Tick(u64::MAX),
             newest: None,
@@ -231,7 +263,7 @@ impl Revival {
                 return Ok(true);
             };
             match record {
-                Record::Hash(tick, hash) if tick == reached => {
+                Record::Hash(tick, hash) if tick == reached && !self.report.another_build => {
                     self.report.hashes += 1;
                     if self.report.differs.is_none() && room.state_hash() != hash {
                         self.report.differs = Some(tick);
@@ -260,11 +292,13 @@ impl Revival {
             Some(room) => room,
             None => self.begin()?,
         };
-        if self.report.differs.is_some() || !self.report.panicked.is_empty() {
+        let Self { base: began, before, since, report, .. } = self;
+        let unlike = report.differs.is_some() || report.another_build && report.ticks > 0;
+        if unlike || !report.panicked.is_empty() {
             room.replication.sever();
         }
-        let base = self.newest.map_or(self.base, Base::Snapshot);
-        Ok(Revived { room, before: self.before, base, since: self.since, report: self.report })
+        let base = self.newest.map_or_else(|| began.clone(), Base::Snapshot);
+        Ok(Revived { room, began, before, base, since, report })
     }
 
     fn begin(&mut self) -> Result<Room, ReviveError> {
@@ -282,6 +316,7 @@ impl Revival {
             panic: panic_text(&*panic).to_owned(),
         })??;
         while room.poll_output().is_some() {}
+        self.note_build(&room)?;
         room.record();
         let tick = room.info().tick;
         self.newest = None;
@@ -289,11 +324,35 @@ impl Revival {
         Ok(room)
     }
 
+    /// Where another build wrote what the room is made from, it is from here on as this one writes it: so
+    /// what the room writes into its journal now follows on it.
+    fn note_build(&mut self, room: &Room) -> Result<(), ReviveError> {
+        let now = self.template.type_bytes();
+        let Some(written) = self.base.type_bytes().filter(|written| *written != &now[..]) else {
+            return Ok(());
+        };
+        if !same_types(written, now) {
+            let old = Types::decode(written).map_err(RestoreError::Layouts)?;
+            let functions = self.template.migrations();
+            let taken = |layout: &_| functions.iter().any(|function| function.takes(layout));
+            self.report.dropped = dropped(&old, self.template.types(), taken);
+            self.translator = Some(Translator::new(old, self.template.types()));
+        }
+        self.report.another_build = true;
+        self.base = self.base.by(room);
+        Ok(())
+    }
+
     /// Runs a tick again. Where it panics, everything is run again, this tick without acts.
     fn tick(&mut self, at: Tick, mut entries: Vec<Entry>) -> Result<(), ReviveError> {
         let Some(mut room) = self.room.take() else { return Ok(()) };
         if self.without.contains(&at) {
             without_acts(&mut entries);
+        }
+        if let Some(translator) = &self.translator {
+            let (types, functions) = (self.template.types(), self.template.migrations());
+            let said = translator.translate(types, functions, &mut entries);
+            said.map_err(RestoreError::from)?;
         }
         if let Err(error) = run_tick(&mut room, at, entries) {
             // Values of a failed game may fail once more.
@@ -412,7 +471,7 @@ fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
         match entry {
             _ if !which(place - 1) => true,
             Entry::Action { payload, .. } => {
-                *payload = Payload { kind: u16::MAX, bits: Vec::new() };
+                *payload = Payload { kind: NO_TYPE, bits: Vec::new() };
                 true
             }
             Entry::Alarm { lost, .. } => {

@@ -171,16 +171,17 @@ impl Room {
     /// names that entities have on the wire where the snapshot does not tell them: new for every load.
     ///
     /// # Errors
-    /// When the bytes are no snapshot of this game as it is now; they are left as they are.
+    /// When the bytes are no snapshot of this game, or of an earlier version of it that says nothing of
+    /// what became of its types ([`crate::evolve`]); they are left as they are.
     pub fn restore(
         template: &Arc<Template>,
         snapshot: &[u8],
         secret: [u8; 32],
     ) -> Result<Self, RestoreError> {
-        let game = snapshot::load(template, snapshot)?;
+        let (game, as_it_was) = snapshot::load(template, snapshot)?;
         let mut room = Self::with(template, game);
         let told = snapshot::told(snapshot)?;
-        if !told.map_or(Ok(false), |told| room.replication.load(told))? {
+        if !told.map_or(Ok(false), |told| room.replication.load(told, as_it_was))? {
             room.replication.seed(secret);
         }
         room.replication.collect_all(&mut room.game);
@@ -382,7 +383,7 @@ impl Room {
     pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
         self.journal.mark(hash(snapshot::state(&snapshot)));
-        self.game = snapshot::load(&self.template, &snapshot)
+        (self.game, _) = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
@@ -420,7 +421,7 @@ impl Room {
     /// The room as bytes, for [`Room::restore`].
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut out = snapshot::header(&self.game);
+        let mut out = snapshot::header(&self.template, &self.game);
         snapshot::put_part(&mut out, |out| {
             snapshot::write_state(&self.game, &self.template, Cover::All, out);
         });

@@ -17,6 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::field::{Field, Hints, LoadError, Loader, Quantiser, Saver, Words};
+use crate::game::Game;
+use crate::layout::Layout;
+use crate::registry::ComponentRow;
 
 /// What the storage is called in a snapshot: no type can have this name.
 pub(crate) const NAME: &str = "(storage)";
@@ -269,6 +272,16 @@ impl Storage {
     }
 }
 
+impl Game {
+    /// Puts an empty [`Storage`] in.
+    pub(crate) fn add_storage(&mut self) {
+        let id = self.world.register_component::<Storage>();
+        self.world.insert_resource(Storage::default());
+        let row = ComponentRow::plain::<Storage>(id, FieldType::Unit, true);
+        self.components.push(ComponentRow { name: NAME.to_owned(), ..row });
+    }
+}
+
 /// What [`Room::storage`](crate::room::Room::storage) gave, as JSON.
 ///
 /// # Errors
@@ -320,6 +333,10 @@ impl Field for Storage {
             }
         }
         Ok(storage)
+    }
+
+    fn layout() -> Layout {
+        Layout::List(Box::new(Layout::tuple([Layout::Text, Layout::Bytes])))
     }
 }
 

@@ -11,7 +11,9 @@ use referee_protocol::{Kind, Schema};
 use crate::alarms::Wall;
 use crate::core::{Core, Setup};
 use crate::errors::panic_text;
+use crate::evolve::Migration;
 use crate::game::{Durability, Game};
+use crate::layout::Types;
 use crate::order::Order;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
@@ -63,6 +65,9 @@ pub struct Template {
     schema: Schema,
     schema_bytes: Arc<[u8]>,
     schema_hash: u64,
+    types: Types,
+    type_bytes: Arc<[u8]>,
+    migrations: Vec<Migration>,
     stale_tables: bool,
     durability: Durability,
     /// A system or a hook takes the storage.
@@ -90,13 +95,18 @@ impl Template {
             if game.world.components().component_id::<Storage>().is_some() {
                 game.add_storage();
             }
-            (game, problems, order)
+            let types = Types::of(&game);
+            problems.extend(types.problems());
+            let checks = game.migrations.iter_mut().map(Migration::check);
+            problems.extend(checks.filter_map(Result::err));
+            (game, problems, order, types)
         }));
-        let (mut game, mut problems, order) = registered.map_err(|panic| GameError {
+        let (mut game, mut problems, order, types) = registered.map_err(|panic| GameError {
             game: name.to_owned(),
             problems: vec![format!("it panics while it registers: {}", panic_text(&*panic))],
         })?;
         problems.extend(unregistered(&mut game));
+        let migrations = std::mem::take(&mut game.migrations);
         problems.extend(same_names(&game));
         problems.extend(without_velocity(&game));
         problems.extend(gates_for_nothing(&game));
@@ -111,6 +121,9 @@ impl Template {
         }
         let schema_bytes: Arc<[u8]> = schema.encode().into();
         let schema_hash = schema.hash();
+        let systems = order.names(game.schedule.graph());
+        let runs = format!("{systems}{}", game.rules.snapshot_ticks());
+        let type_bytes = types.encode(&runs).into();
         let (name, function) = (name.to_owned(), Box::new(function));
         Ok(Arc::new(Self {
             name,
@@ -119,6 +132,9 @@ impl Template {
             schema,
             schema_bytes,
             schema_hash,
+            types,
+            type_bytes,
+            migrations,
             stale_tables,
             durability: game.rules.durability,
             alarms: !game.alarms.is_empty(),
@@ -156,6 +172,24 @@ impl Template {
     #[must_use]
     pub fn schema_hash(&self) -> u64 {
         self.schema_hash
+    }
+
+    /// What tells of the game's build and of how its types lie, for [`Create`](crate::entry::Create): with it
+    /// another version of the game can read what was done in a room of this one. Versions with the same
+    /// bytes have the same types, systems of the same names, and rebuild their rooms as often.
+    #[must_use]
+    pub fn type_bytes(&self) -> &Arc<[u8]> {
+        &self.type_bytes
+    }
+
+    /// Its types.
+    pub(crate) fn types(&self) -> &Types {
+        &self.types
+    }
+
+    /// How values of earlier versions become present ones.
+    pub(crate) fn migrations(&self) -> &[Migration] {
+        &self.migrations
     }
 
     /// What a crash may cost its rooms.

@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::field::{
     Audience, Bearer, Field, Hints, LoadError, Loader, Quantiser, Replicate, Saver, Words,
 };
+use crate::layout::{Layout, Part};
 
 /// A player. Every seat has an entity with this component, which everyone sees; it goes when the
 /// seat does. Hooks take it as their input: `|player: Player| ..`.
@@ -76,6 +77,15 @@ impl Field for Player {
             entity: Entity::load(from)?,
         })
     }
+
+    fn layout() -> Layout {
+        Layout::Struct(vec![
+            Part::new("seat", u16::layout()),
+            Part::new("name", Layout::Text),
+            Part::new("connected", Layout::Bool),
+            Part::new("entity", Layout::Entity),
+        ])
+    }
 }
 
 impl Replicate for Player {
@@ -109,6 +119,10 @@ impl Field for Seat {
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         u16::load(from).map(Self)
     }
+
+    fn layout() -> Layout {
+        u16::layout()
+    }
 }
 
 /// A tick in a game's own types: until when something lasts.
@@ -131,6 +145,10 @@ impl Field for Tick {
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         u64::load(from).map(Self)
+    }
+
+    fn layout() -> Layout {
+        u64::layout()
     }
 }
 
@@ -160,7 +178,7 @@ pub struct Sees(pub Vec<Group>);
 
 /// A component that is kept and never sent, written by hand because only rooms use it.
 macro_rules! kept {
-    ($name:ident, |$value:ident, $out:ident| $save:expr, |$from:ident| $load:expr) => {
+    ($name:ident, $layout:expr, |$value:ident, $out:ident| $save:expr, |$from:ident| $load:expr) => {
         impl Field for $name {
             fn shape(_: &Hints) -> Result<FieldType, String> {
                 Ok(FieldType::Unit)
@@ -180,6 +198,10 @@ macro_rules! kept {
             fn load($from: &mut Loader<'_>) -> Result<Self, LoadError> {
                 $load
             }
+
+            fn layout() -> Layout {
+                $layout
+            }
         }
 
         impl Replicate for $name {
@@ -196,6 +218,7 @@ macro_rules! kept {
 
 kept!(
     Attributes,
+    Layout::List(Box::new(Layout::tuple([Layout::Text, Layout::Text]))),
     |value, out| {
         out.varint(value.0.len() as u64);
         for (key, text) in &value.0 {
@@ -209,10 +232,18 @@ kept!(
         (0..count).map(|_| pair(from)).collect::<Result<_, _>>().map(Self)
     }
 );
-kept!(Owner, |value, out| value.0.0.save(out), |from| Ok(Self(Seat(u16::load(from)?))));
-kept!(Team, |value, out| value.0.save(out), |from| Ok(Self(u32::load(from)?)));
-kept!(InGroups, |value, out| save_groups(&value.0, out), |from| load_groups(from).map(Self));
-kept!(Sees, |value, out| save_groups(&value.0, out), |from| load_groups(from).map(Self));
+kept!(Owner, u16::layout(), |value, out| value.0.0.save(out), |from| Ok(Self(Seat(u16::load(
+    from
+)?))));
+kept!(Team, u32::layout(), |value, out| value.0.save(out), |from| Ok(Self(u32::load(from)?)));
+kept!(InGroups, groups_layout(), |value, out| save_groups(&value.0, out), |from| load_groups(from)
+    .map(Self));
+kept!(Sees, groups_layout(), |value, out| save_groups(&value.0, out), |from| load_groups(from)
+    .map(Self));
+
+fn groups_layout() -> Layout {
+    Layout::List(Box::new(Layout::Number))
+}
 
 fn save_groups(groups: &[Group], out: &mut Saver<'_>) {
     out.varint(groups.len() as u64);
@@ -287,6 +318,10 @@ macro_rules! stepped {
 
             fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
                 f32::load(from).map(Self)
+            }
+
+            fn layout() -> Layout {
+                Layout::F32
             }
         }
     };

@@ -26,7 +26,7 @@ fn create() -> Create {
 fn revive(template: &Arc<Template>, base: Base, passages: Vec<Passage>) -> (Room, Report) {
     let revived =
         Revival::new(template, base.clone(), passages, [9; 32]).finish().expect("it is made again");
-    let Revived { room, before, base: newest, since, report } = revived;
+    let Revived { room, before, base: newest, since, report, .. } = revived;
     // What is left of it makes it once more, from where it began and from its newest snapshot.
     for (base, passages) in [(base, vec![before, since.clone()]), (newest, vec![since])] {
         let again = Revival::new(template, base, passages, [8; 32]).finish().expect("once more");

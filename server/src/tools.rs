@@ -9,6 +9,7 @@ use referee_protocol::{MatchId, Tick};
 use referee_room::Template;
 use referee_room::entry::EntryError;
 use referee_room::field::LoadError;
+use referee_room::inspect::stored as stored_json;
 use referee_room::revive::{Base, Passage, Revival, ReviveError};
 use referee_room::storage;
 
@@ -85,10 +86,18 @@ struct Stored {
     key: RoomKey,
     template: Arc<Template>,
     /// Where it can begin, in order of ticks.
-    begins: Vec<(u64, Base)>,
+    begins: Vec<Begin>,
     passages: Vec<Passage>,
     /// The match has ended, and this is what its storage held.
     left: Option<Vec<u8>>,
+}
+
+/// Where a stored match can begin.
+struct Begin {
+    tick: u64,
+    base: Base,
+    /// The place of the first passage that may follow on it.
+    next: usize,
 }
 
 impl Stored {
@@ -123,15 +132,40 @@ impl Stored {
         if self.left.is_some() {
             return Err(ToolError::Ended(self.key.clone()));
         }
-        let base = self.begins.iter().rev().find(|(tick, _)| *tick <= from);
-        let Some((first, base)) = base else {
-            let first = self.begins.first().map_or(0, |(tick, _)| *tick);
+        let begin = self.begins.iter().rev().find(|begin| begin.tick <= from);
+        let Some(Begin { tick: first, base, next }) = begin else {
+            let first = self.begins.first().map_or(0, |begin| begin.tick);
             return Err(ToolError::Before { room: self.key.clone(), first });
         };
-        let passages = self.passages.iter().filter(|passage| passage.upto.0 > *first).cloned();
+        let passages =
+            self.passages[*next..].iter().filter(|passage| passage.upto.0 > *first).cloned();
         let secret = [0; 32]; // nobody is told the names that it makes
         let revival = Revival::new(&self.template, base.clone(), passages.collect(), secret);
         Ok(revival.until(Tick(until.unwrap_or(u64::MAX))))
+    }
+}
+
+impl Stored {
+    /// The newest snapshot up to a tick as it is stored, where the present game cannot read it.
+    fn unread(&self, until: Option<u64>, error: &ReviveError) -> Option<serde_json::Value> {
+        let ReviveError::Restore(_) = error else { return None };
+        let until = until.unwrap_or(u64::MAX);
+        let mut begins = self.begins.iter().rev().filter(|begin| begin.tick <= until);
+        let snapshot = begins.find_map(|begin| match &begin.base {
+            Base::Snapshot(snapshot) => Some(snapshot),
+            Base::Create(_) => None,
+        })?;
+        let mut state = stored_json(snapshot).ok()?;
+        state["cannot_go_on"] = error.to_string().into();
+        Some(state)
+    }
+
+    /// From which of its beginnings on all was written by one build, the last one.
+    fn of_last_build(&self) -> usize {
+        let last = self.begins.last().and_then(|begin| begin.base.type_bytes());
+        let Some(last) = last else { return 0 };
+        let other = |begin: &Begin| begin.base.type_bytes().is_some_and(|bytes| bytes != last);
+        self.begins.iter().rposition(other).map_or(0, |at| at + 1)
     }
 }
 
@@ -155,25 +189,28 @@ fn find(games: &Games, room: &str) -> Result<(RoomKey, Arc<Template>), ToolError
     Ok((RoomKey { game, match_id }, hosted.template.clone()))
 }
 
-type Parts = (Vec<(u64, Base)>, Vec<Passage>);
+type Parts = (Vec<Begin>, Vec<Passage>);
 
 fn read(history: Vec<Chunk>, stored: Option<StoredRoom>) -> Result<Parts, EntryError> {
     let (mut begins, mut passages) = (Vec::new(), Vec::new());
     for chunk in history {
         let (base, passage) = Remains::chunk(chunk)?;
-        begins.extend(base.map(|(_, base)| (passage.after.0, base)));
+        let (tick, next) = (passage.after.0, passages.len());
+        begins.extend(base.map(|(_, base)| Begin { tick, base, next }));
         passages.push(passage);
     }
     if let Some(stored) = stored {
         let (remains, rest) = Remains::stored(stored)?;
-        begins.push((remains.since.after.0, remains.base));
+        let (tick, next) = (remains.since.after.0, passages.len());
+        begins.push(Begin { tick, base: remains.base, next });
         passages.extend(rest);
     }
     Ok((begins, passages))
 }
 
 /// The state of a stored match, at its end or at the end of a tick, as JSON. Where the match has ended and
-/// everybody has gone: what its storage holds.
+/// everybody has gone: what its storage holds. Where the game as it is here cannot read the match: its
+/// newest snapshot by then, by the types that are stored with it, and why under `cannot_go_on`.
 ///
 /// # Errors
 /// When it is not there, not kept that far back, or cannot be read.
@@ -190,8 +227,13 @@ pub fn inspect(
         return Ok(pretty(&serde_json::json!({ "storage": storage })));
     }
     let revival = stored.revival(tick.unwrap_or(u64::MAX), tick)?;
-    let mut revived = revival.finish().map_err(|e| ToolError::Revive(stored.key.clone(), e))?;
-    Ok(pretty(&revived.room.to_json()))
+    match revival.finish() {
+        Ok(mut revived) => Ok(pretty(&revived.room.to_json())),
+        Err(error) => match stored.unread(tick, &error) {
+            Some(state) => Ok(pretty(&state)),
+            None => Err(ToolError::Revive(stored.key, error)),
+        },
+    }
 }
 
 fn pretty(state: &serde_json::Value) -> String {
@@ -199,14 +241,17 @@ fn pretty(state: &serde_json::Value) -> String {
 }
 
 /// Plays a stored match again from as far back as it is kept, and compares the state hashes that were
-/// written on the way. Gives a few lines that tell how it went.
+/// written on the way. Gives a few lines that tell how it went. Of a match that several builds of the game
+/// played, what the last one did. What another build than this one did is played by this one, and no hashes
+/// are compared.
 ///
 /// # Errors
 /// When it is not there, cannot be read, or comes to another state.
 pub fn replay(games: &Games, config: &Config, room: &str) -> Result<String, ToolError> {
     let stored = Stored::open(games, config, room)?;
     let back = reaches_back_to(&stored.passages);
-    let first = stored.begins.iter().map(|(tick, _)| *tick).find(|tick| *tick >= back);
+    let of_last = stored.of_last_build();
+    let first = stored.begins[of_last..].iter().map(|begin| begin.tick).find(|tick| *tick >= back);
     let first = first.unwrap_or(u64::MAX);
     let begun = std::time::Instant::now();
     let revived = stored.revival(first, None)?.finish();
@@ -224,6 +269,16 @@ pub fn replay(games: &Games, config: &Config, room: &str) -> Result<String, Tool
         "{key}: ticks {first} to {} again, {ticks} that ran, in {ms:.1} ms",
         info.tick.0
     );
+    if of_last > 0 {
+        let _ = writeln!(out, "what came before was played by another build, and is left out");
+    }
+    if report.another_build {
+        let _ = writeln!(
+            out,
+            "another build of the game played it: what players did is applied by this one, and no state \
+             hash is compared"
+        );
+    }
     let equal = if hashes == 0 { "none lie in between" } else { "all equal" };
     let _ = writeln!(out, "state hashes compared: {hashes}, {equal}");
     let _ = write!(out, "state hash at the end: {hash:016x}");

@@ -5,6 +5,7 @@ use referee_protocol::schema::FieldType;
 use referee_protocol::value::push_string;
 
 use super::{Field, Hints, LoadError, Loader, Quantiser, Saver, Words};
+use crate::layout::Layout;
 
 fn max_of(hints: &Hints, what: &str) -> Result<u32, String> {
     let max = hints.max.ok_or_else(|| format!("{what} needs its maximum: #[field(max = ..)]"))?;
@@ -36,6 +37,10 @@ impl Field for String {
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         Self::from_utf8(from.block()?.to_vec()).map_err(|_| LoadError::Text)
+    }
+
+    fn layout() -> Layout {
+        Layout::Text
     }
 }
 
@@ -74,6 +79,10 @@ impl<T: Field> Field for Option<T> {
             _ => T::load(from).map(Some),
         }
     }
+
+    fn layout() -> Layout {
+        Layout::Option(Box::new(T::layout()))
+    }
 }
 
 impl<T: Field> Field for Vec<T> {
@@ -110,6 +119,10 @@ impl<T: Field> Field for Vec<T> {
         let len = from.count()?;
         (0..len).map(|_| T::load(from)).collect()
     }
+
+    fn layout() -> Layout {
+        Layout::List(Box::new(T::layout()))
+    }
 }
 
 impl<T: Field, const N: usize> Field for [T; N] {
@@ -138,6 +151,10 @@ impl<T: Field, const N: usize> Field for [T; N] {
         let values: Vec<T> = (0..N).map(|_| T::load(from)).collect::<Result<_, _>>()?;
         values.try_into().map_err(|_| LoadError::Number)
     }
+
+    fn layout() -> Layout {
+        Layout::Array(Box::new(T::layout()), N as u32)
+    }
 }
 
 macro_rules! tuples {
@@ -161,6 +178,10 @@ macro_rules! tuples {
 
             fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
                 Ok(($($part::load(from)?,)*))
+            }
+
+            fn layout() -> Layout {
+                Layout::tuple([$($part::layout()),*])
             }
         }
     };
@@ -190,5 +211,9 @@ impl Field for Entity {
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         from.entity()
+    }
+
+    fn layout() -> Layout {
+        Layout::Entity
     }
 }

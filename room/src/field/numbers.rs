@@ -6,6 +6,7 @@ use referee_protocol::schema::{FieldType, Member};
 use referee_protocol::value::{float_value, float_word};
 
 use super::{Field, Hints, LoadError, Loader, Quantiser, Saver, Words};
+use crate::layout::{Layout, Part};
 
 macro_rules! integers {
     ($($int:ty),*) => {$(
@@ -42,6 +43,10 @@ macro_rules! integers {
             fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
                 Ok(Self::from_le_bytes(from.array()?))
             }
+
+            fn layout() -> Layout {
+                Layout::Int { bits: <$int>::BITS as u8, signed: <$int>::MIN != 0 }
+            }
         }
     )*};
 }
@@ -67,6 +72,10 @@ impl Field for bool {
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         Ok(from.array::<1>()? != [0])
+    }
+
+    fn layout() -> Layout {
+        Layout::Bool
     }
 }
 
@@ -128,6 +137,10 @@ macro_rules! floats {
             fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
                 Ok(Self::from_le_bytes(from.array()?))
             }
+
+            fn layout() -> Layout {
+                Layout::$lossless
+            }
         }
     };
 }
@@ -174,6 +187,10 @@ macro_rules! vectors {
             fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
                 Ok(Self { $($axis: f32::load(from)?),* })
             }
+
+            fn layout() -> Layout {
+                Layout::Struct(vec![$(Part::new(stringify!($axis), Layout::F32)),*])
+            }
         }
     };
 }
@@ -207,6 +224,11 @@ impl Field for Quat {
 
     fn load(from: &mut Loader<'_>) -> Result<Self, LoadError> {
         Ok(Self::from_xyzw(f32::load(from)?, f32::load(from)?, f32::load(from)?, f32::load(from)?))
+    }
+
+    fn layout() -> Layout {
+        let part = |name| Part::new(name, Layout::F32);
+        Layout::Struct(["x", "y", "z", "w"].map(part).into())
     }
 }
 

@@ -1,13 +1,14 @@
-//! How `#[derive(Replicate)]` learns whether a type is a resource: a derive sees only its own
-//! attributes, so it asks the compiler, by calling `bearer` where several traits offer it and the
-//! one with the fewest dereferences to go wins ("autoref specialisation", after dtolnay's
-//! case study of that name).
+//! How `#[derive(Replicate)]` learns whether a type is a resource, and all derives whether a
+//! type has a default: a derive sees only its own attributes, so it asks the compiler, by calling a
+//! method where several traits offer it and the one with the fewest dereferences to go wins ("autoref
+//! specialisation", after dtolnay's case study of that name).
 
 use std::marker::PhantomData;
 
 use bevy_ecs::resource::Resource;
 
-use super::Bearer;
+use super::{Bearer, Field};
+use crate::layout::saved;
 
 /// Stands for a type in the question.
 pub struct Probe<T>(PhantomData<T>);
@@ -56,5 +57,41 @@ pub trait IsComponent {
 impl<T> IsComponent for Probe<T> {
     fn bearer(&self) -> Bearer {
         Bearer::Component
+    }
+}
+
+/// Stands for a type in the question for its default.
+pub struct DefaultOf<T>(PhantomData<T>);
+
+impl<T> DefaultOf<T> {
+    /// The question.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "only the derives make one")]
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Answers for a type with a default.
+pub trait HasDefault {
+    /// The default's bytes.
+    fn saved_default(&self) -> Option<Vec<u8>>;
+}
+
+impl<T: Field + Default> HasDefault for &DefaultOf<T> {
+    fn saved_default(&self) -> Option<Vec<u8>> {
+        Some(saved(&T::default()))
+    }
+}
+
+/// Answers for everything else.
+pub trait HasNoDefault {
+    /// None.
+    fn saved_default(&self) -> Option<Vec<u8>>;
+}
+
+impl<T> HasNoDefault for DefaultOf<T> {
+    fn saved_default(&self) -> Option<Vec<u8>> {
+        None
     }
 }

@@ -47,16 +47,16 @@ impl Replication {
         lives.lives.iter().for_each(|life| life.save(&mut out));
     }
 
-    /// Takes in what [`Replication::save`] wrote. False where clients were told by another schema: then
-    /// it is of no use but to know which of them missed events.
-    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<bool, RestoreError> {
+    /// Takes in what [`Replication::save`] wrote. False where clients were told by another schema, or the
+    /// state is not `as_it_was`: then it is of no use but to know which of them missed events.
+    pub(crate) fn load(&mut self, bytes: &[u8], as_it_was: bool) -> Result<bool, RestoreError> {
         let mut from = Loader::new(bytes, &|_| Entity::PLACEHOLDER);
         let schema = u64::from_le_bytes(from.array()?);
         for _ in 0..from.count()? {
             let seat = load_seat(&mut from)?;
             self.links.seats.insert(seat, SeatLine::load(&mut from)?);
         }
-        if schema != self.template.schema_hash() {
+        if !as_it_was || schema != self.template.schema_hash() {
             self.links.leave_all();
             return Ok(false);
         }

@@ -14,28 +14,81 @@ use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 
-use super::{RestoreError, WITHOUT_CONDITIONS, WITHOUT_TOLD, body};
+use super::{Body, RestoreError, WITHOUT_CONDITIONS, WITHOUT_LAYOUTS, WITHOUT_TOLD, body, check};
 use crate::alarms::Wall;
 use crate::core::{Core, InputBuffer, SeatState, Setup};
+use crate::evolve::rewrite;
 use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
+use crate::layout::same_types;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 use crate::registry::ComponentRow;
-use crate::storage;
+use crate::storage::{self, Storage};
 use crate::template::Template;
 use crate::types::NetId;
 
-/// The game of a room as a snapshot holds it.
+/// The game of a room as a snapshot holds it, and whether that is all as it was when it was written:
+/// not where values were made anew because the game's types have changed.
 ///
 /// # Errors
-/// When the bytes are no snapshot of this game as it is now.
-pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, RestoreError> {
+/// When the bytes are no snapshot that this game can read.
+pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<(Game, bool), RestoreError> {
     let body = body(snapshot)?;
-    let has_storage = body.has_storage();
+    let mut has_storage = body.has_storage()?;
     let mut game = template.build(has_storage);
-    body.check(&game)?;
-    let (ids, state) = entity_ids(body.state)?;
+    let anew = anew(template, &game, &body)?;
+    if anew.is_some() {
+        has_storage = game.world.contains_resource::<Storage>();
+    }
+    let state = anew.as_deref().unwrap_or(body.state);
+    load_state(&mut game, template, (body.version, has_storage), state)?;
+    if anew.is_some() {
+        stand_new_inputs(&mut game);
+    }
+    Ok((game, anew.is_none()))
+}
+
+/// The state by the types of the game; none where it is that.
+fn anew(
+    template: &Template,
+    game: &Game,
+    body: &Body<'_>,
+) -> Result<Option<Vec<u8>>, RestoreError> {
+    if body.version <= WITHOUT_LAYOUTS {
+        check(&body.shapes()?, game)?;
+        return Ok(None);
+    }
+    if same_types(body.types, template.type_bytes()) {
+        return Ok(None);
+    }
+    let (types, has_storage) = body.layouts()?;
+    rewrite(template, game, (&types, has_storage), body.state).map(Some)
+}
+
+/// Players who joined before there was an input of some type get its default.
+fn stand_new_inputs(game: &mut Game) {
+    let core = game.world.resource::<Core>();
+    let players: Vec<Entity> = core.seats.values().map(|seat| seat.entity).collect();
+    for input in &game.inputs {
+        let row = game.components.iter().find(|row| row.name == input.name && !row.resource);
+        let row = row.expect("an input is a component as well");
+        for player in &players {
+            let Ok(mut player) = game.world.get_entity_mut(*player) else { continue };
+            if !player.contains_id(row.id) {
+                (input.stand)(&mut player, &input.shape, None);
+            }
+        }
+    }
+}
+
+fn load_state(
+    game: &mut Game,
+    template: &Template,
+    (version, has_storage): (u16, bool),
+    state: &[u8],
+) -> Result<(), RestoreError> {
+    let (ids, state) = entity_ids(state)?;
     // All entities first: references may point forward.
     let entities: Vec<(u32, Entity)> =
         ids.into_iter().map(|id| (id, game.world.spawn_empty().id())).collect();
@@ -44,19 +97,19 @@ pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<Game, Restore
         place.map_or(Entity::PLACEHOLDER, |at| entities[at].1)
     };
     let mut from = Loader::new(state, &find);
-    load_clocks(&mut game, &mut from)?;
-    load_ages(&mut game, template, body.version, &mut from)?;
-    load_room(&mut game, body.version, &mut from)?;
-    load_seats(&mut game, &mut from)?;
+    load_clocks(game, &mut from)?;
+    load_ages(game, template, version, &mut from)?;
+    load_room(game, version, &mut from)?;
+    load_seats(game, &mut from)?;
     for timer in game.timers.clone() {
         (timer.load)(&mut game.world, &mut from)?;
     }
-    load_alarms(&mut game, &mut from)?;
+    load_alarms(game, &mut from)?;
     let there = |row: &ComponentRow| has_storage || row.name != storage::NAME;
-    load_resources(&mut game, there, &mut from)?;
-    load_entities(&mut game, &entities, &mut from)?;
+    load_resources(game, there, &mut from)?;
+    load_entities(game, &entities, &mut from)?;
     match from.rest().len() {
-        0 => Ok(game),
+        0 => Ok(()),
         left => Err(RestoreError::Trailing(left)),
     }
 }

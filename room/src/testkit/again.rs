@@ -28,6 +28,10 @@ impl TestRoom {
     /// tick, entity and component that differ are named.
     pub fn play_again(&mut self, seed: u64) {
         self.keep_journal();
+        assert!(
+            self.journal.after == Tick(0),
+            "only the version of a game that played all of a match can play it again"
+        );
         let records = self.records();
         let mut straight = self.begin_again();
         let mut anew = Anew::new(self, seed);

@@ -122,6 +122,12 @@ impl TestClient {
         }
     }
 
+    /// What it was told is of no use: the game has other types now.
+    pub(super) fn forget(&mut self) {
+        self.replica = Replica::new(self.hz);
+        self.knows = false;
+    }
+
     /// What it knows, if anything.
     pub(super) fn resume(&self) -> Option<Resume> {
         let (incarnation, tick, event) = (self.life, self.replica.tick(), self.last_event);

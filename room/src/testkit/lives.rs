@@ -5,10 +5,14 @@ use std::time::Duration;
 use referee_protocol::{Incarnation, Tick};
 
 use crate::entry::{Create, Entry};
+use crate::game::Game;
 use crate::revive::Passage;
 use crate::room::Room;
+use crate::snapshot::RestoreError;
+use crate::template::Template;
 
 use super::TestRoom;
+use super::client::TestClient;
 
 impl TestRoom {
     /// The room is sealed, saved, thrown away and restored: another life of it begins. All connections are
@@ -26,15 +30,46 @@ impl TestRoom {
     /// # Panics
     /// When the room cannot read its own snapshot.
     pub fn restart_after(&mut self, span: Duration) {
-        self.room.handle(Entry::Seal);
-        self.settle();
-        let snapshot = self.room.snapshot();
+        let snapshot = self.sealed();
         match self.room.info().hz {
             Some(_) => self.away += span.as_nanos(),
             None => self.now += span.as_nanos(),
         }
-        self.room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
+        let room = Room::restore(&self.template, &snapshot, [self.next as u8; 32])
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        self.come_back(room);
+    }
+
+    /// As [`TestRoom::restart`], but the room comes back under another version of its game: what became of
+    /// its types is said by that ([`crate::evolve`]). Whoever resumes gets everything anew.
+    ///
+    /// # Errors
+    /// Why the other version cannot read the room. Then it stays as it was.
+    ///
+    /// # Panics
+    /// When the other version has mistakes: they are named.
+    pub fn update(
+        &mut self,
+        game: impl Fn(&mut Game) + Send + Sync + 'static,
+    ) -> Result<(), RestoreError> {
+        let template = Template::new("test", game).unwrap_or_else(|e| panic!("{e}"));
+        let snapshot = self.sealed();
+        let room = Room::restore(&template, &snapshot, [self.next as u8; 32])?;
+        self.template = template;
+        self.clients.iter_mut().for_each(TestClient::forget);
+        self.journal = Passage::empty(room.info().tick);
+        self.come_back(room);
+        Ok(())
+    }
+
+    fn sealed(&mut self) -> Vec<u8> {
+        self.room.handle(Entry::Seal);
+        self.settle();
+        self.room.snapshot()
+    }
+
+    fn come_back(&mut self, room: Room) {
+        self.room = room;
         self.room.record();
         self.life += 1;
         self.room.handle(Entry::Begin { incarnation: Incarnation(self.life) });

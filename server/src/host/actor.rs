@@ -179,7 +179,8 @@ fn make(
     let _turn = thread.pulse.begin(&place.key);
     let build = env!("CARGO_PKG_VERSION").to_owned();
     let now = if template.has_alarms() { unix_ms() } else { 0 };
-    let create = Create { params, seed: seed()?, build, storage, unix_ms: now };
+    let types = template.type_bytes().clone();
+    let create = Create { params, seed: seed()?, build, storage, unix_ms: now, types };
     thread.house.metrics.rooms_made.up();
     let made = catch_unwind(AssertUnwindSafe(|| Room::create(template, &create)));
     let mut room = made.unwrap_or_else(|panic| {
@@ -222,8 +223,15 @@ async fn load(
 }
 
 fn tell(room: &RoomKey, report: &Report) {
-    let Report { ticks, hashes, differs, .. } = *report;
-    if ticks > 0 {
+    let Report { ticks, hashes, differs, another_build, .. } = *report;
+    let dropped = report.dropped.join(", ");
+    if another_build {
+        tracing::info!(
+            %room, ticks, dropped,
+            "a room was left by another build of its game: it goes on by this one, and what happened since \
+             its snapshot was applied without comparing states"
+        );
+    } else if ticks > 0 {
         tracing::info!(%room, ticks, hashes, "a room goes on from its journal");
     }
     if let Some(tick) = differs {

@@ -34,12 +34,16 @@ fn broken(game: &mut Game) {
     counting(game, u32::MAX);
 }
 
-#[derive(Resource, Replicate, Default)]
-struct Other(u32);
+mod other {
+    use referee_room::prelude::*;
 
-/// What became of it in a later build.
+    #[derive(Resource, Replicate, Default)]
+    pub(super) struct Count(f32);
+}
+
+/// What became of it in a later build, which does not say how what was counted goes over.
 fn other(game: &mut Game) {
-    game.turn_based().replicate::<Other>();
+    game.turn_based().replicate::<other::Count>();
 }
 
 /// A server without an edge.

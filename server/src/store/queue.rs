@@ -15,6 +15,9 @@ pub(super) const NUMBERS_BLOCK: u64 = 1024;
 const NUMBERS_LOW: u64 = NUMBERS_BLOCK / 2;
 /// How often expired rooms are looked for.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long changes gather for one transaction while nobody waits for them: a commit costs about as much
+/// for one room as for twenty, and what came since is in the journal.
+const GATHER: Duration = Duration::from_millis(200);
 /// What a change costs beside its room's bytes.
 const CHANGE_BYTES: usize = 128;
 
@@ -93,7 +96,7 @@ pub(super) type Changes = BTreeMap<RoomKey, Change>;
 /// One transaction's worth of work.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) changes: Changes,
+    pub(super) changes: Arc<Changes>,
     /// The end of the numbers to reserve.
     pub(super) numbers_end: Option<u64>,
     /// Look for expired rooms as well.
@@ -108,7 +111,9 @@ pub(super) struct Batch {
 pub(super) struct Queue {
     waiting: Changes,
     /// What the writer works on; still to be found by a load.
-    writing: Changes,
+    writing: Arc<Changes>,
+    /// When those that wait have gathered for long enough.
+    gathered_at: Option<Instant>,
     bytes: usize,
     max_bytes: usize,
     /// Changes refused for want of room since the last batch was written.
@@ -130,7 +135,8 @@ impl Queue {
     pub(super) fn new(max_bytes: usize, first_number: u64, now: Instant) -> Self {
         Self {
             waiting: Changes::new(),
-            writing: Changes::new(),
+            writing: Arc::default(),
+            gathered_at: None,
             bytes: 0,
             max_bytes,
             refused: 0,
@@ -219,23 +225,29 @@ impl Queue {
     }
 
     /// When there will be work, if nothing else comes: none for "now".
-    pub(super) fn next_work(&self, now: Instant) -> Option<Duration> {
-        let waits = !self.waiting.is_empty() || !self.settle.is_empty() || self.numbers_low();
+    pub(super) fn next_work(&mut self, now: Instant) -> Option<Duration> {
+        let waits = !self.settle.is_empty() || self.numbers_low();
+        let gathered = match self.waiting.is_empty() {
+            true => None,
+            // Half of what may wait: the rest is for what comes while it is written.
+            false if self.bytes > self.max_bytes / 2 => return None,
+            false => Some(*self.gathered_at.get_or_insert(now + GATHER)),
+        };
         let at = match self.backoff.retry_at() {
             _ if self.urgent || self.closing => return None,
             Some(retry_at) => retry_at,
             None if waits => return None,
-            None => self.sweep_at,
+            None => gathered.map_or(self.sweep_at, |at| at.min(self.sweep_at)),
         };
         at.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// Takes all the work there is.
     pub(super) fn take(&mut self, now: Instant) -> Batch {
-        self.urgent = false;
-        self.writing = std::mem::take(&mut self.waiting);
+        (self.urgent, self.gathered_at) = (false, None);
+        self.writing = Arc::new(std::mem::take(&mut self.waiting));
         Batch {
-            changes: self.writing.clone(),
+            changes: Arc::clone(&self.writing),
             numbers_end: self.numbers_low().then(|| self.numbers_end + NUMBERS_BLOCK),
             sweep: now >= self.sweep_at && !self.closing,
             settle: std::mem::take(&mut self.settle),
@@ -246,7 +258,7 @@ impl Queue {
     /// The batch is durable. Returns whether writing failed before.
     pub(super) fn done(&mut self, batch: &Batch, swept_all: bool, now: Instant) -> bool {
         self.bytes -= self.writing.values().map(Change::bytes).sum::<usize>();
-        self.writing.clear();
+        self.writing = Arc::default();
         if let Some(end) = batch.numbers_end {
             self.numbers_end = end;
         }
@@ -268,11 +280,12 @@ impl Queue {
         now: Instant,
     ) -> bool {
         for (key, life) in removed {
-            if let Some(Change::Delete(newest)) = self.writing.get_mut(key) {
+            if let Some(Change::Delete(newest)) = Arc::make_mut(&mut self.writing).get_mut(key) {
                 *newest = Some(*life).max(*newest);
             }
         }
-        for (key, change) in std::mem::take(&mut self.writing) {
+        let writing = std::mem::take(&mut self.writing);
+        for (key, change) in Arc::unwrap_or_clone(writing) {
             self.bytes -= change.bytes();
             let change = match self.waiting.entry(key.clone()) {
                 Entry::Vacant(_) => change,

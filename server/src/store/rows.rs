@@ -61,7 +61,7 @@ pub(super) fn transact(
     transaction.set_quick_repair(true);
     {
         let mut tables = Tables::open(&transaction)?;
-        for (key, change) in &what.batch.changes {
+        for (key, change) in &*what.batch.changes {
             match change {
                 Change::Save(save) => {
                     let gone = tables.save(&key.to_string(), save, what)?;

@@ -128,7 +128,7 @@ impl Shared {
 
     /// The batch is on disk: the journal is told before anybody else.
     fn done(&self, batch: &Batch, did: &Outcome) {
-        for (key, change) in &batch.changes {
+        for (key, change) in &*batch.changes {
             if let Change::Save(save) = change {
                 let base = Base { life: save.room.incarnation, tick: Some(save.room.tick) };
                 self.journal.cover(key, base);

@@ -468,7 +468,9 @@ pub(crate) async fn serve(
         if socket.is_over() {
             break;
         }
+        // In this order each time: to draw one costs, and nothing here keeps others waiting.
         tokio::select! {
+            biased;
             () = socket.ready(!paused) => {
                 if socket.flush() {
                     peer.written();

@@ -103,7 +103,7 @@ impl Stream {
     /// Writes the beginning of `slices`, as much as is taken now. `WouldBlock` when nothing is.
     pub(crate) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => socket.try_write_vectored(slices),
+            Self::Tcp(socket) => tcp::try_write(socket, slices),
             Self::Tls(stream) => stream.try_write(slices),
             Self::Quic(stream) => stream.try_write(slices),
             Self::Memory(stream) => stream.try_write(slices),

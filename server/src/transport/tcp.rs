@@ -1,10 +1,11 @@
 //! How a TCP socket of a room is set up, so that little lies in the kernel: what is in there is old
 //! by the time it leaves, and can be taken back no more.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::TcpStream;
 
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
+use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::io::Interest;
 
@@ -55,6 +56,24 @@ pub(crate) fn try_read(socket: &tokio::net::TcpStream, into: &mut [u8]) -> io::R
         Ok(())
     });
     if read > 0 { Ok(read) } else { asked.map(|()| 0) }
+}
+
+/// Frames up to so many bytes are put together before they are sent: to copy them costs less than what the
+/// kernel does for a list of slices.
+const GATHERED_MAX_BYTES: usize = 2 * 1024;
+
+/// Writes the beginning of `slices`, as much as is taken now. `WouldBlock` when nothing is.
+pub(crate) fn try_write(
+    socket: &tokio::net::TcpStream,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    let len: usize = slices.iter().map(|slice| slice.len()).sum();
+    if len > GATHERED_MAX_BYTES {
+        return socket.try_write_vectored(slices);
+    }
+    let mut gathered: SmallVec<[u8; GATHERED_MAX_BYTES]> = SmallVec::new();
+    slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
+    socket.try_io(Interest::WRITABLE, || SockRef::from(socket).send(&gathered))
 }
 
 /// Whether the system tells of what comes after the socket was found empty by a short read, which is so

@@ -41,9 +41,49 @@ pub(crate) fn single(game: &mut Game) {
     game.turn_based().max_players(1);
 }
 
+/// What `count` became in a later build, which reads what the first one kept: what was pressed under
+/// the first one counts twice where it is applied again.
+pub(crate) fn grown(game: &mut Game) {
+    game.turn_based().spectators(64).replicate::<grown::Tally>().action::<grown::Push>();
+    game.action::<Finish>();
+    game.systems(|mut tally: ResMut<grown::Tally>, pushes: Actions<grown::Push>| {
+        tally.pressed += pushes.iter().map(|(_, push)| u64::from(push.times)).sum::<u64>();
+    });
+}
+
+mod grown {
+    use referee_room::prelude::*;
+
+    #[derive(Resource, Replicate, Default)]
+    #[was("Count")]
+    pub(super) struct Tally {
+        #[was("0")]
+        pub(super) pressed: u64,
+        #[field(default = 7)]
+        left: u8,
+    }
+
+    #[derive(Action)]
+    #[was("Press")]
+    pub(super) struct Push {
+        #[field(default = 2)]
+        pub(super) times: u8,
+    }
+}
+
 /// What `count` became in a later build that cannot read what the first one kept.
 pub(crate) fn recount(game: &mut Game) {
-    game.turn_based().replicate::<Noise>();
+    game.turn_based().replicate::<recount::Count>().action::<Press>().action::<Finish>();
+}
+
+mod recount {
+    use referee_room::prelude::*;
+
+    #[derive(Resource, Replicate, Default)]
+    pub(super) struct Count {
+        #[was("0")]
+        presses: f32,
+    }
 }
 
 /// Panics when told to, or when made with the wrong params; others it refuses. It is saved when its

@@ -11,9 +11,11 @@ use referee_server::run::Server;
 
 use crate::site::{all_games, soon};
 
-/// Tells the child process below what to do: its port and its data folder.
+/// Tells the child process below what to do: its port, its data folder, and after how many milliseconds
+/// rooms are parked.
 const PORT: &str = "REFEREE_TEST_PORT";
 const DATA: &str = "REFEREE_TEST_DATA";
+const PARK: &str = "REFEREE_TEST_PARK_MS";
 /// What it says once it can be visited.
 const READY: &str = "serving at port ";
 
@@ -24,7 +26,7 @@ fn a_process_that_is_killed() {
     let config = Config {
         port: port.parse().unwrap(),
         data: data.into(),
-        park_after_ms: 100,
+        park_after_ms: std::env::var(PARK).unwrap().parse().unwrap(),
         ..Config::default()
     };
     let running = Server::start(all_games(), config).unwrap();
@@ -39,10 +41,16 @@ pub(crate) struct Process(Child, u16);
 
 impl Process {
     pub(crate) fn start(port: u16, data: &Path) -> Self {
+        Self::start_parking(port, data, 100)
+    }
+
+    /// One whose rooms are parked after so many milliseconds, and so saved; 0 for never.
+    pub(crate) fn start_parking(port: u16, data: &Path, after_ms: u64) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kills::a_process_that_is_killed", "--nocapture"])
             .env(PORT, port.to_string())
             .env(DATA, data)
+            .env(PARK, after_ms.to_string())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -7,6 +7,7 @@
 mod alarms;
 mod bare_quic;
 mod door;
+mod evolution;
 mod games;
 mod kills;
 #[cfg(target_os = "linux")]

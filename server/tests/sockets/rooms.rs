@@ -330,6 +330,7 @@ async fn a_stored_room_that_cannot_be_read_is_left_as_it_is() {
     let (status, body) = site.http("GET", "count/a/call").await;
     assert!(status >= 500 && body.contains("unreadable"), "{status} {body}");
     site.join("count/b").await;
+    site.join("single/b").await;
     site.stop().await;
 
     site.start();

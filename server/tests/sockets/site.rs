@@ -167,7 +167,7 @@ impl Site {
         .await;
     }
 
-    /// Starts it again with another game for `count`.
+    /// Starts it again with another game for `count`, and for `sure`, which is the same and gated.
     pub(crate) fn start_with(&mut self, count: fn(&mut Game)) {
         *self.running.lock().unwrap() = Some(start(&self.config, count));
     }
@@ -271,12 +271,19 @@ fn start(config: &Config, count: fn(&mut Game)) -> Running {
     Server::start(hosted(count), config.clone()).expect("it starts")
 }
 
-fn hosted(count: fn(&mut Game)) -> Games {
+pub(crate) fn hosted(count: fn(&mut Game)) -> Games {
     let mut hosted = Games::new();
-    let mut host = |name: &str, game: fn(&mut Game)| {
-        let template = Template::new(name, game).expect("the test's game is sound");
+    let mut show = |name: &str, template| {
         let shown = Hosted { template, title: None, description: None, page: None };
         hosted.insert(GameName::new(name).unwrap(), shown);
+    };
+    let sure = move |game: &mut Game| {
+        count(game);
+        game.gated();
+    };
+    show("sure", Template::new("sure", sure).expect("the test's game is sound"));
+    let mut host = |name: &str, game: fn(&mut Game)| {
+        show(name, Template::new(name, game).expect("the test's game is sound"));
     };
     host("count", count);
     host("single", games::single);

@@ -99,11 +99,13 @@ impl Remains {
 
     /// What is left of a room that was made again from this.
     pub(crate) fn revived(self, revived: Revived) -> (Room, Self) {
-        let Revived { room, before, base, since, report } = revived;
+        let Revived { room, began, before, base, since, report } = revived;
         let Self { created_unix_ms, past, acknowledged, .. } = self;
-        let past = past.goes_on(created_unix_ms, &self.base, before);
-        // A journal with which the game panics is not followed on: what comes next tells everything.
-        let follows = self.follows && report.panicked.is_empty();
+        let past = if report.another_build { Past::default() } else { past };
+        let past = past.goes_on(created_unix_ms, &began, before);
+        // A journal with which the game panics is not followed on, nor one that another build wrote: what
+        // comes next tells everything.
+        let follows = self.follows && report.panicked.is_empty() && !report.another_build;
         (room, Self { created_unix_ms, base, since, past, broken: None, follows, acknowledged })
     }
 }
