@@ -33,16 +33,20 @@ struct Spoken {
 /// `{"$variant": name, "$value": its data}`.
 ///
 /// # Errors
-/// When it is not there, has ended, or cannot be read.
+/// When it is not there, has ended, was played by another build, or cannot be read.
 pub fn export(games: &Games, config: &Config, room: &str) -> Result<String, ToolError> {
     let stored = Stored::open(games, config, room)?;
     let back = reaches_back_to(&stored.passages);
-    let first = stored.begins.iter().find(|(tick, _)| *tick >= back);
-    let (first, params) = match first {
-        Some((tick, Base::Create(create))) => (*tick, create.params.clone()),
-        Some((tick, Base::Snapshot(_))) => (*tick, Vec::new()),
-        None => (u64::MAX, Vec::new()),
+    let begin = stored.begins[stored.of_last_build()..].iter().find(|begin| begin.tick >= back);
+    let (first, next) = begin.map_or((u64::MAX, 0), |begin| (begin.tick, begin.next));
+    let params = match begin.map(|begin| &begin.base) {
+        Some(Base::Create(create)) => create.params.clone(),
+        Some(Base::Snapshot(_)) | None => Vec::new(),
     };
+    let written = begin.and_then(|begin| begin.base.type_bytes());
+    if written.is_some_and(|written| written != &stored.template.type_bytes()[..]) {
+        return Err(ToolError::OtherBuild(stored.key));
+    }
     // Where it begins says how often it ticks: that may be a matter of its params.
     let revived = stored.revival(first, Some(first))?.finish();
     let revived = revived.map_err(|error| ToolError::Revive(stored.key.clone(), error))?;
@@ -52,7 +56,7 @@ pub fn export(games: &Games, config: &Config, room: &str) -> Result<String, Tool
         hz.map_or(since, |hz| since.saturating_mul(1_000) / u64::from(hz.max(1)))
     };
     let mut spoken = Spoken::default();
-    for passage in stored.passages.iter().filter(|passage| passage.upto.0 > first) {
+    for passage in stored.passages[next..].iter().filter(|passage| passage.upto.0 > first) {
         let mut reader = Reader::new(passage.after, &passage.bytes);
         let damaged = |error| ToolError::Damaged(stored.key.clone(), error);
         while let Some(record) = reader.read().map_err(damaged)? {
