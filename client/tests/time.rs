@@ -134,7 +134,11 @@ fn inputs_go_out_once_a_tick_and_are_held() {
     let samples = |rig: &mut Rig| -> Vec<(u64, Vec<u8>)> {
         let input =
             |s| if let Sent::Input(f) = s { Some((f.sample, f.payload.bits)) } else { None };
-        rig.sent().into_iter().filter_map(input).collect()
+        rig.sent()
+            .into_iter()
+            .filter_map(input)
+            .map(|(sample, bits)| (sample, bits.to_vec()))
+            .collect()
     };
     for n in 1..=5 {
         rig.session.set_input(rig.now, "Stick", &Value::Int(n)).unwrap();

@@ -22,7 +22,7 @@ mod view;
 pub use block::{Baselines, BlockError, Codec};
 pub use ladder::Rungs;
 pub use tables::{Training, fit};
-pub use view::{Send, View};
+pub use view::{Send, View, component_bytes};
 
 #[cfg(test)]
 mod tests;

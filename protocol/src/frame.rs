@@ -291,8 +291,11 @@ pub struct Payload {
     /// The type's place in its list of the schema.
     pub kind: u16,
     /// The value in full, as bits.
-    pub bits: Vec<u8>,
+    pub bits: Bits,
 }
+
+/// The bits of a value. Those of most inputs and actions take no memory of their own.
+pub type Bits = SmallVec<[u8; 24]>;
 
 impl Payload {
     /// Encodes a value's words.
@@ -305,7 +308,7 @@ impl Payload {
         let mut out = BitWriter::new(&mut bits);
         words::write(ty, value, &mut out);
         out.finish();
-        Self { kind, bits }
+        Self { kind, bits: bits.into() }
     }
 
     /// Decodes the value's words: they follow the type and lie within its ranges.
@@ -345,7 +348,7 @@ impl Payload {
     fn read(body: &mut &[u8], what: &'static str) -> Result<Self, FrameError> {
         let number = read_varint(body)?;
         let kind = u16::try_from(number).map_err(|_| FrameError::UnknownType(what, number))?;
-        Ok(Self { kind, bits: std::mem::take(body).to_vec() })
+        Ok(Self { kind, bits: Bits::from_slice(std::mem::take(body)) })
     }
 }
 
@@ -455,7 +458,7 @@ impl EventsFrame {
                 u16::try_from(number).map_err(|_| FrameError::UnknownType("event", number))?;
             let len = usize::try_from(read_varint(&mut body)?).map_err(|_| BitError::End)?;
             let (bits, rest) = body.split_at_checked(len).ok_or(BitError::End)?;
-            events.push(Payload { kind, bits: bits.to_vec() });
+            events.push(Payload { kind, bits: Bits::from_slice(bits) });
             body = rest;
         }
         Ok(Self { first, tick, events })
@@ -488,13 +491,13 @@ mod tests {
         let full = Prelude { full: true, tick: Tick(300), ..Prelude::default() };
         assert_eq!(full.encode(Tick(299), &heads).as_slice(), [0xc9, 3, 0xac, 2, 6, 2]);
         assert_eq!(Ack { frames: 5, event: 300 }.encode(), [5, 5, 0xac, 2]);
-        let payload = Payload { kind: 1, bits: vec![0xaa] };
+        let payload = Payload { kind: 1, bits: vec![0xaa].into() };
         let action = ActionFrame { number: 7, payload: payload.clone() };
         assert_eq!(action.encode(), [4, 7, 1, 0xaa]);
         let input =
             InputFrame { ack: Ack { frames: 1, event: 2 }, sample: 3, tick: Tick(4), payload };
         assert_eq!(input.encode(), [3, 1, 2, 3, 4, 1, 0xaa]);
-        let event = Payload { kind: 0, bits: vec![1, 2] };
+        let event = Payload { kind: 0, bits: vec![1, 2].into() };
         let events = EventsFrame { first: 3, tick: Tick(8), events: vec![event] };
         assert_eq!(events.encode(), [2, 3, 8, 0, 2, 1, 2]);
     }
@@ -502,7 +505,7 @@ mod tests {
     proptest! {
         #[test]
         fn frames_round_trip(a: u64, b: u64, c: u64, d: u64, kind: u16, bits: Vec<u8>) {
-            let payload = Payload { kind, bits };
+            let payload = Payload { kind, bits: bits.into() };
             let action = ActionFrame { number: a, payload: payload.clone() };
             prop_assert_eq!(ActionFrame::decode(&action.encode()[1..]), Ok(action));
             let ack = Ack { frames: b, event: c };

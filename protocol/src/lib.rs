@@ -4,6 +4,7 @@
 //! This crate does no I/O, reads no clock and knows no ECS. Everything it decodes comes from
 //! someone else, so every decoder returns a typed error and never panics.
 
+pub mod alias;
 pub mod bits;
 pub mod block;
 pub mod code;

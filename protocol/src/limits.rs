@@ -31,6 +31,21 @@ pub const TYPE_DEPTH_MAX: usize = 16;
 pub const VALUE_WORDS_MAX: usize = 64 * 1024;
 /// Most entities one client may see.
 pub const ENTITIES_MAX: usize = 65_536;
+/// What an entity counts in [`STATE_MAX_BYTES`] and [`SHOWN_MAX_BYTES`], in bytes, in each group that
+/// shows it: about the memory that it takes.
+pub const ENTITY_BYTES: usize = 192;
+/// What a component of it counts, in bytes.
+pub const COMPONENT_BYTES: usize = 176;
+/// Words of a component that count nothing more.
+pub const COMPONENT_WORDS: usize = 4;
+/// What each word beyond those counts, in bytes: it is kept as it was at the last few sends.
+pub const WORD_BYTES: usize = 12;
+/// Most memory that a client gives to what it knows of a room, in bytes: few bytes on the wire can tell of
+/// many entities. What left a moment ago counts, too.
+pub const STATE_MAX_BYTES: usize = 96 * 1024 * 1024;
+/// Most that a room shows, over all its groups, in bytes as they count for its clients: four components of
+/// a few words for as many entities as there may be.
+pub const SHOWN_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Most groups one client may subscribe to.
 pub const SUBSCRIPTIONS_MAX: usize = 64;
 
@@ -57,6 +72,9 @@ pub const LADDER_STEP_MAX: u64 = 14;
 pub const LADDER_BLOCKS_MAX: usize = 4;
 /// Events kept for a seat until its client has acknowledged them, in bytes of their frames.
 pub const EVENTS_KEPT_MAX_BYTES: usize = 256 * 1024;
+/// Most words of the events that wait at a client for the state of their tick: as many as there are bits of
+/// them. Some words take no bit on the wire.
+pub const EVENT_WORDS_MAX: usize = 8 * EVENTS_KEPT_MAX_BYTES;
 /// Actions a client keeps until they are applied.
 pub const ACTIONS_KEPT_MAX: usize = 1024;
 /// Actions of one seat the room accepts between two ticks.
@@ -110,6 +128,8 @@ pub const SEAT_GRACE_MS: u64 = 30_000;
 
 const _: () = assert!(PARAMS_MAX_BYTES + TOKEN_MAX_BYTES + 512 <= CLIENT_MESSAGE_MAX_BYTES);
 const _: () = assert!(SCHEMA_MAX_BYTES < SERVER_MESSAGE_MAX_BYTES);
+const _: () = assert!(ENTITIES_MAX * (ENTITY_BYTES + 4 * COMPONENT_BYTES) <= SHOWN_MAX_BYTES);
+const _: () = assert!(SHOWN_MAX_BYTES + SHOWN_MAX_BYTES / 2 <= STATE_MAX_BYTES);
 const _: () = assert!(STATE_SILENCE_MAX_MS * 2 < LINK_QUIET_MS);
 const _: () = assert!(LINK_ASLEEP_MS < LINK_QUIET_MS && LINK_QUIET_MS < PING_EVERY_MS);
 const _: () = assert!(PING_EVERY_MS * 2 < LINK_SILENCE_MAX_MS);

@@ -1,18 +1,21 @@
 //! The replica: what one client knows, built from state frames alone. It is the receiving half of
 //! the delta law, apply(delta(a, b), a) = b, and both the client and the room's own tests use it.
 
+mod handles;
 mod ladder;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::alias;
 use crate::block::{BlockKind, Head};
 use crate::codec::{Baselines, Codec, View};
 use crate::frame::{FrameError, Prelude};
 use crate::hash::view_hash;
 use crate::ids::{Group, Tick, WireId};
-use crate::limits::ENTITIES_MAX;
+use crate::limits::{ENTITIES_MAX, STATE_MAX_BYTES};
 use crate::schema::Schema;
+use handles::Handles;
 use ladder::Climbed;
 
 pub use ladder::Taken;
@@ -36,21 +39,18 @@ pub struct Replica {
     hz: u16,
     codec: Option<Box<Codec>>,
     groups: BTreeMap<Group, View>,
-    handles: BTreeMap<WireId, u32>,
+    handles: Handles,
     /// Entities that were renamed, or left a group, in the frame that is read, and whether they are gone.
     left: BTreeMap<WireId, bool>,
     /// What the last frame told of which groups.
     heads: Vec<Head>,
-    /// What is seen no more since the frame before.
-    departed: Vec<Departed>,
-    next_handle: u32,
     /// What it has of a link that loses.
     climbed: Climbed,
 }
 
 impl fmt::Debug for Replica {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entities = self.handles.len();
+        let entities = self.handles.entities();
         f.debug_struct("Replica").field("tick", &self.tick).field("entities", &entities).finish()
     }
 }
@@ -100,17 +100,16 @@ impl Replica {
 
     /// Begins a frame.
     fn begin(&mut self, prelude: &Prelude) {
-        self.departed.clear();
+        self.handles.begin();
         if prelude.full {
             self.groups.clear();
-            let all = std::mem::take(&mut self.handles).into_values();
-            self.departed.extend(all.map(|handle| Departed { handle, gone: false }));
+            self.handles.lose_all();
         }
         self.tick = prelude.tick;
     }
 
-    /// Reads a frame's blocks, behind which nothing follows, and lets go what none of them shows any
-    /// more.
+    /// Reads a frame's blocks and which ids are the same entity's, behind which nothing follows, and
+    /// lets go what no group shows any more.
     fn with_codec(
         &mut self,
         schema: &Schema,
@@ -123,10 +122,14 @@ impl Replica {
         self.codec = Some(codec);
         applied?;
         if !blocks.is_empty() {
+            alias::read(&mut blocks, |ids| self.handles.join(ids))?;
+        }
+        if !blocks.is_empty() {
             return Err(FrameError::Trailing(blocks.len()));
         }
         self.forget_unseen();
-        if self.handles.len() > ENTITIES_MAX {
+        self.handles.end();
+        if self.handles.entities() > ENTITIES_MAX {
             return Err(FrameError::Block("too many entities"));
         }
         Ok(())
@@ -152,7 +155,9 @@ impl Replica {
             self.note_left(known.iter().flat_map(View::entities).map(|id| (id, false)));
             return Ok(());
         }
+        let most = self.room_for(group);
         let view = self.groups.entry(group).or_insert_with(|| View::new(DEPTH));
+        view.bound(most);
         let (mut before, mut renamed) = (Vec::new(), Vec::new());
         match kind {
             BlockKind::Nothing | BlockKind::Farewell => return Ok(()),
@@ -177,8 +182,7 @@ impl Replica {
         self.note_left(reborn.iter().copied().chain(left));
         for (id, gone) in reborn {
             if !self.groups.range(..group).any(|(_, wider)| wider.shows(id)) {
-                let handle = self.handles.remove(&id);
-                self.departed.extend(handle.map(|handle| Departed { handle, gone }));
+                self.handles.lose(id, gone);
             }
         }
         self.rename(&renamed);
@@ -186,12 +190,18 @@ impl Replica {
         Ok(())
     }
 
-    /// The handle stays with the entity, so that a page sees no despawn.
+    /// How many bytes a group's view may count, beside those of the others.
+    fn room_for(&self, group: Group) -> usize {
+        let others = self.groups.iter().filter(|(of, _)| **of != group);
+        STATE_MAX_BYTES.saturating_sub(others.map(|(_, view)| view.bytes()).sum())
+    }
+
+    /// The handle stays with the entity, so that a page sees no despawn. It keeps its old id, too, where
+    /// another group goes on to call it so.
     fn rename(&mut self, renamed: &[(WireId, WireId)]) {
         for (old, new) in renamed {
-            if let Some(handle) = self.handles.remove(old) {
-                self.handles.insert(*new, handle);
-                self.left.entry(*new).or_default();
+            if self.handles.rename(*old, *new) {
+                self.note_left([(*old, false), (*new, false)]);
             }
         }
     }
@@ -200,11 +210,7 @@ impl Replica {
     fn name_new(&mut self, group: Group) {
         let Some(view) = self.groups.get(&group) else { return };
         for id in view.just_entered().filter(|id| *id != WireId::ROOM) {
-            let next = &mut self.next_handle;
-            self.handles.entry(id).or_insert_with(|| {
-                *next = next.wrapping_add(1);
-                *next
-            });
+            self.handles.name(id);
         }
     }
 
@@ -212,8 +218,7 @@ impl Replica {
     fn forget_unseen(&mut self) {
         for (id, gone) in std::mem::take(&mut self.left) {
             if !self.groups.values().any(|view| view.shows(id)) {
-                let handle = self.handles.remove(&id);
-                self.departed.extend(handle.map(|handle| Departed { handle, gone }));
+                self.handles.lose(id, gone);
             }
         }
     }
@@ -228,44 +233,52 @@ impl Replica {
     /// What is seen no more since the frame before.
     #[must_use]
     pub fn departed(&self) -> &[Departed] {
-        &self.departed
+        self.handles.departed()
     }
 
-    /// Every entity: its wire id and the number this replica gave it, which stays while the entity
-    /// is seen, whatever its wire id becomes.
+    /// Every entity: its wire id (the smallest of those by which its groups call it) and the number
+    /// this replica gave it, which stays while the entity is seen, whatever its wire ids become.
     pub fn entities(&self) -> impl Iterator<Item = (WireId, u32)> {
-        self.handles.iter().map(|(id, handle)| (*id, *handle))
+        self.handles.iter()
     }
 
-    /// The number this replica gave an entity, where it is seen.
+    /// The number this replica gave an entity, where it is seen: by any of its wire ids.
     #[must_use]
     pub fn handle(&self, id: WireId) -> Option<u32> {
-        self.handles.get(&id).copied()
+        self.handles.find(id)
     }
 
-    /// The wire id of the entity that has this number.
+    /// The wire id of the entity that has this number; the smallest, where it has several.
     #[must_use]
     pub fn wire_id(&self, handle: u32) -> Option<WireId> {
-        self.handles.iter().find(|(_, h)| **h == handle).map(|(id, _)| *id)
+        self.handles.iter().find(|(_, h)| *h == handle).map(|(id, _)| id)
     }
 
-    /// The components of an entity (or of the room: its resources), by number, sorted.
+    /// The components of an entity (or of the room: its resources), by number, sorted. The entity may
+    /// be named by any of its wire ids.
     #[must_use]
     pub fn components(&self, id: WireId) -> BTreeMap<u16, &[u32]> {
-        self.groups.values().flat_map(|view| view.components(id)).collect()
+        let ids = self.handles.ids(id);
+        let views = self.groups.values();
+        views.flat_map(|view| ids.iter().flat_map(|id| view.components(*id))).collect()
     }
 
-    /// One component of an entity, or a resource of the room. Where several groups show it, the
-    /// narrowest one's counts: its references reach furthest.
+    /// One component of an entity, named by any of its wire ids, or a resource of the room. Where several
+    /// groups show it, the narrowest one's counts: its references reach furthest.
     #[must_use]
     pub fn component(&self, id: WireId, component: u16) -> Option<&[u32]> {
-        self.groups.values().rev().find_map(|view| view.component(id, component))
+        let ids = self.handles.ids(id);
+        let shown = |view: &'_ View| {
+            ids.iter().find(|id| view.component(**id, component).is_some()).copied()
+        };
+        let (view, id) = self.groups.values().rev().find_map(|view| Some((view, shown(view)?)))?;
+        view.component(id, component)
     }
 
     /// A hash over everything known, equal for replicas that know the same.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let ids = std::iter::once(WireId::ROOM).chain(self.handles.keys().copied());
+        let ids = std::iter::once(WireId::ROOM).chain(self.entities().map(|(id, _)| id));
         let of = |id| self.components(id).into_iter().map(move |(c, words)| (id, c, words));
         view_hash(ids.flat_map(of))
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use referee_protocol::alias::{self, Ids};
 use referee_protocol::block::Head;
 use referee_protocol::codec::{Baselines, Codec, Training, View};
 use referee_protocol::frame::{InputAck, Prelude};
@@ -126,6 +127,8 @@ fn matches() -> String {
     // Tables for other types say nothing.
     moving.components.swap_remove(3);
     play("tables of others", &moving, 30, 4, 4, &mut out);
+    let names = "entities in two groups";
+    play_room(names, Room { aliases: true, ..Room::new(&moving, 30, 5) }, 24, &mut out);
     out
 }
 
@@ -195,8 +198,11 @@ fn trained(schema: &Schema) -> Vec<u8> {
 }
 
 fn play(name: &str, schema: &Schema, hz: u16, seed: u64, steps: u32, out: &mut String) {
-    let _ = writeln!(out, "match {name}\nhz {hz}\nschema {}", hex(&schema.encode()));
-    let mut room = Room::new(schema, hz, seed);
+    play_room(name, Room::new(schema, hz, seed), steps, out);
+}
+
+fn play_room(name: &str, mut room: Room, steps: u32, out: &mut String) {
+    let _ = writeln!(out, "match {name}\nhz {}\nschema {}", room.hz, hex(&room.schema.encode()));
     for _ in 0..steps {
         if let Some((frame, shown)) = room.step() {
             let handles = room.handles();
@@ -216,6 +222,9 @@ struct Told {
 /// A room at random, and one client of it.
 struct Room {
     schema: Schema,
+    hz: u16,
+    /// The team and the player show some entities by names of their own, which are the same.
+    aliases: bool,
     codec: Codec,
     replica: Replica,
     groups: BTreeMap<Group, Told>,
@@ -234,6 +243,8 @@ impl Room {
         let told = || Told { view: View::new(2), removed: vec![], known: false, in_step: false };
         Self {
             schema: schema.clone(),
+            hz,
+            aliases: false,
             codec: Codec::new(schema, hz),
             replica: Replica::new(hz),
             groups: groups.into_iter().map(|group| (group, told())).collect(),
@@ -270,15 +281,29 @@ impl Room {
         let input = self.steps.is_multiple_of(4).then_some(InputAck { sample: 9, margin: -2 });
         let action = self.steps.is_multiple_of(3).then_some(self.steps as u16);
         let prelude = Prelude { full, tick: Tick(self.tick), action, input };
-        let frame = framed(prelude, Tick(self.heard), &blocks);
+        let mut frame = framed(prelude, Tick(self.heard), &blocks);
+        let same = self.same();
+        alias::write(&same, &mut frame);
         self.heard = self.tick;
         self.replica.apply(&self.schema, &frame).expect("a client takes what the room tells");
         let known = self.groups.values().filter(|told| told.known);
+        let first = |id| same.iter().find(|ids| ids.contains(&id)).map_or(id, |ids| ids[0]);
         let shown = known.flat_map(|told| told.view.shown());
+        let shown = shown.map(|(id, c, words)| (first(id), c, words));
         let shown: BTreeMap<_, _> = shown.map(|(id, c, words)| ((id, c), words)).collect();
         let hash = view_hash(shown.into_iter().map(|((id, c), words)| (id, c, words)));
         assert_eq!(self.replica.hash(), hash);
         Some((frame, hash))
+    }
+
+    /// Names of the same entities, of which the client sees more than one.
+    fn same(&self) -> Vec<Ids> {
+        let shown =
+            |id: &WireId| self.groups.values().any(|told| told.known && told.view.shows(*id));
+        let names = |n: u32| [n << 6 | 1, n << 6 | 2, n << 6 | 3].map(WireId).into_iter();
+        let all = [0, 1, 3].into_iter().filter(|_| self.aliases);
+        let all = all.map(|n| names(n).filter(shown).collect::<Ids>());
+        all.filter(|ids| ids.len() > 1).collect()
     }
 
     /// A hash of which entities are still the same.

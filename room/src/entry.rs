@@ -360,7 +360,7 @@ fn take_bool(bytes: &mut &[u8]) -> Result<bool, EntryError> {
 
 fn take_payload(bytes: &mut &[u8]) -> Result<Payload, EntryError> {
     let kind = u16::try_from(read_varint(bytes)?).map_err(|_| BitError::Number)?;
-    Ok(Payload { kind, bits: take(bytes)?.to_vec() })
+    Ok(Payload { kind, bits: take(bytes)?.into() })
 }
 
 fn take_create(bytes: &mut &[u8]) -> Result<Create, EntryError> {
@@ -391,7 +391,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn samples() -> Vec<Entry> {
-        let payload = Payload { kind: 3, bits: vec![1, 2, 3] };
+        let payload = Payload { kind: 3, bits: vec![1, 2, 3].into() };
         vec![
             Entry::Create(create()),
             Entry::Join(Join {

@@ -5,10 +5,12 @@
 //! `send`: update the groups, put this tick's events in line, give each link its frame. A change is
 //! coded once for each group and baseline and shared as the same bytes.
 
+mod aliases;
 mod budget;
 mod events;
 mod frames;
 mod gate;
+mod gather;
 mod group;
 mod ladder;
 mod links;
@@ -43,6 +45,7 @@ use crate::registry::AnyQuery;
 use crate::table::Table;
 use crate::template::Template;
 use crate::types::{NetId, Sees, Team};
+use aliases::Aliases;
 use budget::Budget;
 use events::PendingEvent;
 use gate::Gates;
@@ -51,7 +54,7 @@ use links::{Links, SeatLine};
 use lossy::Ladder;
 use names::Names;
 pub use parked::ParkedLink;
-use shown::{Cell, Entry, Shown, name_all};
+use shown::{Cell, Entry, Shown, Sizes, name_all};
 
 /// The identity under which the resources are replicated: no entity has it.
 const ROOM: u32 = 0;
@@ -69,6 +72,7 @@ pub(crate) struct Replication {
     later: Vec<u32>,
     /// Entities that show references: the names of what they refer to may change.
     referrers: Table<u32, ()>,
+    sizes: Sizes,
     /// For each entity that has a place the cell of the grid it is in.
     squares: Table<u32, Square>,
     /// Working memory of a send.
@@ -76,9 +80,12 @@ pub(crate) struct Replication {
     moved: Vec<Moved>,
     mapped: Vec<u32>,
     wanted: Vec<Group>,
+    /// Names to be drawn: for a group, and which of what is shown.
+    unnamed: Vec<(Group, usize)>,
     /// Some client sees other groups than at the last send: what its own calls entities may change.
     resubscribed: bool,
     names: Names,
+    aliases: Aliases,
     codec: Codec,
     learns: bool,
     /// The rate the codec is for.
@@ -102,8 +109,6 @@ pub(crate) struct Replication {
     clamped: BTreeMap<String, u32>,
     /// More entities were to be shown than a client may know.
     unshown: bool,
-    /// Two groups that show an entity to one client, which takes it for two.
-    doubled: Option<(Group, Group)>,
 }
 
 /// What each group that sees an entity calls it, in order of groups.
@@ -127,13 +132,16 @@ impl Replication {
             dirty: Vec::new(),
             later: Vec::new(),
             referrers: Table::default(),
+            sizes: Sizes::default(),
             squares: Table::default(),
             shown: Shown::default(),
             moved: Vec::new(),
             mapped: Vec::new(),
             wanted: Vec::new(),
+            unnamed: Vec::new(),
             resubscribed: false,
             names: Names::default(),
+            aliases: Aliases::default(),
             codec: Codec::new(template.schema(), 0),
             learns: false,
             hz: None,
@@ -150,7 +158,6 @@ impl Replication {
             skips: 0,
             clamped: BTreeMap::new(),
             unshown: false,
-            doubled: None,
         };
         replication.rebuilt(game);
         replication.since = Age::new(0);
@@ -242,6 +249,7 @@ impl Replication {
         self.groups.values_mut().for_each(GroupState::forget_blocks);
         // As long as something sent may have to be told again.
         let again = if self.links.any_lossy() { self.ladder.ticks } else { 0 };
+        self.aliases.settle(tick);
         self.update_groups(game, tick);
         self.queue_events(outputs);
         self.send_frames(game, tick, outputs);
@@ -256,6 +264,8 @@ impl Replication {
         let waited = self.links.oldest_waiting().map_or(0, |has| tick.0.saturating_sub(has.0) + 1);
         self.names
             .sent(tick, waited.max(if self.ladder.ticks > 0 { self.ladder.ticks + 1 } else { 0 }));
+        let behind = self.links.oldest_behind().map_or(0, |had| tick.0.saturating_sub(had.0));
+        self.aliases.sent(tick, behind.max(again));
         let links = &self.links;
         self.groups.retain(|group, state| !state.is_empty() || links.knows(group));
     }
@@ -291,11 +301,6 @@ impl Replication {
         self.unshown
     }
 
-    /// Two groups that show an entity to one client, each by a name of its own.
-    pub(crate) fn doubled(&self) -> Option<(Group, Group)> {
-        self.doubled
-    }
-
     /// Types of which values had to be clamped since the last call, and how many.
     pub(crate) fn take_clamped(&mut self) -> BTreeMap<String, u32> {
         std::mem::take(&mut self.clamped)
@@ -307,7 +312,6 @@ impl Replication {
         self.look(game, &mut shown);
         self.name(game, &mut shown);
         let mut moved = std::mem::take(&mut self.moved);
-        moved.sort_unstable_by_key(|moved| moved.at);
         let mut next = moved.iter().peekable();
         for (at, entry) in shown.entries.iter().enumerate() {
             let before = next.next_if(|moved| moved.at == at).map(|moved| &moved.before);
@@ -328,13 +332,13 @@ impl Replication {
         for id in self.dirty.drain(..) {
             let near = near(game, id, &mut self.squares);
             shown.add(game, id, near, &mut self.clamped);
-            if id == ROOM || self.names.knows(id) {
-                continue;
-            }
+            let new = id != ROOM && !self.names.knows(id);
+            unnamed += usize::from(new);
             // What a client could not take in would lock it out for good.
-            unnamed += 1;
-            if self.names.len() + unnamed > ENTITIES_MAX {
-                self.unshown |= shown.entries.last().is_some_and(|e| !shown.cells(*e).is_empty());
+            let many = new && self.names.len() + unnamed > ENTITIES_MAX;
+            let bytes = if many { 0 } else { shown.last_bytes() };
+            if !self.sizes.fit(id, bytes) || many {
+                self.unshown |= shown.last_bytes() > 0;
                 shown.hide_last();
             }
         }
@@ -351,18 +355,24 @@ impl Replication {
             }
         }
         self.resubscribed = false;
-        // Names are drawn in an order that follows from what those see who are told them: that of the
-        // entities' numbers would depend on the order in which hidden things came.
-        self.moved.sort_unstable_by(|a, b| {
-            let (first, second) = (shown.entries[a.at], shown.entries[b.at]);
-            shown.compare(game, first, second).then(a.at.cmp(&b.at))
-        });
+        self.unnamed.clear();
         for moved in &self.moved {
             let entry = shown.entries[moved.at];
             self.wanted.clear();
             self.wanted.extend(shown.groups(entry));
-            self.names.show(entry.id, &self.wanted, &self.links);
-            self.doubled = self.doubled.or_else(|| self.links.doubled(&self.wanted));
+            let unnamed = |group| self.unnamed.push((group, moved.at));
+            self.names.show(entry.id, &self.wanted, &self.links, unnamed);
+        }
+        // Names are drawn in an order that follows from what those see who are told them: that of the
+        // entities' numbers would depend on the order in which hidden things came, and what another group
+        // sees of them is nothing of theirs.
+        self.unnamed.sort_unstable_by(|(group, a), (other, b)| {
+            let (first, second) = (shown.entries[*a], shown.entries[*b]);
+            let same = || shown.compare(game, *group, first, second).then(a.cmp(b));
+            group.cmp(other).then_with(same)
+        });
+        for (group, at) in &self.unnamed {
+            self.names.give(shown.entries[*at].id, *group);
         }
     }
 
@@ -411,7 +421,7 @@ impl Replication {
         if let (Some(before), Some(after)) = (before, after)
             && *before != after
         {
-            self.rename_for_seats(before, &after, tick);
+            self.aliases.note(id, before, &after, tick);
         }
     }
 

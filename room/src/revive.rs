@@ -471,7 +471,7 @@ fn leave_out(entries: &mut Vec<Entry>, which: impl Fn(usize) -> bool) {
         match entry {
             _ if !which(place - 1) => true,
             Entry::Action { payload, .. } => {
-                *payload = Payload { kind: NO_TYPE, bits: Vec::new() };
+                *payload = Payload { kind: NO_TYPE, bits: Default::default() };
                 true
             }
             Entry::Alarm { lost, .. } => {

@@ -116,6 +116,8 @@ pub struct Room {
     pub(crate) template: Arc<Template>,
     pub(crate) game: Game,
     pub(crate) queue: Vec<Entry>,
+    /// Working memory of a tick: in which order that is drained.
+    pub(crate) order: Vec<((u8, u64), usize)>,
     pub(crate) replication: Replication,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: Counters,
@@ -197,6 +199,7 @@ impl Room {
             rebuilt: game.world.resource::<Core>().ran,
             game,
             queue: Vec::new(),
+            order: Vec::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             settling: 0,
@@ -349,7 +352,6 @@ impl Room {
             self.replication.send(&mut self.game, &mut self.outputs);
             self.note_clamped();
             self.note_unshown();
-            self.note_doubled();
         }
         let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
         self.journal.end();
@@ -383,8 +385,11 @@ impl Room {
     pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
         self.journal.mark(hash(snapshot::state(&snapshot)));
+        let gone = std::mem::take(&mut self.core_mut().gone);
         (self.game, _) = snapshot::load(&self.template, &snapshot)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
+        // It is empty, and its memory is used again.
+        self.core_mut().gone = gone;
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
         self.warnings.archetypes = 0;

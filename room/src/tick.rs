@@ -25,11 +25,7 @@ impl Room {
     /// `Seal`.
     pub(crate) fn step(&mut self, at: Tick) -> bool {
         self.begin(at);
-        let mut sealed = false;
-        for entry in self.ordered_entries(at) {
-            sealed |= entry == Entry::Seal;
-            self.drain(entry);
-        }
+        let sealed = self.drain_all(at);
         self.stand_inputs(at);
         self.expire_seats();
         self.start_when_ready();
@@ -70,14 +66,29 @@ impl Room {
         self.game.timers.iter().for_each(|row| (row.fire)(world, at.0));
     }
 
+    /// Drains what came since the last tick, in memory that is used again. Says whether a seal was among it.
+    fn drain_all(&mut self, at: Tick) -> bool {
+        let (mut entries, mut order) =
+            (std::mem::take(&mut self.queue), std::mem::take(&mut self.order));
+        self.put_in_order(at, &entries, &mut order);
+        let mut sealed = false;
+        for (_, place) in order.drain(..) {
+            let entry = std::mem::replace(&mut entries[place], Entry::Seal);
+            sealed |= entry == Entry::Seal;
+            self.drain(entry);
+        }
+        entries.clear();
+        (self.queue, self.order) = (entries, order);
+        sealed
+    }
+
     /// The time first; then acts, seat by seat from a rotating first one; then requests; then those who
     /// go, come back and come; the seal last. Acts of one seat keep their order, as everything else does.
-    fn ordered_entries(&mut self, at: Tick) -> Vec<Entry> {
-        let mut entries = std::mem::take(&mut self.queue);
+    fn put_in_order(&self, at: Tick, entries: &[Entry], order: &mut Vec<((u8, u64), usize)>) {
         let seats = u64::from(self.core().setup.seats.max(1));
         let first = at.0 % seats;
         let place = |seat: &Seat| (u64::from(seat.0) + seats - first) % seats;
-        entries.sort_by_key(|entry| match entry {
+        let rank = |entry: &Entry| match entry {
             Entry::Create(_) | Entry::Begin { .. } => (0, 0),
             Entry::Alarm { .. } => (0, 1),
             Entry::Input { seat, .. } | Entry::Action { seat, .. } => (1, place(seat)),
@@ -86,8 +97,10 @@ impl Room {
             Entry::Resume { .. } => (4, 0),
             Entry::Join(_) => (5, 0),
             Entry::Seal => (6, 0),
-        });
-        entries
+        };
+        order.clear();
+        order.extend(entries.iter().enumerate().map(|(place, entry)| (rank(entry), place)));
+        order.sort_unstable();
     }
 
     fn drain(&mut self, entry: Entry) {
@@ -113,24 +126,26 @@ impl Room {
     /// Takes an action if it is the seat's next one: exactly once, in order.
     fn act(&mut self, seat: Seat, number: u64, payload: &Payload) {
         let now = self.core().tick;
-        let Some(state) = self.game.world.resource_mut::<Core>().seats.get(&seat).cloned() else {
-            return;
-        };
+        let mut core = self.core_mut();
+        let Some(state) = core.seats.get_mut(&seat) else { return };
         if number != state.last_action + 1 {
             return; // applied before, or the client skipped one
         }
-        if let Some(seat) = self.core_mut().seats.get_mut(&seat) {
-            (seat.last_action, seat.active) = (number, now);
+        (state.last_action, state.active) = (number, now);
+        let player = state.entity;
+        let mut words = std::mem::take(&mut self.words);
+        if payload.read_words("action", &self.template.schema().actions, &mut words).is_err() {
+            words.clear();
         }
-        let words = payload.to_words("action", &self.template.schema().actions);
-        let words = words.unwrap_or_default();
-        let row = self.game.actions.get(usize::from(payload.kind)).cloned();
-        let good = row.is_some_and(|row| {
+        // Out of the game while they are used: to clone a type's description for each action costs.
+        let rows = std::mem::take(&mut self.game.actions);
+        let good = rows.get(usize::from(payload.kind)).is_some_and(|row| {
             let index = self.index_for(&row.shape);
             let entity = |id| index.find(id).copied().unwrap_or(Entity::PLACEHOLDER);
             let mut words = Words::new(&words, &entity);
-            (row.push)(&mut self.game.world, state.entity, &row.shape, &mut words)
+            (row.push)(&mut self.game.world, player, &row.shape, &mut words)
         });
+        (self.game.actions, self.words) = (rows, words);
         self.counters.bad_payloads += u64::from(!good);
     }
 

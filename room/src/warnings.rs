@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use referee_protocol::limits::ENTITIES_MAX;
+use referee_protocol::limits::{ENTITIES_MAX, SHOWN_MAX_BYTES};
 
 use crate::room::Room;
 
@@ -18,27 +18,17 @@ pub(crate) struct Warnings {
 }
 
 impl Room {
-    /// Warns once when the room shows more entities than a client may know.
+    /// Warns once when the room shows more than a client may know.
     pub(crate) fn note_unshown(&mut self) {
         if self.replication.has_unshown() {
             self.warn_once("unshown", || {
                 format!(
-                    "more than {ENTITIES_MAX} entities are shown; the rest is sent to nobody: keep what \
+                    "more than {ENTITIES_MAX} entities are shown, or what is shown takes more than \
+                     {SHOWN_MAX_BYTES} bytes of a client's memory; the rest is sent to nobody: keep what \
                      clients need not see out of sight, with `keep` or `InGroups`"
                 )
             });
         }
-    }
-
-    /// Warns once when a client takes one entity for two.
-    pub(crate) fn note_doubled(&mut self) {
-        let Some((one, other)) = self.replication.doubled() else { return };
-        self.warn_once("two groups", || {
-            format!(
-                "{one:?} and {other:?} show the same entity to a player who sees both: it is two entities for \
-                 that player; show it by one of them, or to everyone"
-            )
-        });
     }
 
     /// Counts values that did not fit what their type declares, and names each type once.

@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use common::{bare, join};
-use referee_protocol::frame::{Ack, Payload};
+use referee_protocol::frame::{Ack, ActionFrame, InputFrame, Payload};
 use referee_protocol::{LinkId, Seat, SessionId};
 use referee_room::Room;
 use referee_room::entry::Entry;
@@ -80,20 +80,35 @@ struct Stick {
     fire: bool,
 }
 
+#[derive(Action)]
+struct Heal {
+    #[field(max = 100)]
+    by: u8,
+}
+
 fn game(game: &mut Game) {
-    game.realtime(30).max_players(16).input::<Stick>().snapshot_ticks(100_000);
+    game.realtime(30).max_players(32).input::<Stick>().snapshot_ticks(100_000);
+    game.action::<Heal>();
     game.replicate::<At>().replicate::<Ship>().replicate::<Shot>();
     game.player(|player: Player| {
         let at = At(Vec2::new(f32::from(player.seat.0) * 50.0, 500.0));
         (at, Ship { aim: Angle(0.0), health: 100 })
     });
-    game.systems((fly, shoot, fade));
+    game.systems((fly, heal, shoot, fade));
 }
 
 fn fly(mut ships: Query<(&Stick, &mut At, &mut Ship)>) {
     for (stick, mut at, mut ship) in &mut ships {
         at.0.x = (at.0.x + stick.x.0 * 3.0 + 1.0).rem_euclid(1000.0);
         ship.aim = stick.aim;
+    }
+}
+
+fn heal(heals: Actions<Heal>, mut ships: Query<&mut Ship>) {
+    for (player, heal) in &heals {
+        if let Ok(mut ship) = ships.get_mut(player) {
+            ship.health = (ship.health + heal.by) % 100;
+        }
     }
 }
 
@@ -114,17 +129,23 @@ fn fade(mut shots: Query<(Entity, &mut Shot)>, mut commands: Commands) {
     }
 }
 
-const PLAYERS: u16 = 8;
+const PLAYERS: u16 = 24;
 
-/// A tick with everyone's input; everything that is sent is acknowledged.
-fn tick(room: &mut Room, n: u64, payload: &Payload, journal: &mut Vec<u8>) {
+/// A tick with everyone's input, as it comes in; everything that is sent is acknowledged.
+fn tick(room: &mut Room, n: u64, [payload, heal]: [&Payload; 2], journal: &mut Vec<u8>) {
     journal.clear();
-    for seat in 0..PLAYERS {
-        let entry =
-            Entry::Input { seat: Seat(seat), sample: n, tick: Tick(n), payload: payload.clone() };
-        room.handle(entry);
-    }
+    let ack = Ack { frames: n, event: 0 };
+    let said = InputFrame { ack, sample: n, tick: Tick(n), payload: payload.clone() }.encode();
+    let healed = ActionFrame { number: n - 1, payload: heal.clone() }.encode();
     COUNTS.store(n > WARM, Relaxed);
+    for seat in 0..PLAYERS {
+        let InputFrame { sample, tick, payload, .. } =
+            InputFrame::decode(&said[1..]).expect("it was encoded");
+        room.handle(Entry::Input { seat: Seat(seat), sample, tick, payload });
+        let ActionFrame { number, payload } =
+            ActionFrame::decode(&healed[1..]).expect("it was encoded");
+        room.handle(Entry::Action { seat: Seat(seat), number, payload });
+    }
     room.tick(Tick(n));
     assert!(room.take_journal(journal).is_some());
     let mut sent = 0;
@@ -154,9 +175,10 @@ fn a_tick_and_its_sends_take_no_memory() {
     while room.poll_output().is_some() {}
     // Somewhere to the right, some angle, the trigger held.
     let payload = Payload::from_words(0, &template.schema().inputs[0].ty, &[200, 30, 1]);
+    let heal = Payload::from_words(0, &template.schema().actions[0].ty, &[3]);
     let mut journal = Vec::new();
     for n in 2..WARM + 100 {
-        tick(&mut room, n, &payload, &mut journal);
+        tick(&mut room, n, [&payload, &heal], &mut journal);
     }
     assert_eq!(TAKEN.load(Relaxed), 0, "in 100 ticks");
 }

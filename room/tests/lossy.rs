@@ -113,6 +113,8 @@ fn change_sides(
             3 => vec![Group::Team(2)],
             4 => vec![Group::Player(Seat(rng.below(SEATS as u32) as u16))],
             5 => vec![Group::Team(1), Group::Player(Seat(0)), Group::Player(Seat(1))],
+            8 | 9 => vec![Group::Team(1), Group::Team(2)],
+            10 => vec![Group::Team(1), Group::Team(2), Group::Team(3), Group::Player(Seat(2))],
             6 | 7 => {
                 commands.entity(entity).remove::<InGroups>();
                 continue;
@@ -130,7 +132,11 @@ fn change_sides(
                 commands.entity(entity).remove::<Team>();
             }
             2 => {
-                commands.entity(entity).insert(Sees(vec![Group::Team(1), Group::Team(2)]));
+                commands.entity(entity).insert(Sees(vec![
+                    Group::Team(1),
+                    Group::Team(2),
+                    Group::Team(3),
+                ]));
             }
             3 => {
                 commands.entity(entity).remove::<Sees>();
@@ -311,13 +317,15 @@ impl Client {
         }
     }
 
-    /// No entity becomes another one.
+    /// No entity becomes another one, and none is there twice.
     fn look(&mut self, thing: u16) {
         let tick = self.replica.tick();
+        let mut numbers = BTreeSet::new();
         for (id, handle) in self.replica.entities() {
             let Some(words) = self.replica.component(id, thing) else { continue };
             let was = *self.known.entry(handle).or_insert(words[0]);
             assert_eq!(was, words[0], "{tick:?}: entity {handle} became another one");
+            assert!(numbers.insert(was), "{tick:?}: thing {was} is there twice");
         }
     }
 }

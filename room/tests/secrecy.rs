@@ -79,6 +79,61 @@ fn the_order_in_which_hidden_things_came_is_not_told_when_they_are_seen() {
     });
 }
 
+#[derive(Component, Replicate)]
+struct Order(u32);
+
+/// A commander of the first team sees the stones of both; Bob sees those of the second alone. So some are in
+/// both groups, and which of them, and what else the first has, is nothing of Bob's: neither in what order
+/// names are drawn nor what they are.
+#[test]
+fn of_what_is_in_two_groups_nobody_is_told_the_other() {
+    let game = |game: &mut Game| {
+        silent(game);
+        game.replicate::<Order>();
+    };
+    Secrecy::of(game).holds(|room, run| {
+        let [ann, bob] = [room.join("Ann"), room.join("Bob")];
+        let (first, second) = (Group::Team(1), Group::Team(2));
+        room.change(|world| {
+            let mut players = world.query::<(Entity, &Player)>();
+            let found = players.iter(world).map(|(entity, player)| (entity, player.seat));
+            for (entity, seat) in found.collect::<Vec<_>>() {
+                let sees = if seat == Seat(0) { vec![first, second] } else { vec![second] };
+                world.entity_mut(entity).insert(Sees(sees));
+            }
+        });
+        let both =
+            run.either([vec![second], vec![first, second]], [vec![first, second], vec![second]]);
+        room.change(|world| {
+            for (value, groups) in [1, 2].into_iter().zip(both.clone()) {
+                world.spawn((Stone(value), InGroups(groups)));
+            }
+            for value in 0..run.either(1, 4) {
+                world.spawn((Order(value), InGroups(vec![first])));
+            }
+        });
+        room.run(Duration::from_secs(1));
+        assert_eq!(room.seen_on_entities(ann, "Stone").len(), 2, "each is one to her");
+        // They go into the other's sight and out of it, and new ones come.
+        for (n, groups) in [vec![first, second], vec![second]].into_iter().enumerate() {
+            room.change(|world| {
+                let mut stones = world.query_filtered::<&mut InGroups, With<Stone>>();
+                let groups = run.either(groups, vec![second]);
+                stones.iter_mut(world).for_each(|mut of| of.0.clone_from(&groups));
+                let hidden = run.either(vec![first, second], vec![second]);
+                world.spawn((Stone(7 + n as u32), InGroups(hidden)));
+                world.spawn((Stone(3 + n as u32), InGroups(vec![second])));
+            });
+            room.run(Duration::from_secs(1));
+            assert_eq!(room.seen_on_entities(ann, "Stone").len(), 4 + 2 * n, "each is one to her");
+        }
+        room.drop_connection(bob);
+        room.resume(bob).expect("the seat is held");
+        room.run(Duration::from_secs(1));
+        [bob]
+    });
+}
+
 /// What is said when it does not hold.
 fn complaint(game: impl Fn(&mut Game) + Send + Sync + 'static) -> String {
     complaint_of(game, hidden)

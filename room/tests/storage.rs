@@ -140,7 +140,7 @@ fn the_next_match_is_made_again_from_what_it_began_with() {
     let template = template(wins);
     let mut room = revived(&template, Base::Create(Create::default()), vec![]);
     let win = |number| {
-        let payload = Payload { kind: 0, bits: vec![] };
+        let payload = Payload { kind: 0, bits: vec![].into() };
         Entry::Action { seat: Seat(0), number, payload }
     };
     room.handle(join(1, "Ann"));
@@ -183,7 +183,7 @@ fn a_game_may_begin_to_use_it_and_what_is_kept_stays_where_one_ends_to() {
     let snapshot = Base::Snapshot(Arc::new(room.snapshot()));
     let mut room = revived(&new, snapshot, vec![]);
     assert_eq!(room.to_json()["storage"], json!({}));
-    let payload = Payload { kind: 0, bits: vec![] };
+    let payload = Payload { kind: 0, bits: vec![].into() };
     room.handle(Entry::Action { seat: Seat(0), number: 1, payload });
     room.tick(Tick(2));
     let (storage, snapshot) = (room.storage(), Base::Snapshot(Arc::new(room.snapshot())));

@@ -279,13 +279,13 @@ mod tests {
     fn only_what_a_client_says_is_read() {
         let ack = Ack { frames: 1, event: 2 };
         assert_eq!(said(&ack.encode(), &schema()), Ok(Said::Ack(ack)));
-        let action = ActionFrame { number: 1, payload: Payload { kind: 0, bits: vec![] } };
+        let action = ActionFrame { number: 1, payload: Payload { kind: 0, bits: vec![].into() } };
         assert!(said(&action.encode(), &schema()).is_err(), "no such action");
         let input = InputFrame {
             ack,
             sample: 1,
             tick: Tick(0),
-            payload: Payload { kind: 9, bits: vec![1] },
+            payload: Payload { kind: 9, bits: vec![1].into() },
         };
         assert!(said(&input.encode(), &schema()).is_err(), "no such input");
         assert!(said(&encoded(plain()), &schema()).is_err(), "a second hello");

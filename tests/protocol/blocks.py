@@ -7,6 +7,12 @@ from values import SPAN_MAX, Reading
 
 ROOM = 0
 ENTITIES_MAX = 65_536
+# What a client keeps at most, and what counts how much of it, in bytes.
+STATE_MAX, ENTITY_BYTES, COMPONENT_BYTES, COMPONENT_WORDS, WORD_BYTES = 96 << 20, 192, 176, 4, 12
+
+
+def component_bytes(words):
+    return COMPONENT_BYTES + WORD_BYTES * max(0, len(words) - COMPONENT_WORDS)
 
 
 class Send:
@@ -24,6 +30,17 @@ class View:
         self.older = Send()
         self.base = Send()
 
+    def bytes(self):
+        """What it counts: all that it shows, and each value that it showed before."""
+        shown = [self.base.shown] if self.base is self.older else [self.base.shown, self.older.shown]
+        known, count = {}, 0
+        for entities in shown:
+            for entity, components in entities.items():
+                if entity not in known:
+                    known[entity] = components
+                    count += ENTITY_BYTES + sum(map(component_bytes, components.values()))
+        return count
+
     def made(self, send):
         if len(send.shown) - (ROOM in send.shown) > ENTITIES_MAX:
             raise Fault("too many entities")
@@ -33,8 +50,10 @@ class View:
 class Body:
     """Reads one block off the front of a frame's bytes."""
 
-    def __init__(self, of, source, trace=None):
+    def __init__(self, of, source, trace=None, most=STATE_MAX):
         self.plan = of
+        # What the view may count when it is read.
+        self.most = most
         self.source = source
         self.decoder = Decoder(source.peek(), of.nodes, trace)
         # Entities that it says are gone, and that it tells as new ones.
@@ -43,6 +62,7 @@ class Body:
 
     def delta(self, view, tick):
         """Gives the renamings."""
+        self.most -= view.bytes()
         send, renamed = self._delta(view.older, view.base, tick)
         self._end()
         view.made(send)
@@ -51,6 +71,7 @@ class Body:
     def absolute(self, view, tick):
         """Says whether it is whole."""
         whole = self.decoder.decide(plan.WHOLE)
+        self.most -= 0 if whole else view.bytes()
         age, gap = self.decoder.magnitude(plan.TICKS), self.decoder.magnitude(plan.TICKS)
         last = max(tick - age, 0)
         before = Send(max(last - gap, 0))
@@ -68,7 +89,7 @@ class Body:
         self.source.take(self.decoder.used())
 
     def _everything(self, before):
-        for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
+        for entity in self._ids(self._entering()):
             before.shown[entity] = self._enters(entity)
 
     def _changes(self, before, view):
@@ -76,13 +97,24 @@ class Body:
         for entity in self._ids(self.decoder.magnitude(plan.REMOVED)):
             self._fate(entity)
             shown.pop(entity, None)
-        for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
+        for entity in self._ids(self._entering()):
             if self.decoder.decide(plan.NEW):
                 shown[entity] = self._enters(entity)
             elif entity in shown:
                 shown[entity] = self._partial(shown[entity])
             else:
                 raise Fault(f"entity {entity} changes, which is not there")
+
+    def _takes(self, count):
+        self.most -= count
+        if self.most < 0:
+            raise Fault("more of the room is told than a client keeps")
+
+    def _entering(self):
+        count = self.decoder.magnitude(plan.ENTERED)
+        if count > ENTITIES_MAX + 1:
+            raise Fault("more entities are told than a client may see")
+        return count
 
     def _ids(self, count):
         least = 0
@@ -96,6 +128,7 @@ class Body:
 
     def _enters(self, entity):
         self.entered.add(entity)
+        self._takes(ENTITY_BYTES)
         return self._arrival()
 
     def _arrival(self):
@@ -107,7 +140,9 @@ class Body:
         return components
 
     def _whole(self, component):
-        return component.form.whole(Reading(self.decoder))
+        words = component.form.whole(Reading(self.decoder))
+        self._takes(component_bytes(words))
+        return words
 
     def _partial(self, known):
         components = dict(known)
@@ -128,7 +163,7 @@ class Body:
             for entity in self._removed(stay):
                 del send.shown[entity]
             stay = [entity for entity in stay if entity in send.shown]
-            for entity in self._ids(self.decoder.magnitude(plan.ENTERED)):
+            for entity in self._ids(self._entering()):
                 if entity in send.shown:
                     raise Fault(f"entity {entity} enters, which is there")
                 send.shown[entity] = self._enters(entity)
@@ -197,6 +232,7 @@ class Body:
                 reading = self._reading(older, base, tick, beside)
                 reading.speeds = _speeds(component.moves_by, had, was, now)
                 now[number] = component.form.difference(reading, old_older, old)
+                self._takes(max(0, component_bytes(now[number]) - component_bytes(old)))
                 beside = reading.beside
         return now
 

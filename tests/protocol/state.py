@@ -2,7 +2,7 @@
 
 import codec
 import xxh3
-from blocks import ENTITIES_MAX, ROOM, Body, View
+from blocks import ENTITIES_MAX, ROOM, STATE_MAX, Body, View
 from codec import Bytes, Fault
 from plan import Plan
 
@@ -28,13 +28,13 @@ class State:
         self.tick = 0
         # Group number -> view.
         self.views = {}
-        # Entity -> handle.
+        # Id -> handle: several ids may have the same.
         self.handles = {}
         self.last_handle = 0
         # What the last frame shows no more: handles, and whether they are gone.
         self.left = {}
         self.gone = set()
-        # Handles of ids that came anew in it, as another entity's.
+        # Handles that ids lost in it to others.
         self.dropped = {}
         # What kinds of blocks the last frame had.
         self.kinds = []
@@ -49,15 +49,21 @@ class State:
             self.views, self.handles = {}, {}
         self.tick = prelude["tick"]
         self.kinds, self.gone, self.dropped = [], set(), {}
+        known = self.last_handle
         for group, kind in self._heads(source, heads, joined):
             self._block(source, group, kind)
         if not source.is_empty():
-            raise Fault("bytes are left over behind the last block")
+            self._aliases(source)
+        if not source.is_empty():
+            raise Fault("bytes are left over behind the aliases")
         seen = {entity for view in self.views.values() for entity in view.base.shown}
-        unseen = {h: e in self.gone for e, h in self.handles.items() if e not in seen}
-        self.left = self.dropped | unseen
+        for entity, handle in self.handles.items():
+            if entity not in seen:
+                self._drop(handle, entity in self.gone)
         self.handles = {e: handle for e, handle in self.handles.items() if e in seen}
-        if len(self.handles) > ENTITIES_MAX:
+        kept = set(self.handles.values())
+        self.left = {h: gone for h, gone in self.dropped.items() if h <= known and h not in kept}
+        if len(kept) > ENTITIES_MAX:
             raise Fault("too many entities")
         return prelude
 
@@ -103,7 +109,8 @@ class State:
             self.kinds.append("farewell")
         if kind in (NOTHING, FAREWELL):
             return
-        body = Body(self.plan, source, self.trace)
+        others = sum(known.bytes() for of, known in self.views.items() if of != group)
+        body = Body(self.plan, source, self.trace, STATE_MAX - others)
         before = view.older.shown.keys() | view.base.shown.keys()
         if kind == DELTA:
             renamed = body.delta(view, self.tick)
@@ -122,21 +129,63 @@ class State:
     def _name(self, renamed, view, reborn):
         for entity in reborn:
             if entity in self.handles:
-                self.dropped[self.handles.pop(entity)] = entity in self.gone
+                self._drop(self.handles.pop(entity), entity in self.gone)
         for old, new in renamed:
             if old in self.handles:
-                self.handles[new] = self.handles.pop(old)
+                self._give(new, self.handles[old])
         for entity in sorted(view.base.shown):
             if entity != ROOM and entity not in self.handles:
                 self.last_handle += 1
                 self.handles[entity] = self.last_handle
 
+    def _drop(self, handle, gone):
+        self.dropped[handle] = gone or self.dropped.get(handle, False)
+
+    def _give(self, entity, handle):
+        own = self.handles.get(entity, handle)
+        self.handles[entity] = handle
+        if own != handle:
+            self._drop(own, False)
+
+    def _aliases(self, source):
+        """Which ids are the same entity's."""
+        entities = source.varint()
+        if entities == 0:
+            raise Fault("there are aliases of no entity")
+        for _ in range(entities):
+            several, ids, least = source.varint(), [], 0
+            if several < 2:
+                raise Fault("an entity has aliases that has one id")
+            for _ in range(several):
+                entity = least + source.varint()
+                if entity == ROOM or entity > codec.WORD_MAX:
+                    raise Fault(f"there is no entity {entity}")
+                ids.append(entity)
+                least = entity + 1
+            self._join(ids)
+
+    def _join(self, ids):
+        handles = {self.handles[entity] for entity in ids if entity in self.handles}
+        for entity, handle in list(self.handles.items()):
+            if handle in handles:
+                self._give(entity, min(handles))
+
+    def ids(self):
+        """Each entity's smallest id and its handle."""
+        first = {}
+        for entity, handle in sorted(self.handles.items(), reverse=True):
+            first[handle] = entity
+        return {entity: handle for handle, entity in first.items()}
+
     def _shown(self):
-        """Every entity, and the room as entity 0: its components by number, as words."""
-        found = {}
+        """Every entity by its smallest id, and the room as entity 0: its components by number, as
+        words."""
+        found, first = {}, {handle: entity for entity, handle in self.ids().items()}
         # From wide to narrow: the narrowest group's words stand.
         for group in self._groups():
             for entity, components in self.views[group].base.shown.items():
+                if entity != ROOM:
+                    entity = first[self.handles[entity]]
                 found.setdefault(entity, {}).update(components)
         return found
 

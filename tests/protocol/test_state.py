@@ -8,12 +8,13 @@ import random
 import re
 import struct
 import unittest
+import unittest.mock
 
 import msgpack
 import plan
 import xxh3
 from blocks import Send, View
-from codec import Fault
+from codec import Bytes, Fault
 from decisions import Decoder
 from state import State
 
@@ -89,6 +90,17 @@ class Page(unittest.TestCase):
         state._name([], view, state._reborn(4 * 7 + 2, {136}))
         self.assertEqual(state.handles, {136: 2}, "everyone is shown it all along")
 
+    def test_ids_of_one_entity_have_one_handle(self):
+        state = self.state
+        state.last_handle, state.handles = 4, {1: 1, 2: 2, 300: 3, 301: 3, 9: 4}
+        example = re.search(r"For example, `(.*?)` says", PAGE)[1]
+        source = Bytes(bytes.fromhex(example))
+        state._aliases(source)
+        self.assertTrue(source.is_empty())
+        self.assertEqual(state.handles, {1: 1, 2: 1, 300: 1, 301: 1, 9: 4}, "6 is unknown")
+        self.assertEqual(state.ids(), {1: 1, 9: 4})
+        self.assertEqual(state.dropped, {2: False, 3: False})
+
     def test_the_nodes_have_the_places_of_the_page(self):
         nodes = len(self.state.plan.nodes.chances)
         self.assertIn(f"There are {nodes:,} in all.", PAGE)
@@ -110,7 +122,7 @@ class Matches(unittest.TestCase):
                 self.assertEqual(state.hash(), shown, f"frame {at} of {name}")
                 # Handles are anyone's own numbers: what counts is which of them stay.
                 data = b""
-                for entity, handle in sorted(state.handles.items()):
+                for entity, handle in sorted(state.ids().items()):
                     number = numbers.setdefault(handle, len(numbers) + 1)
                     data += struct.pack("<II", entity, number)
                 self.assertEqual(xxh3.digest(data), handles, f"handles in frame {at} of {name}")
@@ -185,11 +197,30 @@ class Bodies(unittest.TestCase):
         self.assertEqual(nodes.chances, [32768, 65520, 16, 32768])
         self.assertEqual(nodes.sure, [0, 7, 7, 0])
 
+    def test_a_frame_tells_no_more_than_a_client_keeps(self):
+        _, state, frames = matches()[0]
+        for body, *_ in frames[:4]:
+            state.apply(body)
+        counted = sum(view.bytes() for view in state.views.values())
+        self.assertGreater(counted, 192 + 176)
+        for most, fits in ((4 * counted, True), (counted // 2, False)):
+            other = fresh_of(state)
+            try:
+                with unittest.mock.patch("state.STATE_MAX", most):
+                    for body, *_ in frames[:4]:
+                        other.apply(body)
+                self.assertTrue(fits)
+            except Fault as fault:
+                self.assertIn("than a client keeps", str(fault))
+                self.assertFalse(fits)
+
     def test_nonsense_is_a_fault(self):
         state = matches()[0][1]
         # Nothing; a tick that is missing; a group that is not there, one that comes twice, one that is
-        # cut short; padding; bytes behind the last block.
-        for frame in ("", "09", "c1020402", "c104050505", "c10200", "c1020002", "c103000c", "0100"):
+        # cut short; padding; behind the last block aliases of no entity, of one id, of the room, of what
+        # cannot be, some that are cut short, and bytes behind them.
+        for frame in ("", "09", "c1020402", "c104050505", "c10200", "c1020002", "c103000c", "0100",
+                      "01010105", "0101020005", "010102ffffffff0f00", "01010205", "010102050000"):
             with self.assertRaises(Fault):
                 fresh_of(state).apply(bytes.fromhex(frame))
 

@@ -57,7 +57,7 @@ impl Rig {
 
     fn sample(&mut self, at: u64, number: u64) {
         self.meter.wish(true, at, at, &mut self.tally);
-        let payload = Payload { kind: 0, bits: vec![1] };
+        let payload = Payload { kind: 0, bits: vec![1].into() };
         let ack = Ack { frames: 300, event: 0 };
         let frame = InputFrame { ack, sample: number, tick: Tick(0), payload };
         self.meter.sent(0, &frame.encode(), &mut self.tally);
@@ -65,7 +65,7 @@ impl Rig {
 
     fn action(&mut self, at: u64, number: u64) {
         self.meter.wish(false, at, at, &mut self.tally);
-        let payload = Payload { kind: 0, bits: vec![] };
+        let payload = Payload { kind: 0, bits: vec![].into() };
         self.meter.sent(0, &ActionFrame { number, payload }.encode(), &mut self.tally);
     }
 

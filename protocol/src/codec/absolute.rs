@@ -9,7 +9,7 @@
 //! | removed | how many, then their ids and whether each is out of sight only |
 //! | changed | how many, then ids; whether it is new; for each component whether it is told, whether it is there, its whole value |
 
-use super::block::{Baselines, BlockError, Codec, end, fits};
+use super::block::{Baselines, BlockError, Codec, end, enter, fits};
 use super::plan::MASK_NODES;
 use super::range::{Coder, Decoder, Encoder};
 use super::view::{Send, Slot, View};
@@ -124,6 +124,7 @@ impl Codec {
         members: &[u32],
     ) -> Done {
         let count = self.models.magnitude(coder, self.plan.frame.entered, members.len() as u32);
+        enter::<C>(count as usize)?;
         let mut last = None;
         for n in 0..count as usize {
             let known = members.get(n).map(|at| view.slot(*at).id);
@@ -160,6 +161,7 @@ impl Codec {
             }
         }
         let count = self.models.magnitude(coder, self.plan.frame.entered, members.len() as u32);
+        enter::<C>(count as usize)?;
         let mut last = None;
         for n in 0..count as usize {
             let known = members.get(n).map(|at| view.slot(*at));

@@ -266,6 +266,7 @@ impl Codec {
 
     fn arrivals<C: Coder>(&mut self, coder: &mut C, view: &mut View) -> Done {
         let count = self.models.magnitude(coder, self.plan.frame.entered, self.new.len() as u32);
+        enter::<C>(count as usize)?;
         let now = view.now();
         let mut last = None;
         for n in 0..count as usize {
@@ -341,7 +342,7 @@ impl Codec {
         if !C::WRITES {
             view.set_in(at, component, Some(&self.words));
         }
-        Ok(())
+        fits::<C>(view)
     }
 
     /// Those that moved the time before.
@@ -453,7 +454,7 @@ impl Codec {
         if !C::WRITES {
             view.set_in(at, component, Some(&self.words));
         }
-        Ok(())
+        fits::<C>(view)
     }
 
     fn spans_of(&self, view: &View, from: Baselines) -> Result<Spans, BlockError> {
@@ -471,12 +472,24 @@ impl Codec {
     }
 }
 
-/// Checks that a view that is read shows no more than a client may know: the room itself and so many.
+/// Checks that a view that is read shows no more than a client may know: the room itself and so many
+/// entities, and no more of them than it has memory for.
 pub(super) fn fits<C: Coder>(view: &View) -> Done {
-    if !C::WRITES && view.len() > ENTITIES_MAX + 1 {
-        Err(BlockError("too many entities"))
-    } else {
-        Ok(())
+    if C::WRITES {
+        return Ok(());
+    }
+    enter::<C>(view.len())?;
+    match view.is_too_large() {
+        true => Err(BlockError("more of the room is told than a client keeps (`STATE_MAX_BYTES`)")),
+        false => Ok(()),
+    }
+}
+
+/// The same of a number of entities, before any of them is read.
+pub(super) fn enter<C: Coder>(entities: usize) -> Done {
+    match !C::WRITES && entities > ENTITIES_MAX + 1 {
+        true => Err(BlockError("more entities are told than a client may see (`ENTITIES_MAX`)")),
+        false => Ok(()),
     }
 }
 

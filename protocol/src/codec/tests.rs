@@ -274,7 +274,10 @@ fn more_entities_than_a_client_may_know_are_refused_as_they_come() {
     codec.encode_whole(&mut view, 1, &mut block);
     let mut client = View::new(2);
     let read = codec.decode_absolute(&mut client, 1, &mut &block[..]);
-    assert_eq!(read, Err(BlockError("too many entities")));
+    assert_eq!(
+        read,
+        Err(BlockError("more entities are told than a client may see (`ENTITIES_MAX`)"))
+    );
     // One less is as many as there may be, and all of them may be others in the next send.
     view.leave(WireId(1));
     block.clear();

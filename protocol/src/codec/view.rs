@@ -6,11 +6,16 @@ mod slot;
 
 use std::collections::VecDeque;
 
+pub use slot::component_bytes;
 pub(super) use slot::{Cell, Mark, Seen, Slot};
 use slot::{Now, same};
-use smallvec::SmallVec;
 
 use crate::ids::WireId;
+use crate::limits::{COMPONENT_BYTES, ENTITY_BYTES};
+
+/// Memory that a view keeps of what it has forgotten, to use it again, while it counts no more than so many
+/// bytes.
+const SPARE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A send of a group, counted from 1: one for each block.
 pub type Send = u32;
@@ -39,6 +44,9 @@ pub struct View {
     /// Ids that left and came back as another entity's since they were asked for, and whether the one
     /// before was gone.
     reborn: Vec<(WireId, bool)>,
+    /// What its slots count, in bytes, and the most that they may where it is read.
+    bytes: usize,
+    most: usize,
 }
 
 impl View {
@@ -55,6 +63,8 @@ impl View {
             marks: 0,
             shown: 0,
             reborn: Vec::new(),
+            bytes: 0,
+            most: usize::MAX,
         }
     }
 
@@ -80,6 +90,23 @@ impl View {
     #[must_use]
     pub fn changed_since(&self, send: Send) -> bool {
         self.touched_since(send).next().is_some()
+    }
+
+    /// The memory that it counts, in bytes: [`ENTITY_BYTES`] for each entity, and [`component_bytes`] for
+    /// each of its components, shown or remembered.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A block that is read may make it count no more than so many bytes.
+    pub fn bound(&mut self, bytes: usize) {
+        self.most = bytes;
+    }
+
+    /// Whether what was read is more than it may count.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.bytes > self.most
     }
 
     /// Remembers so many sends from now on, if those are more than so far.
@@ -143,10 +170,17 @@ impl View {
         let now = Now { tick, ..self.now };
         let cells = &mut self.slots[at as usize].cells;
         if let Err(place) = cells.binary_search_by_key(&component, |cell| cell.component) {
-            let mut cell = Cell { component, versions: SmallVec::new() };
-            cell.set(&now, words);
+            let mut cell = Cell::new(component);
+            let more = COMPONENT_BYTES + cell.set(&now, words);
             cells.insert(place, cell);
+            self.count(at, more);
         }
+    }
+
+    /// What is kept in a slot counts so many bytes more.
+    fn count(&mut self, at: u32, more: usize) {
+        self.slots[at as usize].bytes += more;
+        self.bytes += more;
     }
 
     /// What is shown, to be written down: each entity's id, its slot, and when it came into view.
@@ -169,7 +203,9 @@ impl View {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
+        let most = self.most;
         *self = Self::new(self.depth);
+        self.most = most;
     }
 
     /// Frees what left so long ago that no baseline knows it.
@@ -178,12 +214,17 @@ impl View {
         if !touched.iter().any(|at| self.slots[*at as usize].is_forgotten(oldest)) {
             return;
         }
-        let (slots, free) = (&mut self.slots, &mut self.free);
+        let (slots, free, bytes) = (&mut self.slots, &mut self.free, &mut self.bytes);
         self.order.retain(|(_, at)| {
             let slot = &mut slots[*at as usize];
             let forgotten = slot.is_forgotten(oldest);
             if forgotten {
                 slot.life.clear();
+                if *bytes > SPARE_BYTES {
+                    slot.cells = Vec::new();
+                    *bytes -= slot.bytes - ENTITY_BYTES;
+                    slot.bytes = ENTITY_BYTES;
+                }
                 free.push(*at);
             }
             !forgotten
@@ -277,7 +318,9 @@ impl View {
                 cells,
                 marked: 0,
                 mark: Mark::default(),
+                bytes: ENTITY_BYTES,
             });
+            self.bytes += ENTITY_BYTES;
             return self.slots.len() as u32 - 1;
         };
         let slot = &mut self.slots[at as usize];
@@ -331,7 +374,8 @@ impl View {
         }
         slot.show(&self.now, shown);
         // What it showed is of no use to a reader who may not have heard of it.
-        slot.cells.iter_mut().for_each(|cell| cell.set(&self.now, None));
+        let more = slot.cells.iter_mut().map(|cell| cell.set(&self.now, None)).sum();
+        self.count(at, more);
         self.touch(at);
     }
 
@@ -342,17 +386,19 @@ impl View {
 
     /// Sets or hides a component of the entity in a slot. Gives whether that is new.
     pub fn set_in(&mut self, at: u32, component: u16, words: Option<&[u32]>) -> bool {
-        let cells = &mut self.slots[at as usize].cells;
+        let (cells, mut more) = (&mut self.slots[at as usize].cells, 0);
         let place = match cells.binary_search_by_key(&component, |cell| cell.component) {
             Ok(place) if same(cells[place].at(self.now.send), words) => return false,
             Ok(place) => place,
             Err(_) if words.is_none() => return false,
             Err(place) => {
-                cells.insert(place, Cell { component, versions: SmallVec::new() });
+                cells.insert(place, Cell::new(component));
+                more = COMPONENT_BYTES;
                 place
             }
         };
-        cells[place].set(&self.now, words);
+        more += cells[place].set(&self.now, words);
+        self.count(at, more);
         self.touch(at);
         true
     }

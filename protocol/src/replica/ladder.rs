@@ -99,7 +99,9 @@ impl Replica {
         let now = self.tick.0;
         let depth = u32::try_from(ladder_ticks(self.hz)).unwrap_or(u32::MAX);
         self.climbed.born.entry(group).or_insert(now);
+        let most = self.room_for(group);
         let view = self.groups.entry(group).or_insert_with(|| View::new(depth));
+        view.bound(most);
         view.deepen(depth);
         view.begin(now);
         let renamed = match (kind, rungs) {

@@ -1,6 +1,7 @@
 //! What a client knows over several groups: handles stay, what leaves goes last.
 
 use super::*;
+use crate::alias::Ids;
 use crate::ladder::{LossyHead, LossyKind, LossyPrelude, Rung};
 use crate::schema::{FieldType, Kind, TypeDef};
 use crate::words::tests::generator;
@@ -37,6 +38,16 @@ impl Rig {
         renamed: [&[(WireId, WireId)]; 2],
         change: impl FnOnce(&mut [View; 2]),
     ) {
+        self.aliased(full, renamed, &[], change);
+    }
+
+    fn aliased(
+        &mut self,
+        full: bool,
+        renamed: [&[(WireId, WireId)]; 2],
+        same: &[[u32; 2]],
+        change: impl FnOnce(&mut [View; 2]),
+    ) {
         let tick = Tick(self.replica.tick().0 + 1);
         self.views.iter_mut().for_each(|view| view.begin(tick.0));
         change(&mut self.views);
@@ -53,6 +64,8 @@ impl Rig {
                 self.codec.encode(view, from, renamed, &mut body);
             }
         }
+        let same: Vec<Ids> = same.iter().map(|ids| ids.map(WireId).into_iter().collect()).collect();
+        alias::write(&same, &mut body);
         self.replica.apply(&self.schema, &body).expect("a good frame");
     }
 
@@ -89,6 +102,52 @@ fn what_two_groups_show_goes_when_both_let_it_go() {
 }
 
 #[test]
+fn ids_of_one_entity_are_one_entity_until_no_group_shows_any() {
+    let mut rig = Rig::new();
+    rig.frame(true, [&[], &[]], |[_, team]| Rig::show(team, 8, 1));
+    let handle = rig.replica.handle(WireId(8)).expect("it is seen");
+    // It comes into another group, which has another value of it and one more entity.
+    rig.aliased(false, [&[], &[]], &[[4, 8]], |[all, _]| {
+        Rig::show(all, 4, 2);
+        Rig::show(all, 5, 9);
+    });
+    assert_eq!(rig.replica.entities().count(), 2);
+    assert_eq!(rig.replica.wire_id(handle), Some(WireId(4)), "the smallest");
+    for id in [4, 8].map(WireId) {
+        assert_eq!(rig.replica.handle(id), Some(handle));
+        assert_eq!(rig.replica.component(id, 0), Some(&[1][..]), "the narrower group's");
+        assert_eq!(rig.replica.components(id), BTreeMap::from([(0, &[1][..])]));
+    }
+    assert_eq!(rig.replica.departed(), []);
+    // One lets it go: it is there by the other. Then a renaming of what is still shown by both ids.
+    rig.frame(false, [&[], &[]], |[_, team]| team.go(WireId(8), true));
+    assert_eq!((rig.replica.handle(WireId(8)), rig.replica.departed()), (None, &[][..]));
+    rig.frame(false, [&[], &[(WireId(4), WireId(9))]], |[_, team]| Rig::show(team, 9, 3));
+    assert_eq!([4, 9].map(|id| rig.replica.handle(WireId(id))), [Some(handle); 2]);
+    rig.frame(false, [&[], &[]], |[all, _]| all.leave(WireId(4)));
+    assert_eq!(rig.replica.departed(), []);
+    rig.frame(false, [&[], &[]], |[_, team]| team.go(WireId(9), true));
+    assert_eq!(rig.replica.departed(), [Departed { handle, gone: true }]);
+    assert_eq!(rig.replica.entities().count(), 1);
+}
+
+#[test]
+fn two_entities_that_are_told_to_be_one_are_the_older() {
+    let mut rig = Rig::new();
+    rig.frame(true, [&[], &[]], |views| {
+        Rig::show(&mut views[0], 5, 1);
+        Rig::show(&mut views[1], 3, 1);
+    });
+    let [older, newer] = [5, 3].map(|id| rig.replica.handle(WireId(id)).expect("it is seen"));
+    rig.aliased(false, [&[], &[]], &[[3, 5]], |[all, _]| Rig::show(all, 6, 1));
+    assert_eq!([3, 5].map(|id| rig.replica.handle(WireId(id))), [Some(older); 2]);
+    assert_eq!(rig.replica.departed(), [Departed { handle: newer, gone: false }]);
+    // Who is told everything anew sees each of them leave once.
+    rig.frame(true, [&[], &[]], |_| {});
+    assert_eq!(rig.replica.departed().len(), 2);
+}
+
+#[test]
 fn bytes_behind_the_last_block_are_a_fault() {
     let mut rig = Rig::new();
     rig.frame(true, [&[], &[]], |[all, _]| Rig::show(all, 1, 7));
@@ -97,6 +156,10 @@ fn bytes_behind_the_last_block_are_a_fault() {
     assert!(rig.replica.apply(&rig.schema, &body).is_ok());
     body.push(0);
     rig.replica.set_tick(Tick(1));
+    let none = FrameError::Block("no entity has several ids");
+    assert_eq!(rig.replica.apply(&rig.schema, &body), Err(none));
+    rig.replica.set_tick(Tick(1));
+    body.splice(body.len() - 1.., [1, 2, 1, 0, 9]);
     assert_eq!(rig.replica.apply(&rig.schema, &body), Err(FrameError::Trailing(1)));
 }
 

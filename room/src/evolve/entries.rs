@@ -140,7 +140,7 @@ impl Translator {
             match said_anew(evolution, payload, lists) {
                 Ok(Some(anew)) => *payload = anew,
                 Ok(None) if is_input => return false,
-                Ok(None) => *payload = Payload { kind: NO_TYPE, bits: Vec::new() },
+                Ok(None) => *payload = Payload { kind: NO_TYPE, bits: Default::default() },
                 Err(error) => problem = problem.take().or(Some(error)),
             }
             true

@@ -12,15 +12,16 @@ use referee_protocol::{Group, Incarnation, Kind, LinkId, Seat, SessionId, Tick, 
 use smallvec::SmallVec;
 
 use super::Replication;
+use super::aliases::Aliases;
 use super::budget::Budget;
 use super::gate::Gates;
-use super::group::{Baseline, GroupState};
+use super::group::GroupState;
 use super::ladder::Rungs;
 use super::links::{LinkState, Links, Role, SeatLine};
 use super::lossy::Ladder;
 use crate::core::{Core, ticks};
 use crate::game::Game;
-use crate::output::{Frame, Output, Part, Parts};
+use crate::output::{Frame, Output, Parts};
 use crate::room::Link;
 use crate::table::Table;
 
@@ -157,6 +158,7 @@ impl Replication {
         let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
         let heads = &mut self.heads;
         let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
+        let aliases = &self.aliases;
         let sender = Sender {
             seats,
             watched,
@@ -170,13 +172,11 @@ impl Replication {
             budget,
             gates,
             gated_events,
+            aliases,
         };
         (links, sender)
     }
 }
-
-/// A group has to wait: its link's client may have no more for now.
-struct Waits;
 
 /// Makes the frames of links, one after the other.
 pub(super) struct Sender<'a> {
@@ -186,7 +186,7 @@ pub(super) struct Sender<'a> {
     pub(super) codec: &'a mut Codec,
     pub(super) skips: &'a mut u64,
     /// What the frame that is made tells of its client's groups.
-    heads: &'a mut Vec<Head>,
+    pub(super) heads: &'a mut Vec<Head>,
     pub(super) outputs: &'a mut VecDeque<Output>,
     pub(super) ladder: Ladder,
     /// From where is told on links that lose.
@@ -195,6 +195,7 @@ pub(super) struct Sender<'a> {
     gates: &'a Gates,
     /// Which types of events are told once they are on disk.
     gated_events: &'a [bool],
+    pub(super) aliases: &'a Aliases,
 }
 
 impl Sender<'_> {
@@ -238,7 +239,7 @@ impl Sender<'_> {
         }
         self.note_waiting(state, tick);
         if state.check && state.purse.waiting().is_empty() {
-            let hash = view_hash(self.groups, &state.groups);
+            let hash = view_hash(self.groups, self.aliases, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
         }
@@ -280,83 +281,6 @@ impl Sender<'_> {
     /// Whether any of these groups changed since the last send.
     fn has_news(&self, groups: &[Group]) -> bool {
         groups.iter().any(|group| self.groups.find(*group).is_some_and(GroupState::has_news))
-    }
-
-    /// The blocks that bring a link's client up to now, wide groups first. What they are is in `heads`.
-    fn blocks(&mut self, state: &mut LinkState, tick: Tick) -> Parts {
-        let mut needed = self.needed(state);
-        if let Some(budget) = &self.budget {
-            state.purse.fill(budget, tick);
-            state.purse.sort(budget, tick, &mut needed);
-        }
-        let mut blocks: SmallVec<[(Group, Part); 12]> = SmallVec::new();
-        for (group, baseline) in needed {
-            let known = baseline != Baseline::Nothing;
-            let block = match self.block(state, (group, baseline), tick) {
-                Ok(block) => block,
-                // It comes into the group when it is told of it.
-                Err(Waits) if !known => continue,
-                Err(Waits) => None,
-            };
-            let kind = match baseline {
-                _ if block.is_none() => BlockKind::Nothing,
-                Baseline::Last => BlockKind::Delta,
-                _ => BlockKind::Absolute,
-            };
-            self.heads.push(Head { group, known, kind });
-            blocks.extend(block.map(|block| (group, block)));
-        }
-        self.heads.sort_unstable_by_key(|head| head.group);
-        blocks.sort_unstable_by_key(|(group, _)| *group);
-        blocks.into_iter().map(|(_, block)| block).collect()
-    }
-
-    /// From where each of the groups that a link's client is to see is told, if there is anything to
-    /// tell. The heads begin with those that it is to see no more.
-    fn needed(&mut self, state: &mut LinkState) -> SmallVec<[(Group, Baseline); 8]> {
-        let wanted = seen_by(self.seats, self.watched, state.role);
-        let had = if state.full { &[][..] } else { &state.groups };
-        let mut needed = SmallVec::new();
-        state.purse.keep(|group| wanted.binary_search(&group).is_ok());
-        self.heads.clear();
-        for group in union(had, wanted) {
-            let known = had.binary_search(&group).is_ok();
-            if wanted.binary_search(&group).is_err() {
-                self.heads.push(Head { group, known, kind: BlockKind::Farewell });
-                continue;
-            }
-            let waiting = state.purse.waits(group).and_then(|waiting| waiting.has);
-            let baseline = match (known, waiting) {
-                (false, _) => Baseline::Nothing,
-                (true, Some(has)) => Baseline::At(has),
-                (true, None) if state.in_step => Baseline::Last,
-                (true, None) => Baseline::At(state.tick),
-            };
-            needed.push((group, baseline));
-        }
-        needed
-    }
-
-    /// The block that a link's client needs of a group, if there is anything to tell.
-    fn block(
-        &mut self,
-        state: &mut LinkState,
-        (group, baseline): (Group, Baseline),
-        tick: Tick,
-    ) -> Result<Option<Part>, Waits> {
-        // A group nobody has been in shows nothing.
-        let Some(shown) = self.groups.find_mut(group) else { return Ok(None) };
-        if state.purse.is_empty() && shown.has_news_for(baseline) {
-            let has = (baseline != Baseline::Nothing).then_some(state.tick);
-            state.purse.wait(group, has, tick);
-            return Err(Waits);
-        }
-        state.purse.done(group);
-        let block = shown.block(self.codec, baseline, tick);
-        if let (Some(budget), Some(block)) = (&self.budget, &block) {
-            state.purse.pay(budget, block.len());
-        }
-        Ok(block)
     }
 
     /// What the prelude tells a seat's client about its acts.
@@ -425,27 +349,19 @@ pub(super) fn seen_by<'a>(
     }
 }
 
-/// What is in either of two runs of groups, in order.
-fn union<'a>(a: &'a [Group], b: &'a [Group]) -> impl Iterator<Item = Group> + 'a {
-    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
-    std::iter::from_fn(move || {
-        let next = match (a.peek(), b.peek()) {
-            (Some(first), Some(second)) => *first.min(second),
-            (first, second) => *first.or(second)?,
-        };
-        a.next_if_eq(&next);
-        b.next_if_eq(&next);
-        Some(next)
-    })
-}
-
 /// The hash of what a client of these groups sees, from what the groups themselves hold: it says
 /// nothing of the blocks that told the client, which is why it finds a fault in them.
-pub(super) fn view_hash(groups: &Table<Group, GroupState>, seen: &[Group]) -> u64 {
-    let mut view = BTreeMap::new();
+pub(super) fn view_hash(
+    groups: &Table<Group, GroupState>,
+    aliases: &Aliases,
+    seen: &[Group],
+) -> u64 {
+    let (mut view, first) = (BTreeMap::new(), aliases.first_names(groups, seen));
     // Wide groups first: what a narrower one shows counts.
     for group in seen.iter().filter_map(|group| groups.find(*group)) {
-        view.extend(group.shown().map(|(name, component, words)| ((name, component), words)));
+        view.extend(group.shown().map(|(name, component, words)| {
+            ((first.get(&name).copied().unwrap_or(name), component), words)
+        }));
     }
     hash::view_hash(view.into_iter().map(|((name, component), words)| (name, component, words)))
 }

@@ -120,15 +120,22 @@ impl GroupState {
         self.names.is_empty()
     }
 
-    /// Whether the next block tells that an entity has another name.
-    pub(super) fn renamed_to(&self, old: WireId, new: WireId) -> bool {
+    /// Whether a block that leads from a tick to now tells that an entity has another name.
+    pub(super) fn renamed_to(&self, old: WireId, new: WireId, from: Tick) -> bool {
+        let past = self.renames.iter().filter(|(at, ..)| *at > from);
         self.renamed.contains(&(old, new))
+            || past.into_iter().any(|(_, a, b)| (*a, *b) == (old, new))
     }
 
-    /// The next block tells that an entity this group does not show has another name.
-    pub(super) fn renamed_elsewhere(&mut self, old: WireId, new: WireId, tick: Tick) {
-        self.next(tick);
-        self.renamed.push((old, new));
+    /// Whether what it called so went out of its view after a tick.
+    pub(super) fn has_left(&self, name: WireId, after: Tick) -> bool {
+        let left = self.removals.iter().rev().take_while(|(at, ..)| *at > after);
+        left.into_iter().any(|(_, known, _)| *known == name)
+    }
+
+    /// What its members call an entity that it shows.
+    pub(super) fn name(&self, id: u32) -> Option<WireId> {
+        self.names.find(id).map(|(name, _)| *name)
     }
 
     /// Something changes.

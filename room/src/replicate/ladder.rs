@@ -10,6 +10,7 @@ use referee_protocol::message::{self, ServerControl};
 use referee_protocol::{Group, LinkId, Tick, frame::Prelude};
 use smallvec::SmallVec;
 
+use super::aliases::Stand;
 use super::budget::Purse;
 use super::frames::{Sender, plain, seen_by, view_hash};
 use super::group::{Asked, Baseline, GroupState};
@@ -24,6 +25,9 @@ const RUNGS_MAX: usize = LADDER_BLOCKS_MAX - 1;
 /// How much worse it is for a client to have none of the rungs than to have the oldest: it is told
 /// whole values, and one more block is made.
 const UNTOLD: u64 = 20;
+
+/// Groups, and from where each is told.
+type Needed = SmallVec<[(Group, Baseline); 8]>;
 
 /// Groups of which a frame does not tell all there is to tell.
 type Waits = SmallVec<[Group; 2]>;
@@ -94,8 +98,9 @@ fn ask<'a>(
                     let oldest = state.asked.since.map_or(tick, |since| since.min(tick));
                     state.asked.since = Some(oldest);
                 }
-                Need::All => state.asked.all = true,
-                Need::Nothing | Need::Word | Need::Rung(_) => {}
+                // What waits for word may have to be told once more: see `Aliases::bind`.
+                Need::All | Need::Word => state.asked.all = true,
+                Need::Nothing | Need::Rung(_) => {}
             }
         }
     }
@@ -175,7 +180,8 @@ impl Sender<'_> {
         if full {
             state.purse.keep(|_| false);
         }
-        let Made { told, rung, waits } = self.lossy_blocks((lossy, &mut state.purse), tick);
+        let Made { told, rung, waits, same, .. } =
+            self.lossy_blocks((lossy, &mut state.purse), tick);
         let (action, input) = self.acknowledged(state);
         if action.is_some() {
             lossy.action = tick;
@@ -189,7 +195,8 @@ impl Sender<'_> {
         let prelude = Prelude { full, tick, action, input };
         let heads: SmallVec<[LossyHead; 8]> = told.iter().map(|(head, _)| *head).collect();
         let head = LossyPrelude { prelude, rung }.encode(&heads);
-        let parts: Parts = told.into_iter().filter_map(|(_, part)| part).collect();
+        let blocks = told.into_iter().filter_map(|(_, part)| part);
+        let parts: Parts = blocks.chain(same).collect();
         self.outputs.push_back(Output::Send { link, frame: Frame { head, parts } });
         state.frames += 1;
         (state.tick, state.full) = (tick, false);
@@ -200,7 +207,7 @@ impl Sender<'_> {
         self.note_waiting(state, tick);
         self.note_uncounted(state, tick);
         if state.check && complete {
-            let hash = view_hash(self.groups, &state.groups);
+            let hash = view_hash(self.groups, self.aliases, &state.groups);
             let told = message::encode(&ServerControl::Check { hash });
             self.outputs.push_back(plain(link, told));
         }
@@ -224,10 +231,51 @@ impl Sender<'_> {
             purse.fill(budget, tick);
             purse.sort(budget, tick, &mut needed);
         }
+        let mut waits = self.climb_groups((lossy, purse), needed, (tick, false), &mut made);
+        waits.append(&mut made.unheard);
+        loop {
+            // As on a link on which everything arrives. What waits for word is told once more, if it must.
+            let before = waits.len();
+            waits = self.climb_groups((lossy, purse), waits, (tick, true), &mut made);
+            if waits.len() == before {
+                break;
+            }
+        }
+        for (group, _) in waits {
+            if let Some(told) = lossy.told.find_mut(group).filter(|told| told.is_stale()) {
+                told.forget(tick);
+                made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
+            }
+            made.waits.push(group);
+            made.stands.push(Stand::quiet(group, lossy.has_at_least(group)).lossy());
+        }
+        made.same = self.aliases.told(self.groups, &made.stands);
+        if let (Some(budget), Some(same)) = (&self.budget, &made.same) {
+            purse.pay(budget, same.len());
+        }
+        made.told.sort_unstable_by_key(|(head, _)| head.group);
+        made
+    }
+
+    /// Adds to a frame what its client may have of these groups: as long as its budget lasts, or only what
+    /// is bound to what the frame tells already. Gives the groups that have to wait.
+    fn climb_groups(
+        &mut self,
+        (lossy, purse): (&mut Lossy, &mut Purse),
+        needed: Needed,
+        (tick, again): (Tick, bool),
+        made: &mut Made,
+    ) -> Needed {
+        let mut waits = Needed::new();
         for (group, baseline) in needed {
-            if purse.is_empty() {
-                purse.wait(group, lossy.has_of(group), tick);
-                made.waits.push(group);
+            let had = lossy.has_of(group);
+            let stand = Stand::quiet(group, known(baseline, lossy.has_at_least(group))).lossy();
+            let bound = again && self.aliases.bind(self.groups, &made.stands, &stand);
+            if !bound && (again || purse.is_empty()) {
+                if !again {
+                    purse.wait(group, had, tick);
+                }
+                waits.push((group, baseline));
                 continue;
             }
             purse.done(group);
@@ -239,10 +287,10 @@ impl Sender<'_> {
             if let (Some(budget), Some(block)) = (&self.budget, &block) {
                 purse.pay(budget, block.len());
             }
+            made.stands.push(Stand { block: Some(baseline), ..stand });
             made.tell(group, baseline, tick, block);
         }
-        made.told.sort_unstable_by_key(|(head, _)| head.group);
-        made
+        waits
     }
 
     /// From where each group is told of which there is anything to tell. Notes the farewells, and what
@@ -252,12 +300,16 @@ impl Sender<'_> {
         (lossy, purse): (&Lossy, &mut Purse),
         tick: Tick,
         made: &mut Made,
-    ) -> SmallVec<[(Group, Baseline); 8]> {
+    ) -> Needed {
         let base = base(lossy, &self.rungs, self.groups);
-        let mut needed = SmallVec::new();
+        let mut needed = Needed::new();
         purse.keep(|group| lossy.told.find(group).is_some_and(|told| told.left.is_none()));
         for (group, told) in lossy.told.iter() {
-            if told.left.is_some() {
+            let had = lossy.has_at_least(group);
+            if let Some(left) = told.left {
+                // It is told again and again; what it binds is not.
+                let leaving = Stand::leaving(group, had).lossy();
+                made.stands.push(Stand { leaves: left == tick, ..leaving });
                 made.told.push((LossyHead { group, kind: LossyKind::Farewell }, None));
                 continue;
             }
@@ -265,13 +317,26 @@ impl Sender<'_> {
             let need = lossy.need(group, told, state, (base, tick), self.ladder);
             match baseline(need, state.asked, &self.rungs) {
                 Some(baseline) => needed.push((group, baseline)),
-                None => purse.done(group),
+                None if need == Need::Word => purse.done(group),
+                None => {
+                    purse.done(group);
+                    made.stands.push(Stand::quiet(group, had).lossy());
+                }
             }
             if need == Need::Word {
-                made.waits.push(group);
+                made.unheard.push((group, Baseline::All));
             }
         }
         needed
+    }
+}
+
+/// Up to which tick a client has what a block leads on from, of a group that it has up to another.
+fn known(baseline: Baseline, had: Option<Tick>) -> Option<Tick> {
+    match baseline {
+        Baseline::Rung(rungs) => Some(Tick(rungs.base)),
+        Baseline::Since(since) => Some(since),
+        _ => had,
     }
 }
 
@@ -281,6 +346,11 @@ struct Made {
     told: SmallVec<[(LossyHead, Option<Part>); 8]>,
     rung: Option<Rung>,
     waits: Waits,
+    /// Groups that were told in whole, and of which it is not known whether that was heard.
+    unheard: Needed,
+    stands: SmallVec<[Stand; 8]>,
+    /// Which names are the same entity's.
+    same: Option<Part>,
 }
 
 impl Made {

@@ -230,6 +230,13 @@ impl Links {
         waiting.filter_map(|waiting| waiting.has).min()
     }
 
+    /// The oldest of what some client has that has something still to hear.
+    pub(super) fn oldest_behind(&self) -> Option<Tick> {
+        let told = |link: &&LinkState| link.role != Role::Waiting && !link.full;
+        let behind = self.links.values().filter(told).filter(|link| !link.in_step);
+        behind.map(|link| link.tick).chain(self.oldest_waiting()).min()
+    }
+
     pub(super) fn any_lossy(&self) -> bool {
         self.links.values().any(|link| link.lossy.is_some())
     }
@@ -457,19 +464,6 @@ impl Links {
 
     pub(super) fn sees(&self, seat: Seat, group: Group) -> bool {
         self.groups_of(seat).binary_search(&group).is_ok()
-    }
-
-    /// Two of the groups that show an entity, if there is a client that sees both and no wider one shows it
-    /// to all of them.
-    pub(super) fn doubled(&self, shown_to: &[Group]) -> Option<(Group, Group)> {
-        let own = |group: &Group| matches!(group, Group::Team(_));
-        if !shown_to.first().is_some_and(own) || shown_to.iter().filter(|g| own(g)).count() < 2 {
-            return None;
-        }
-        self.seats.keys().find_map(|seat| {
-            let mut both = shown_to.iter().filter(|group| own(group) && self.sees(*seat, **group));
-            Some((*both.next()?, *both.next()?))
-        })
     }
 
     /// Whether some client has this group or may come back to it: what went out of it is still to be

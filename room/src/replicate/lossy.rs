@@ -89,6 +89,21 @@ pub(super) struct Told {
     whole: Tick,
     /// Since which frame it is told to let it go.
     pub(super) left: Option<Tick>,
+    /// It was told so before, and may not have heard of it: it may know what was in the group then.
+    stale: bool,
+}
+
+impl Told {
+    /// Whether the client may know what was in the group in an earlier time: that is to go while it is not
+    /// told anew.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale && self.applied.is_none()
+    }
+
+    /// The frame of a tick says that it is to go: what was told of it up to then is nothing any more.
+    pub(super) fn forget(&mut self, now: Tick) {
+        self.from = Tick(now.0 + 1);
+    }
 }
 
 /// What a link needs of a group.
@@ -148,7 +163,8 @@ impl Lossy {
         (self.begun, self.newest) = (Some(tick), Some(tick));
         let shown = |group: &&Group| groups.find(**group).is_some_and(|g| g.has_shown_by(tick));
         for group in had.iter().filter(shown) {
-            let told = Told { from: tick, applied: Some(tick), whole: tick, left: None };
+            let told =
+                Told { from: tick, applied: Some(tick), whole: tick, left: None, stale: false };
             self.told.insert(*group, told);
         }
     }
@@ -227,8 +243,10 @@ impl Lossy {
             }
         }
         for group in wanted.iter().filter(|group| groups.contains(**group)) {
-            if self.told.find(*group).is_none_or(|told| told.left.is_some()) {
-                let told = Told { from: now, applied: None, whole: Tick(0), left: None };
+            let before = self.told.find(*group);
+            if before.is_none_or(|told| told.left.is_some()) {
+                let (stale, whole) = (before.is_some(), Tick(0));
+                let told = Told { from: now, applied: None, whole, left: None, stale };
                 self.told.insert(*group, told);
             }
         }
@@ -306,10 +324,11 @@ impl Lossy {
             // Told in whole, and no word of it yet: a client that did not get it cannot read what
             // builds on it, and says nothing.
             None if told.whole >= told.from && now.0 - told.whole.0 <= self.patience(ladder) => {
-                if self.sparing {
-                    return Need::Word;
+                match self.sparing {
+                    _ if told.stale => return Need::All,
+                    true => return Need::Word,
+                    false => told.whole,
                 }
-                told.whole
             }
             None => return Need::All,
         };
@@ -335,6 +354,12 @@ impl Lossy {
     pub(super) fn has_of(&self, group: Group) -> Option<Tick> {
         let told = self.told.find(group)?;
         told.applied.or((told.whole >= told.from).then_some(told.whole))
+    }
+
+    /// Up to when it has all of a group at least, if it has it at all; none where it has nothing of it.
+    pub(super) fn has_at_least(&self, group: Group) -> Option<Tick> {
+        let told = self.told.find(group)?;
+        told.applied.or((told.whole >= told.from).then_some(told.from))
     }
 
     /// A group is told in whole in this frame.

@@ -159,6 +159,11 @@ impl Names {
         self.entities.len()
     }
 
+    /// The entities that have names, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.entities.keys()
+    }
+
     /// Whether an entity has a name.
     pub(super) fn knows(&self, id: u32) -> bool {
         self.entities.contains(id)
@@ -180,9 +185,15 @@ impl Names {
             .collect()
     }
 
-    /// An entity is shown to these groups, in order, from now on: gives it the names it needs and
-    /// takes the others away.
-    pub(super) fn show(&mut self, id: u32, groups: &[Group], links: &Links) {
+    /// An entity is shown to these groups, in order, from now on: takes the names away that it needs no
+    /// more. For each that it needs and has not, `unnamed` is told a group by which to [`Names::give`] it.
+    pub(super) fn show(
+        &mut self,
+        id: u32,
+        groups: &[Group],
+        links: &Links,
+        mut unnamed: impl FnMut(Group),
+    ) {
         let mut entry = self.entities.find_mut(id).map(std::mem::take).unwrap_or_default();
         entry.called.clear();
         let space = |group: &Group| (*group, naming_space(*group, groups, links));
@@ -196,16 +207,26 @@ impl Names {
             }
             kept
         });
-        for at in 0..entry.called.len() {
-            let space = entry.called[at].1;
-            if entry.name(space).is_none() {
-                entry.own.push((space, self.draw(space)));
+        for (at, (group, space)) in entry.called.iter().enumerate() {
+            let first = entry.called[..at].iter().all(|(_, earlier)| earlier != space);
+            if first && entry.name(*space).is_none() {
+                unnamed(*group);
             }
         }
         if groups.is_empty() {
             self.entities.remove(id);
         } else {
             self.entities.insert(id, entry);
+        }
+    }
+
+    /// Draws a name for an entity that is shown to a group, in the space by whose name that calls it. The
+    /// names of a space are to be drawn in an order that its members may know.
+    pub(super) fn give(&mut self, id: u32, group: Group) {
+        let space = Space::of(group);
+        let name = self.draw(space);
+        if let Some(entry) = self.entities.find_mut(id) {
+            entry.own.push((space, name));
         }
     }
 
@@ -351,13 +372,18 @@ mod tests {
     fn each_space_draws_from_a_stream_of_its_own() {
         let mut names = Names::new([5; 32]);
         let teams = [Group::Team(1), Group::Team(2)];
-        (1..50).for_each(|id| names.show(id, &teams, &Links::default()));
+        let show = |names: &mut Names, id, groups: &[Group]| {
+            let mut unnamed = Vec::new();
+            names.show(id, groups, &Links::default(), |group| unnamed.push(group));
+            unnamed.into_iter().for_each(|group| names.give(id, group));
+        };
+        (1..50).for_each(|id| show(&mut names, id, &teams));
         let random = |id, team| names.of(id, Group::Team(team)).0 >> 12;
         let same = (1..50).filter(|id| random(*id, 1) == random(*id, 2)).count();
         assert!(same < 5, "{same} of 49 are the same");
         // What one team sees does not depend on what the other has seen.
         let mut alone = Names::new([5; 32]);
-        alone.show(1, &[Group::Team(2)], &Links::default());
+        show(&mut alone, 1, &[Group::Team(2)]);
         assert_eq!(alone.of(1, Group::Team(2)), names.of(1, Group::Team(2)));
     }
 }

@@ -11,6 +11,7 @@ use referee_protocol::limits::REMOVALS_KEPT_MAX;
 use referee_protocol::{Group, Incarnation, Seat, Tick, WireId};
 
 use super::Replication;
+use super::aliases::Aliases;
 use super::group::{DEPTH, GroupState};
 use super::links::SeatLine;
 use super::lives::{LIVES_MAX, Life};
@@ -61,6 +62,7 @@ impl Replication {
             return Ok(false);
         }
         self.names = Names::load(&mut from)?;
+        self.aliases = Aliases::loaded(&self.names);
         for _ in 0..from.count()? {
             let group = load_group(&mut from)?;
             let state = GroupState::load(&mut from)?;
@@ -172,7 +174,7 @@ impl SeatLine {
         for _ in 0..count {
             let tick = Tick(from.varint()?);
             let kind = u16::try_from(from.varint()?).map_err(|_| LoadError::Number)?;
-            line.push(tick, Payload { kind, bits: from.block()?.to_vec() });
+            line.push(tick, Payload { kind, bits: from.block()?.into() });
         }
         Ok(line)
     }

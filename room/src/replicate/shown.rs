@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
+use referee_protocol::codec::component_bytes;
+use referee_protocol::limits::{ENTITY_BYTES, SHOWN_MAX_BYTES};
 use referee_protocol::words::map_references;
 use referee_protocol::{Group, Kind, Tick};
 
@@ -13,6 +15,7 @@ use crate::core::Core;
 use crate::field::{Audience, Quantiser};
 use crate::game::Game;
 use crate::registry::ComponentRow;
+use crate::table::Table;
 use crate::types::{InGroups, NetId, Owner, Player, Team};
 
 /// What one entity shows to one group of one component.
@@ -98,6 +101,15 @@ impl Shown {
         self.entries.push(Entry { id, cells: (first, self.cells.len()) });
     }
 
+    /// What the last entity taken in counts for clients, over all groups that see it, in bytes.
+    pub(super) fn last_bytes(&self) -> usize {
+        let Some(entry) = self.entries.last() else { return 0 };
+        let cells = self.cells(*entry);
+        let groups = self.by_group(*entry).count();
+        let components = cells.iter().map(|cell| component_bytes(cell.words.1 - cell.words.0));
+        groups * ENTITY_BYTES + components.sum::<usize>()
+    }
+
     /// The last entity taken in shows nothing.
     pub(super) fn hide_last(&mut self) {
         if let Some(entry) = self.entries.last_mut() {
@@ -125,25 +137,20 @@ impl Shown {
         &self.words[cell.words.0..cell.words.1]
     }
 
-    /// Orders entities by what they show to the widest group that sees them, but for whom they refer
-    /// to: by what those see whom a name is told.
-    pub(super) fn compare(&mut self, game: &Game, a: Entry, b: Entry) -> Ordering {
-        let group = |entry| self.by_group(entry).next().map(|cells| cells[0].group);
-        let (first, second) = (group(a), group(b));
-        if first != second {
-            return first.cmp(&second);
-        }
+    /// Orders entities by what they show to a group, but for whom they refer to: by what those see whom a
+    /// name is told.
+    pub(super) fn compare(&mut self, game: &Game, group: Group, a: Entry, b: Entry) -> Ordering {
         let mut scratch = std::mem::take(&mut self.scratch);
-        self.widest(game, a, &mut scratch.0);
-        self.widest(game, b, &mut scratch.1);
+        self.words_for(game, group, a, &mut scratch.0);
+        self.words_for(game, group, b, &mut scratch.1);
         let order = scratch.0.cmp(&scratch.1);
         self.scratch = scratch;
         order
     }
 
-    fn widest(&self, game: &Game, entry: Entry, out: &mut Vec<u32>) {
+    fn words_for(&self, game: &Game, group: Group, entry: Entry, out: &mut Vec<u32>) {
         out.clear();
-        for cell in self.by_group(entry).next().unwrap_or_default() {
+        for cell in self.cells(entry).iter().filter(|cell| cell.group == group) {
             out.push(cell.component.into());
             let from = out.len();
             out.extend_from_slice(self.words(cell));
@@ -152,6 +159,30 @@ impl Shown {
                 name_all(row, &mut out[from..], &mut |id| id.min(1));
             }
         }
+    }
+}
+
+/// What the room shows counts so many bytes for its clients.
+#[derive(Default)]
+pub(super) struct Sizes {
+    of: Table<u32, usize>,
+    all: usize,
+}
+
+impl Sizes {
+    /// An entity counts so many bytes from now on. Says whether the room may show that; else it counts none.
+    pub(super) fn fit(&mut self, id: u32, bytes: usize) -> bool {
+        let before = self.of.find(id).copied().unwrap_or(0);
+        let others = self.all - before;
+        let fits = others + bytes <= SHOWN_MAX_BYTES;
+        let bytes = if fits { bytes } else { 0 };
+        self.all = others + bytes;
+        if bytes == 0 {
+            self.of.remove(id);
+        } else if bytes != before {
+            self.of.insert(id, bytes);
+        }
+        fits
     }
 }
 
@@ -200,5 +231,22 @@ fn audience(entity: EntityRef<'_>, row: &ComponentRow, near: Option<Group>, out:
     if out.len() > 1 {
         out.sort_unstable();
         out.dedup();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_shows_no_more_than_its_clients_keep() {
+        let mut sizes = Sizes::default();
+        assert!(sizes.fit(1, SHOWN_MAX_BYTES - 10));
+        assert!(!sizes.fit(2, 11));
+        assert!(sizes.fit(2, 10));
+        assert!(sizes.fit(1, 1_000), "it shows less");
+        assert!(sizes.fit(3, SHOWN_MAX_BYTES - 1_010));
+        assert!(!sizes.fit(1, 1_001), "and may not show more again");
+        assert!(sizes.fit(4, 1_000), "what is hidden counts nothing");
     }
 }

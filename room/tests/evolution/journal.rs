@@ -57,7 +57,7 @@ fn left(template: &Arc<Template>) -> Left {
             40 => room.handle(Entry::Action {
                 seat: Seat(0),
                 number: 4,
-                payload: Payload { kind: 1, bits: vec![0xff; 3] },
+                payload: Payload { kind: 1, bits: vec![0xff; 3].into() },
             }),
             _ => {}
         }

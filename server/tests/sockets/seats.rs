@@ -33,7 +33,7 @@ async fn one_who_watches_acts_for_nobody() {
     };
     soon(raw.send(&crate::site::said(named("count/a", hello)))).await.unwrap();
     assert_eq!(crate::site::welcome(&mut raw).await.seat, None);
-    let press_it = ActionFrame { number: 1, payload: Payload { kind: 0, bits: vec![] } };
+    let press_it = ActionFrame { number: 1, payload: Payload { kind: 0, bits: vec![].into() } };
     soon(raw.send(&press_it.encode())).await.unwrap();
     let metrics = site.metrics();
     crate::site::until(|| metrics.unseated.get() == 1).await;

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::Send;
 use crate::ids::WireId;
+use crate::limits::{COMPONENT_BYTES, COMPONENT_WORDS, WORD_BYTES};
 
 /// A value, or its absence, from a send on.
 #[derive(Clone, Default)]
@@ -23,9 +24,25 @@ pub(in crate::codec) struct Cell {
     pub(super) component: u16,
     /// From oldest to newest: few.
     pub(super) versions: SmallVec<[Version; 3]>,
+    /// The most words that it has held.
+    most: usize,
+}
+
+/// Values of a component for which there is memory at once.
+const VERSIONS: usize = 3;
+
+/// What a component of so many words counts, in bytes.
+#[must_use]
+pub fn component_bytes(words: usize) -> usize {
+    COMPONENT_BYTES + WORD_BYTES * words.saturating_sub(COMPONENT_WORDS)
 }
 
 impl Cell {
+    /// One that was never anything. It counts [`COMPONENT_BYTES`].
+    pub(super) fn new(component: u16) -> Self {
+        Self { component, versions: SmallVec::new(), most: COMPONENT_WORDS }
+    }
+
     pub(super) fn version(&self, send: Send) -> Option<&Version> {
         self.versions.iter().rev().find(|version| version.send <= send)
     }
@@ -78,18 +95,23 @@ impl Cell {
         self.version(send).is_some_and(|version| version.tick > tick)
     }
 
-    /// Sets the value from a send on; forgets what no baseline knows.
-    pub(super) fn set(&mut self, now: &Now, words: Option<&[u32]>) {
+    /// Sets the value from a send on; forgets what no baseline knows. Gives how many bytes more it counts.
+    pub(super) fn set(&mut self, now: &Now, words: Option<&[u32]>) -> usize {
+        let (before, length) = (self.versions.len().max(VERSIONS), words.map_or(0, <[u32]>::len));
         match &self.versions[..] {
             [.., newest] if newest.send == now.send => {}
             // The oldest one's memory is used again.
             [_, second, ..] if second.send <= now.oldest => self.versions.rotate_left(1),
             _ => self.versions.push(Version::default()),
         }
-        let Some(version) = self.versions.last_mut() else { return };
+        let more = self.versions.len().saturating_sub(before) * component_bytes(length);
+        let grown = length.saturating_sub(self.most) * WORD_BYTES;
+        self.most = self.most.max(length);
+        let Some(version) = self.versions.last_mut() else { return 0 };
         (version.send, version.tick, version.shown) = (now.send, now.tick, words.is_some());
         version.words.clear();
         version.words.extend_from_slice(words.unwrap_or(&[]));
+        more + grown
     }
 }
 
@@ -151,6 +173,8 @@ pub(in crate::codec) struct Slot {
     /// Whose mark it is.
     pub(super) marked: u32,
     pub(super) mark: Mark,
+    /// What it counts, in bytes.
+    pub(super) bytes: usize,
 }
 
 impl Slot {

@@ -166,7 +166,7 @@ fn welcomed(wire: &Memory) -> Welcome {
 }
 
 fn action(number: u64, kind: u16) -> Vec<u8> {
-    ActionFrame { number, payload: Payload { kind, bits: vec![] } }.encode()
+    ActionFrame { number, payload: Payload { kind, bits: vec![].into() } }.encode()
 }
 
 fn ask(live: &mut Live) -> u32 {
