@@ -162,7 +162,7 @@ impl<'a> Crowd<'a> {
         self.out.clear();
         let length = match (&mut client.talk, self.target) {
             (Talk::WebSocket { light, .. }, _) => {
-                let sample = light.sample(at)?;
+                let sample = light.sample()?;
                 if let Some(ping) = sample.ping {
                     websocket::put(&mut self.out, &ping);
                 }
@@ -241,13 +241,12 @@ fn take_frames(
     out: &mut Vec<u8>,
     tally: &Tally,
 ) -> Result<Came, String> {
-    let (mut came, now) = (Came::default(), Instant::now());
+    let mut came = Came::default();
     while let Some(frame) = websocket::take(bytes)? {
         match frame {
-            Frame::Message(frame) => match light.hear(frame, now)? {
-                Heard::State(told) => {
+            Frame::Message(frame) => match light.hear(frame)? {
+                Heard::State => {
                     tally.frame(frame.len());
-                    told.into_iter().for_each(|waited| tally.told(waited));
                     came.states += 1;
                 }
                 Heard::Schema => came.may_send = true,

@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// The server with the bench's own games
     #[arg(long, value_name = "FILE")]
     games: PathBuf,
+    /// The program that searches for a capacity
+    #[arg(long, value_name = "FILE")]
+    loadtest: PathBuf,
     /// A folder for the rooms of the server and for counts; what is in it may be lost
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
@@ -67,9 +70,8 @@ pub(crate) struct Sizes {
     /// The windows in which calls and copies are counted.
     pub(crate) counting: Duration,
     pub(crate) scenarios: [Scenario; 4],
-    /// Rooms at which the search for what a core carries begins, and the most that it tries.
-    rooms_from: usize,
-    rooms_most: usize,
+    /// How the search for what a core carries goes: rooms of its first level, the most, its windows.
+    search: [&'static str; 3],
     /// Rooms of the lateness, where nobody has searched for what a core carries.
     late_rooms: usize,
     move_rooms: usize,
@@ -91,8 +93,7 @@ const THOROUGH: Sizes = Sizes {
     window: Duration::from_secs(6),
     counting: Duration::from_secs(3),
     scenarios: SCENARIOS,
-    rooms_from: 50,
-    rooms_most: 1_500,
+    search: ["50", "1500", "10s"],
     late_rooms: 100,
     move_rooms: 200,
     memory_rooms: 250,
@@ -110,8 +111,7 @@ const QUICK: Sizes = Sizes {
     window: Duration::from_secs(2),
     counting: Duration::from_secs(1),
     scenarios: SMALL,
-    rooms_from: 4,
-    rooms_most: 8,
+    search: ["2", "4", "1s"],
     late_rooms: 5,
     move_rooms: 10,
     memory_rooms: 20,
@@ -287,6 +287,7 @@ pub(crate) fn run(arguments: Arguments) -> Result {
         floor: arguments.floor,
         shim: arguments.counts,
         games: arguments.games,
+        loadtest: arguments.loadtest,
         folder: arguments.folder,
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
     };

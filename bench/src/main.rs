@@ -6,7 +6,6 @@
 //! `syscalls` look at the host from outside, `measure` takes one measurement, `ledger` all of a message's
 //! cost; `host` has the parts and the figures, `durable` its own.
 
-mod cores;
 mod crowd;
 mod durable;
 mod host;

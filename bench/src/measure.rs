@@ -38,6 +38,8 @@ pub(crate) struct Bench {
     pub(crate) shim: PathBuf,
     /// The server with the bench's own games.
     pub(crate) games: PathBuf,
+    /// The program that searches for a capacity.
+    pub(crate) loadtest: PathBuf,
     /// A folder of our own.
     pub(crate) folder: PathBuf,
     pub(crate) sizes: Sizes,
@@ -236,13 +238,7 @@ mod tests {
     use crate::scenario::SCENARIOS;
 
     fn seen(frames: usize, length: u32) -> Seen {
-        Seen {
-            frames: vec![length; frames],
-            inputs: 2,
-            input_bytes: 21,
-            lags_us: vec![100; 50],
-            ..Seen::default()
-        }
+        Seen { frames: vec![length; frames], inputs: 2, input_bytes: 21, lags_us: vec![100; 50] }
     }
 
     #[test]

@@ -59,7 +59,7 @@ async fn client(
     let mut socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
     let mut light = Light::new(number as u64);
     send(&mut socket, &Light::hello(number, scenario)).await?;
-    while light.hear(&frame(&mut socket).await?, std::time::Instant::now())? != Heard::Schema {}
+    while light.hear(&frame(&mut socket).await?)? != Heard::Schema {}
     let period = Duration::from_secs(1) / scenario.inputs_hz;
     // Players are not in step with each other.
     let mut due = Instant::now() + period * (number % 64) as u32 / 64;
@@ -68,9 +68,8 @@ async fn client(
         tokio::select! {
             frame = frame(&mut socket) => {
                 let frame = frame?;
-                if let Heard::State(told) = light.hear(&frame, std::time::Instant::now())? {
+                if light.hear(&frame)? == Heard::State {
                     tally.frame(frame.len());
-                    told.into_iter().for_each(|waited| tally.told(waited));
                     if !std::mem::replace(&mut is_in, true) {
                         tally.one_more_in();
                     }
@@ -78,7 +77,7 @@ async fn client(
             }
             () = sleep_until(due) => {
                 let lag = due.elapsed();
-                let sample = light.sample(due.into_std())?;
+                let sample = light.sample()?;
                 if let Some(ping) = sample.ping {
                     send(&mut socket, &ping).await?;
                 }

@@ -25,8 +25,6 @@ pub(crate) struct Seen {
     pub(crate) input_bytes: u64,
     /// How late each input was sent, in microseconds.
     pub(crate) lags_us: Vec<u32>,
-    /// How long it took from when inputs were due to states that told of them, in microseconds.
-    pub(crate) waits_us: Vec<u32>,
 }
 
 /// Plain figures are fit for use whoever panicked.
@@ -63,12 +61,6 @@ impl Tally {
         seen.lags_us.push(u32::try_from(lag.as_micros()).unwrap_or(u32::MAX));
     }
 
-    /// A state came that was the first to tell of an input, which was due so long ago.
-    pub(crate) fn told(&self, waited: Duration) {
-        let us = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
-        lock(&self.seen).waits_us.push(us);
-    }
-
     /// A client ended; only the first one's words are kept.
     pub(crate) fn fail(&self, what: String) {
         lock(&self.fault).get_or_insert(what);
@@ -96,14 +88,6 @@ impl Seen {
     /// 99 of 100 inputs were sent less late than this, in milliseconds.
     pub(crate) fn lag_p99_ms(&self) -> f64 {
         f64::from(percentile(&self.lags_us, 99.0)) / 1000.0
-    }
-
-    /// 99 of 100 inputs were told of by a state sooner than this, in milliseconds. NaN where none was.
-    pub(crate) fn wait_p99_ms(&self) -> f64 {
-        match self.waits_us.is_empty() {
-            true => f64::NAN,
-            false => f64::from(percentile(&self.waits_us, 99.0)) / 1000.0,
-        }
     }
 
     pub(crate) fn input_mean(&self) -> usize {

@@ -193,7 +193,8 @@ pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
 /// Builds all but the server, and says how to run it.
 fn prepare(project: &Project, log: &mut Log) -> Result<Command> {
     let mut cargo = command::cargo(&project.root);
-    let of_bench = ["-p", "referee-bench", "-p", "referee-bench-parked"];
+    let of_bench = ["referee-bench", "referee-bench-parked", "referee-loadtest"];
+    let of_bench = of_bench.into_iter().flat_map(|package| ["-p", package]);
     log.run(cargo.args(["build", "--release", "--bins"]).args(of_bench))?;
     let counts = build_counts(project, log)?;
     let release = |name: &str| project.target.join("release").join(name);
@@ -201,6 +202,7 @@ fn prepare(project: &Project, log: &mut Log) -> Result<Command> {
     bench.arg("host").arg("--server").arg(play::server_binary(project));
     bench.arg("--floor").arg(release("floor")).arg("--counts").arg(counts);
     bench.arg("--games").arg(release("referee-bench-parked"));
+    bench.arg("--loadtest").arg(release("referee-loadtest"));
     bench.arg("--folder").arg(folder(project));
     Ok(bench)
 }
