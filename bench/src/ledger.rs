@@ -126,8 +126,10 @@ impl Entry {
         self.windows.iter().map(|window| window.seen.lag_p99_ms()).fold(0.0, f64::max)
     }
 
-    fn invalid(&self) -> impl Iterator<Item = &str> {
-        self.windows.iter().filter_map(|window| window.invalid.as_deref())
+    fn invalid(&self) -> impl Iterator<Item = String> {
+        let windows = self.windows.iter().filter_map(|window| window.invalid.clone());
+        let counts = self.counts.iter().filter_map(|counts| counts.invalid.as_ref());
+        windows.chain(counts.map(|why| format!("as system calls were counted, {why}")))
     }
 }
 
@@ -152,7 +154,7 @@ impl Ledger {
     /// Why some windows tell nothing, with their places.
     fn invalid(&self) -> Vec<String> {
         let named =
-            |e: &Entry, fault: &str| format!("{} {}: {fault}", e.scenario.name, e.host.name());
+            |e: &Entry, fault: String| format!("{} {}: {fault}", e.scenario.name, e.host.name());
         self.entries.iter().flat_map(|e| e.invalid().map(move |fault| named(e, fault))).collect()
     }
 
@@ -234,9 +236,13 @@ impl Ledger {
         add("copied_bytes", counts.copied_bytes);
         let floor = self.floor_of(entry).and_then(|floor| floor.counts.as_ref());
         if let (Host::WebSocket, Some(floor)) = (entry.host, floor) {
-            let ratio = counts.syscalls / floor.syscalls;
-            let counted =
-                if ratio.is_finite() { Ok(ratio) } else { Err("nothing was counted".into()) };
+            let counted = match counts.invalid.as_ref().or(floor.invalid.as_ref()) {
+                Some(why) => Err(why.clone()),
+                None if floor.syscalls.is_nan() || counts.syscalls.is_nan() => {
+                    Err("nothing was counted".to_owned())
+                }
+                None => Ok(counts.syscalls / floor.syscalls),
+            };
             // The row is that of the crowded room.
             match scenario {
                 "1x200" => figures.put("syscalls_ratio", [counted]),
@@ -266,26 +272,23 @@ impl Ledger {
         let low = cpu.iter().copied().fold(f64::INFINITY, f64::min);
         let high = cpu.iter().copied().fold(0.0, f64::max);
         let valid: Vec<f64> = self.ratios(entry).into_iter().flatten().collect();
-        let ratio = match (entry.host, valid.is_empty()) {
-            (Host::Floor, _) => "1".to_owned(),
-            (_, true) => "-".to_owned(),
-            (_, false) => format!("{:.2}", median(&valid)),
+        let (ratio, spread) = match entry.host {
+            Host::Floor => ("1".to_owned(), format!("{low:.2}-{high:.2}")),
+            _ => (cell(median(&valid), 2), format!("{low:.2}-{high:.2}")),
         };
-        let spread = format!("{low:.2}-{high:.2}");
-        let counts = entry.counts.unwrap_or(Counts::NONE);
+        let spread = if low > high { "-".to_owned() } else { spread };
+        let counts = entry.counts.as_ref().unwrap_or(&Counts::NONE);
         format!(
-            "{:<6} {:<6} {:>8.2} {:>13} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.0} {:>7.0} {:>7.0} {:>10} {:>7.1}\n",
+            "{:<6} {:<6} {:>8} {spread:>13} {ratio:>6} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>10} {:>7.1}\n",
             entry.scenario.name,
             entry.host.name(),
-            median(&cpu),
-            spread,
-            ratio,
-            counts.syscalls,
-            entry.wakeups(),
-            counts.allocations,
-            counts.copied_bytes,
-            entry.frame_median(),
-            entry.wire_bytes(),
+            cell(median(&cpu), 2),
+            cell(counts.syscalls, 2),
+            cell(entry.wakeups(), 2),
+            cell(counts.allocations, 2),
+            cell(counts.copied_bytes, 0),
+            cell(entry.frame_median(), 0),
+            cell(entry.wire_bytes(), 0),
             entry.delivered(),
             entry.lag_p99_ms(),
         )
@@ -300,6 +303,11 @@ impl Ledger {
         };
         floors.map(line).collect()
     }
+}
+
+/// A figure with so many digits behind the point, where there is one.
+fn cell(value: f64, digits: usize) -> String {
+    if value.is_finite() { format!("{value:.digits$}") } else { "-".to_owned() }
 }
 
 const HEAD: &str = concat!(

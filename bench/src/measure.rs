@@ -92,17 +92,19 @@ impl Window {
 }
 
 /// What the counting passes showed, for each delivered message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counts {
     pub(crate) syscalls: f64,
     pub(crate) allocations: f64,
     pub(crate) copied_bytes: f64,
+    /// Why the system calls tell nothing, if so.
+    pub(crate) invalid: Option<String>,
 }
 
 impl Counts {
-    /// Nothing could be counted.
+    /// Nothing was counted.
     pub(crate) const NONE: Self =
-        Self { syscalls: f64::NAN, allocations: f64::NAN, copied_bytes: f64::NAN };
+        Self { syscalls: f64::NAN, allocations: f64::NAN, copied_bytes: f64::NAN, invalid: None };
 }
 
 impl Bench {
@@ -140,7 +142,7 @@ impl Bench {
         scenario: &Scenario,
         lengths: Lengths,
     ) -> Result<Counts> {
-        let syscalls = self.syscalls(host, scenario, lengths).await?;
+        let (syscalls, invalid) = self.syscalls(host, scenario, lengths).await?;
         let file = self.folder.join("counts");
         fs::write(&file, [])?;
         let counting = Counting { shim: &self.shim, file: &file };
@@ -155,10 +157,17 @@ impl Bench {
         drop(load);
         process.end()?;
         let each = |kind: usize| (after[kind] - before[kind]) as f64 / delivered;
-        Ok(Counts { syscalls, allocations: each(ALLOCATIONS), copied_bytes: each(COPIED_BYTES) })
+        let (allocations, copied_bytes) = (each(ALLOCATIONS), each(COPIED_BYTES));
+        Ok(Counts { syscalls, allocations, copied_bytes, invalid })
     }
 
-    async fn syscalls(&self, host: Host, scenario: &Scenario, lengths: Lengths) -> Result<f64> {
+    /// For each message, and why that tells nothing, if so.
+    async fn syscalls(
+        &self,
+        host: Host,
+        scenario: &Scenario,
+        lengths: Lengths,
+    ) -> Result<(f64, Option<String>)> {
         let file = self.folder.join("syscalls");
         let process = self.start(host, scenario, lengths, None)?;
         let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
@@ -166,11 +175,12 @@ impl Bench {
         let counter = Counter::start(process.pid(), &file).await?;
         load.tally.take();
         sleep(self.sizes.counting).await;
-        let delivered = load.tally.take().delivered().max(1) as f64;
+        let seen = load.tally.take();
         let calls = counter.end(&file).await?;
+        let invalid = load.tally.fault().or_else(|| fault(&seen, scenario, self.sizes.counting));
         drop(load);
         process.end()?;
-        Ok(calls as f64 / delivered)
+        Ok((calls as f64 / seen.delivered().max(1) as f64, invalid))
     }
 
     fn start(

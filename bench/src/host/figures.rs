@@ -87,6 +87,17 @@ impl Figure {
     }
 }
 
+impl Figure {
+    /// Why it tells nothing: the first reason stands for the others.
+    fn why(&self) -> String {
+        let first = self.invalid.first().map_or("not measured", String::as_str);
+        match self.invalid.len() {
+            0 | 1 => format!("INVALID: {first}"),
+            all => format!("INVALID in all {all} rounds, the first since {first}"),
+        }
+    }
+}
+
 impl Figures {
     /// The rounds of a figure. The median of those that tell something is what it is.
     pub(crate) fn put(&mut self, key: impl Into<String>, rounds: impl IntoIterator<Item = Round>) {
@@ -144,7 +155,7 @@ impl Figures {
         for bar in BARS {
             let Some(figure) = self.find(bar.key) else { continue };
             if figure.values.is_empty() {
-                let _ = writeln!(out, "{:<41} INVALID: {}", bar.what, figure.invalid.join("; "));
+                let _ = writeln!(out, "{:<41} {}", bar.what, figure.why());
                 continue;
             }
             let (low, middle, high) = figure.spread();
@@ -168,7 +179,7 @@ impl Figures {
             let (key, middle) = (&figure.key, short(middle));
             let spread = format!("{}-{}", short(low), short(high));
             match figure.values.is_empty() {
-                true => writeln!(out, "{key:<41} INVALID: {}", figure.invalid.join("; ")),
+                true => writeln!(out, "{key:<41} {}", figure.why()),
                 false => writeln!(out, "{key:<41} {middle:>9} {spread:>17}"),
             }
             .unwrap_or_default();
