@@ -15,7 +15,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::usage::{self, Usage};
+use crate::usage::{self, Machine, Usage};
 use crate::websocket::{self, Frame};
 
 /// The lengths of the floor's moves and answers, in bytes.
@@ -57,6 +57,8 @@ pub(crate) struct Moves {
     pub(crate) wakeups_each: f64,
     /// The share of a core that these clients themselves took.
     pub(crate) load_share: f64,
+    /// The share of the machine that other programs had.
+    pub(crate) others_share: f64,
 }
 
 impl Moves {
@@ -132,6 +134,8 @@ pub(crate) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
     crowd.waits_us.clear();
     let usage = || Usage::read(plan.pid).map_err(|error| error.to_string());
     let own = || usage::own_thread_us().map_err(|error| error.to_string());
+    let machine = || Machine::look(plan.pid).map_err(|error| error.to_string());
+    let all = machine()?;
     let (before, own_before, begun) = (usage()?, own()?, Instant::now());
     crowd.play_for(plan.window)?;
     let (took, own_us, after) = (begun.elapsed(), own()? - own_before, usage()?);
@@ -143,6 +147,7 @@ pub(crate) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
         waits_us,
         cpu_us_each: after.cpu_us_since(&before) / count,
         wakeups_each: after.wakeups_since(&before) as f64 / count,
+        others_share: machine()?.others_since(&all),
         load_share: own_us / took.as_secs_f64() / 1e6,
     })
 }

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use super::figures::{Figures, Round};
-use super::moves::LOAD_SHARE_MAX;
+use super::figures::Figures;
+use super::moves::judged;
 use super::visitors::Visitors;
+use crate::Result;
 use crate::measure::Bench;
 use crate::process::Process;
 use crate::tally::percentile;
-use crate::{Result, usage};
+use crate::usage::{self, Machine};
 
 /// Visitors that are on their way at once.
 const ON_THE_WAY: usize = 64;
@@ -23,11 +24,9 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
             cold.wait_p99_ms,
             cold.load_share * 100.0
         );
-        let invalid = (cold.load_share > LOAD_SHARE_MAX)
-            .then(|| format!("the load took {:.0} % of a core", cold.load_share * 100.0));
-        let of = |value: f64| -> Round { invalid.clone().map_or(Ok(value), Err) };
-        rates.push(of(cold.per_second));
-        waits.push(of(cold.wait_p99_ms));
+        let rate = judged(cold.per_second, cold.load_share, cold.others_share);
+        waits.push(rate.clone().map(|_| cold.wait_p99_ms));
+        rates.push(rate);
     }
     figures.put("cold_rooms_per_s", rates);
     figures.put("cold_room_p99_ms", waits);
@@ -39,6 +38,8 @@ struct Cold {
     wait_p99_ms: f64,
     /// Of a core.
     load_share: f64,
+    /// Of the machine.
+    others_share: f64,
 }
 
 /// Each visitor goes once it has seen a state, and the next one comes, to another room.
@@ -56,11 +57,13 @@ fn measure(bench: &Bench) -> Result<Cold> {
     let mut begun = Instant::now();
     let measured_from = begun + bench.sizes.warm_up / 2;
     let until = measured_from + bench.sizes.window;
+    let mut machine = Machine::look(process.pid())?;
     let (mut waits_us, mut own, mut is_warm) = (Vec::new(), 0.0, false);
     while Instant::now() < until {
         visitors.turn(until.saturating_duration_since(Instant::now()))?;
         if !is_warm && Instant::now() >= measured_from {
             (is_warm, begun, own) = (true, Instant::now(), usage::own_thread_us()?);
+            machine = Machine::look(process.pid())?;
             waits_us.clear();
         }
         for (number, waited) in visitors.came_in() {
@@ -70,11 +73,13 @@ fn measure(bench: &Bench) -> Result<Cold> {
         }
     }
     let (seconds, own) = (begun.elapsed().as_secs_f64(), usage::own_thread_us()? - own);
+    let others_share = Machine::look(process.pid())?.others_since(&machine);
     drop(visitors);
     process.end()?;
     Ok(Cold {
         per_second: waits_us.len() as f64 / seconds,
         wait_p99_ms: f64::from(percentile(&waits_us, 99.0)) / 1e3,
         load_share: own / seconds / 1e6,
+        others_share,
     })
 }
