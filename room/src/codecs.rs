@@ -82,11 +82,14 @@ mod tests {
             tables: vec![],
         };
         let codecs = Codecs::default();
-        let first: *const Codec = &*codecs.lend(&schema, 20);
-        let other: *const Codec = &*codecs.lend(&schema, 30);
-        assert!(std::ptr::eq(first, &*codecs.lend(&schema, 20)));
-        assert!(std::ptr::eq(other, &*codecs.lend(&schema, 30)));
-        assert!(!std::ptr::eq(first, other));
+        // Where the codec is that was lent for a moment.
+        let lend = |hz| std::ptr::from_ref::<Codec>(&codecs.lend(&schema, hz)).addr();
+        let (first, other) = (lend(20), lend(30));
+        assert_ne!(first, other);
+        assert_eq!((lend(20), lend(30)), (first, other));
+        let taken = codecs.lend(&schema, 20);
+        assert_ne!(lend(20), first, "somebody has it");
+        drop(taken);
         let many: Vec<_> = (0..KEPT_MAX + 9).map(|_| codecs.lend(&schema, 20)).collect();
         drop(many);
         assert_eq!(codecs.kept().len(), KEPT_MAX);
