@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Bench;
-use super::moves::{FLOOR_ANSWER_BYTES, FLOOR_MOVE_BYTES, Moves, Plan, play};
+use super::moves::{Answered, FLOOR_ANSWER_BYTES, FLOOR_MOVE_BYTES, Moves, Plan, play};
 use super::report::Report;
 use crate::load::{Load, Target};
 use crate::process::{Process, free_port};
@@ -86,7 +86,8 @@ fn plan<'a>(bench: &Bench, process: &Process, clients: usize, rooms: Option<&'a 
     let (warm_up, window) = (bench.sizes.warm_up, bench.sizes.window);
     let (port, pid) = (process.port, process.pid());
     let game = "counter";
-    Plan { port, game, rooms, clients, pause: Duration::ZERO, warm_up, window, pid }
+    let answered = Answered::OnDisk;
+    Plan { port, game, answered, rooms, clients, pause: Duration::ZERO, warm_up, window, pid }
 }
 
 /// Ticks a second of the arenas that are saved meanwhile: each is once in 60 ticks.

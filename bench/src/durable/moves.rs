@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use referee_protocol::Tick;
+use referee_protocol::block::Heads;
 use referee_protocol::frame::{Ack, ActionFrame, Lane, Payload, Prelude, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl};
 use rustix::event::Timespec;
@@ -30,6 +31,16 @@ const ACK_EVERY: u64 = 3;
 const READ_BYTES: usize = 16 * 1024;
 const EVENTS_MAX: usize = 1_024;
 
+/// What a move is answered by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answered {
+    /// The word that it was applied, which comes once it is on disk.
+    OnDisk,
+    /// A state that shows something: it is what came of the only player's only move. In a logged game it
+    /// comes before the word.
+    Shown,
+}
+
 /// Who plays where.
 pub(crate) struct Plan<'a> {
     pub(crate) port: u16,
@@ -37,6 +48,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) game: &'a str,
     /// None is the floor; else what the names of the rooms begin with.
     pub(crate) rooms: Option<&'a str>,
+    pub(crate) answered: Answered,
     /// As many clients as rooms.
     pub(crate) clients: usize,
     /// How long a client waits after an answer.
@@ -245,7 +257,7 @@ impl Crowd<'_> {
         };
         client.part.extend_from_slice(&bytes[..length]);
         self.out.clear();
-        let came = client.hear(&mut self.out)?;
+        let came = client.hear(self.plan.answered, &mut self.out)?;
         if !self.out.is_empty() {
             client.stream.write_all(&self.out).map_err(|error| format!("cannot send: {error}"))?;
         }
@@ -267,7 +279,7 @@ impl Crowd<'_> {
 
 impl Client {
     /// Takes what has come; puts what is to be answered into `out`.
-    fn hear(&mut self, out: &mut Vec<u8>) -> Result<Came, String> {
+    fn hear(&mut self, by: Answered, out: &mut Vec<u8>) -> Result<Came, String> {
         let part = std::mem::take(&mut self.part);
         let mut rest = &part[..];
         let mut came = Came::Nothing;
@@ -287,7 +299,7 @@ impl Client {
             while let Some(frame) = websocket::take(&mut rest)? {
                 match frame {
                     Frame::Message(frame) => {
-                        if let Some(news) = hear_frame(frame, *number, tick, ack)? {
+                        if let Some(news) = hear_frame(frame, (*number, by), tick, ack)? {
                             came = news;
                         }
                     }
@@ -315,7 +327,7 @@ fn acknowledge(ack: &Ack, acked: &mut u64, out: &mut Vec<u8>) {
 
 fn hear_frame(
     frame: &[u8],
-    number: u64,
+    (number, by): (u64, Answered),
     tick: &mut Tick,
     ack: &mut Ack,
 ) -> Result<Option<Came>, String> {
@@ -332,10 +344,13 @@ fn hear_frame(
     if lane != Lane::State {
         return Ok(None);
     }
-    let prelude = Prelude::decode(&mut body, *tick).map_err(|error| error.to_string())?;
+    let (prelude, shows) = Prelude::read(&mut body, *tick).map_err(|error| error.to_string())?;
     *tick = prelude.tick;
     ack.frames += 1;
-    let answered = number > 0 && prelude.action == Some(number as u16);
+    let answered = match by {
+        Answered::OnDisk => prelude.action == Some(number as u16),
+        Answered::Shown => shows != Heads::None,
+    };
     Ok(match (number, answered) {
         (0, _) => (ack.frames == 1).then_some(Came::In),
         (_, true) => Some(Came::Answer),

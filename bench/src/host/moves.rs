@@ -1,10 +1,11 @@
-//! Moves in turn-based rooms, one player in each, who moves as soon as the move before is answered.
+//! Moves in turn-based rooms, one player in each, who moves as soon as the move before is answered: by a
+//! state that shows it where the game is logged, and once it is on disk where it is gated.
 
 use std::time::Duration;
 
 use super::figures::{Figures, Round};
 use crate::Result;
-use crate::durable::moves::{Moves, Plan, play};
+use crate::durable::moves::{Answered, Moves, Plan, play};
 use crate::measure::Bench;
 use crate::metrics::counted;
 use crate::process::Process;
@@ -16,8 +17,10 @@ pub(super) const LOAD_SHARE_MAX: f64 = 0.9;
 pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
     let (mut logged, mut gated) = (Vec::new(), Vec::new());
     for round in 1..=bench.sizes.rounds {
-        for (game, rates) in [("logged", &mut logged), ("gated", &mut gated)] {
-            let (moves, paced) = measure(bench, game)?;
+        let games =
+            [("logged", Answered::Shown, &mut logged), ("gated", Answered::OnDisk, &mut gated)];
+        for (game, answered, rates) in games {
+            let (moves, paced) = measure(bench, game, answered)?;
             eprintln!(
                 "  round {round}: {game}, {:.0} moves/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} us of processor \
                  each, the load took {:.0} % of a core; {paced:.0} threads sent states in some ticks only",
@@ -53,12 +56,12 @@ pub(super) fn judged(figure: f64, load_share: f64, others_share: f64) -> Round {
 }
 
 /// With how many of the server's threads had too much to do at the end.
-fn measure(bench: &Bench, game: &str) -> Result<(Moves, f64)> {
+fn measure(bench: &Bench, game: &str, answered: Answered) -> Result<(Moves, f64)> {
     let process = Process::own_games(&bench.games, &bench.folder.join("data"), 0)?;
     let (port, pid, clients) = (process.port, process.pid(), bench.sizes.move_rooms);
     let (warm_up, window) = (bench.sizes.warm_up, bench.sizes.window);
     let (rooms, pause) = (Some("moves"), Duration::ZERO);
-    let moves = play(&Plan { port, game, rooms, clients, pause, warm_up, window, pid })?;
+    let moves = play(&Plan { port, game, answered, rooms, clients, pause, warm_up, window, pid })?;
     let paced = counted(port, "referee_threads_paced")?;
     process.end()?;
     Ok((moves, paced))
