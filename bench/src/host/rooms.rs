@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::figures::{Figures, Round};
 use crate::Result;
-use crate::measure::Bench;
+use crate::measure::{Bench, LAG_MAX_MS};
 use crate::scenario::Scenario;
 
 /// The search says so where it ended before the server did.
@@ -29,7 +29,9 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
     search.args(["--players", &scenario.players.to_string()]);
     search.args(["--hz", &scenario.inputs_hz.to_string(), "--check", "sample"]);
     search.args(["--server-cores", "1", "--server-arg", "--test-mode"]);
-    search.args(["--p99", "100ms", "--ticks-kept", "95%"]);
+    // Beyond this the rest of the bench is invalid as well.
+    let lag_max = format!("{LAG_MAX_MS}ms");
+    search.args(["--p99", "100ms", "--ticks-kept", "95%", "--lag-limit", &lag_max]);
     search.args(["--from", from, "--most", most, "--window", window]);
     search.arg("--server").arg(&bench.server).arg("--json").arg(&file);
     let status = search.stdin(Stdio::null()).stdout(Stdio::null()).status();
