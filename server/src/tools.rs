@@ -48,9 +48,9 @@ pub enum ToolError {
         "the match {0} has ended: only its storage is kept, for the next one; `inspect` shows it"
     )]
     Ended(RoomKey),
-    /// Nothing that players did is kept.
+    /// Nothing of what happened is kept.
     #[error(
-        "of {0} nothing is kept that a player did before its last snapshot: start the server with \
+        "of {0} nothing is kept of what happened before its last snapshot: start the server with \
          --keep-journal match to have whole matches exported"
     )]
     Silent(RoomKey),

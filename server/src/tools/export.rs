@@ -69,8 +69,7 @@ pub fn export(games: &Games, config: &Config, room: &str) -> Result<String, Tool
             }
         }
     }
-    let is_whole = begin.is_some_and(|begin| matches!(begin.base, Base::Create(_)));
-    if spoken.seats.is_empty() && !is_whole {
+    if spoken.last.is_none() {
         return Err(ToolError::Silent(stored.key));
     }
     let length_ms = ms(spoken.last.unwrap_or(first));
