@@ -264,6 +264,7 @@ impl Live {
     fn fail(&mut self, panic: &str) {
         self.failed = true;
         self.stirred = true;
+        self.give();
         self.house.metrics.rooms_failed.up();
         let running = catch_unwind(AssertUnwindSafe(|| self.room.running().map(str::to_owned)));
         let running = running.ok().flatten().unwrap_or_else(|| "the room itself".to_owned());
@@ -314,6 +315,8 @@ impl Live {
             self.announce();
         }
         let next = self.run(begun);
+        // Also of a turn that others interrupt.
+        self.give();
         let due = [offer, opens, self.next_alarm(begun)].into_iter().flatten().min();
         match (next, due) {
             (Next::Never, Some(due)) => Next::At(due),
@@ -460,6 +463,7 @@ impl Live {
         let now = Instant::now();
         let (reached, _) = self.clock.now(now, last);
         self.tick(Tick(reached.0.max(last.0 + 1)), now);
+        self.give();
     }
 
     /// The tick that clients are told when they ask. In a turn-based room the clock's: the last one that

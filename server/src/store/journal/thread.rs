@@ -6,7 +6,7 @@
 //! a batch carry a hash of our own as well.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::{Database, Durability};
@@ -37,7 +37,8 @@ pub(in crate::store) struct Progress {
 /// One transaction's worth of work, as bytes.
 struct Batch {
     number: u64,
-    work: Work,
+    /// Shared with what is done as soon as it is on disk.
+    work: Arc<Work>,
     spots: Vec<Spot>,
     bytes: Vec<u8>,
     remove: Vec<u64>,
@@ -100,8 +101,20 @@ impl Journal {
         }
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = database.as_ref() else { return Err("it is closed".to_owned()) };
-        match catch_unwind(AssertUnwindSafe(|| transact(database, batch))) {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        // Who waits is told before redb has cleared up: the next moves come meanwhile.
+        let (work, number) = (batch.work.clone(), batch.number);
+        self.landing.on_next(move || tell(&work, number));
+        let outcome = catch_unwind(AssertUnwindSafe(|| transact(database, batch)));
+        let told = self.landing.is_over();
+        match outcome {
+            Ok(Ok(())) => {
+                if !told {
+                    tell(&batch.work, batch.number);
+                }
+                Ok(())
+            }
+            // It is written again, also where it is on disk and this was told.
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("the database panicked".to_owned()),
         }
     }
@@ -152,12 +165,14 @@ impl Journal {
         stats.chunks_written += work.items.len() as u64;
         stats.bytes_written += work.bytes() as u64;
         stats.commit_time += now - begun;
+        let waiting = state.waiting > 0;
         drop(state);
         if recovered {
             tracing::info!("the journal can be written again");
         }
-        tell(&work, number);
-        self.over.notify_all();
+        if waiting {
+            self.over.notify_all();
+        }
         self.progress.send_modify(|progress| progress.durable = work.up_to);
     }
 
@@ -167,7 +182,8 @@ impl Journal {
         state.removing = batch.remove;
         state.stats.failed_writes += 1;
         state.stats.commit_time += now - begun;
-        let first = state.queue.failed(batch.work, why.clone(), now);
+        let work = Arc::into_inner(batch.work).expect("nothing is done for a commit that is over");
+        let first = state.queue.failed(work, why.clone(), now);
         drop(state);
         if first {
             tracing::error!("the journal cannot be written, what happens waits in memory: {why}");
@@ -193,7 +209,7 @@ fn encode(number: u64, work: Work, remove: Vec<u64>) -> Batch {
     for (key, life) in &work.forgets {
         builder.forget(key, *life);
     }
-    Batch { number, work, spots, bytes: builder.finish(), remove }
+    Batch { number, work: Arc::new(work), spots, bytes: builder.finish(), remove }
 }
 
 /// One durable transaction.
