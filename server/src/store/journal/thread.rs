@@ -3,7 +3,8 @@
 //! redb writes a commit without quick repair and in one phase: changed pages and a header, then one
 //! `fdatasync` (a test counts them). Such a commit is found to be whole or not by checksums after a
 //! crash, for which the file is walked once; a ring of minutes is small enough for that. The bytes of
-//! a batch carry a hash of our own as well.
+//! a batch carry a hash of our own as well. Who waits is told as that sync returns; the index learns of
+//! the batch when redb is done with it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -20,6 +21,8 @@ use crate::store::{StoreError, open};
 
 /// Batches removed in one transaction, so that what comes in never waits long behind them.
 const REMOVED_MAX: usize = 256;
+/// Chunks that are put into the index while others wait for it.
+const LANDED_AT_ONCE: usize = 32;
 /// How long the thread sleeps when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 
@@ -152,9 +155,16 @@ impl Journal {
             (true, true) => Kind::Empty,
         };
         state.index.batch(number, kind, now);
-        for (nth, (item, spot)) in (0..).zip(work.items.iter().zip(spots)) {
-            state.index.landed(&item.key, item.id, (number, nth), spot);
+        drop(state);
+        let mut landed = (0..).zip(work.items.iter().zip(spots)).peekable();
+        while landed.peek().is_some() {
+            // Rooms that were told go on meanwhile, and append.
+            let mut state = self.state();
+            for (nth, (item, spot)) in landed.by_ref().take(LANDED_AT_ONCE) {
+                state.index.landed(&item.key, item.id, (number, nth), spot);
+            }
         }
+        let mut state = self.state();
         for (key, life) in &work.forgets {
             state.index.forgotten(key, *life);
         }
