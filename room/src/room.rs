@@ -510,6 +510,12 @@ impl Room {
         }
     }
 
+    /// The last tick that ran, as in [`Room::info`].
+    #[must_use]
+    pub fn last_tick(&self) -> Tick {
+        self.core().tick
+    }
+
     /// Whether something happened in it that is worth keeping on disk.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
