@@ -164,7 +164,7 @@ impl What {
             Self::Resumes => report.resumes as f64,
             Self::SeatsLost => report.seats_lost as f64,
             Self::Unanswered => report.unanswered as f64,
-            Self::Missing => (report.told.bots - report.joined) as f64,
+            Self::Missing => report.missing() as f64,
         }
     }
 
@@ -316,8 +316,7 @@ mod tests {
 
     #[test]
     fn bots_that_only_watch_are_missing_and_the_line_says_so() {
-        let told = crate::report::Told { bots: 12, ..Default::default() };
-        let report = Report { told, joined: 8, watching: 3, ..report() };
+        let report = Report { expected: 12, joined: 8, watching: 3, ..report() };
         let line = "missing: 4; at most 0 was asked for; 3 of them are in and only watch: no seat was \
                     free";
         assert_eq!(judge(&all("missing=0"), &report).failed, [line]);

@@ -1,18 +1,21 @@
 //! The command line.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
-use crate::assertion::{Assertion, judge};
-use crate::plan::{Check, MakeBot, Plan, Progress, Stop, Transport};
-use crate::report::Report;
-use crate::table::table;
+use crate::link::Link;
+use crate::load::Load;
+use crate::plan::{Check, Plan, Progress, Stop, Transport};
+use crate::time::duration;
+
+mod capacity;
+mod compare;
+mod run;
 
 /// An assertion does not hold.
 const FAILED: u8 = 1;
@@ -23,10 +26,14 @@ const INVALID: u8 = 3;
 
 /// Plays games on a Referee server with many bots, and says honestly what they saw.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "referee-loadtest", version)]
+#[command(name = "referee-loadtest", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  \
     30 bots in one arena:           --game arena --players 30\n  \
     200 rooms over both transports: --game arena --rooms 200 --players 4 --transport mix\n  \
+    A report to show:               --game arena --rooms 50 --html report.html --json report.json\n  \
+    All links cut after 10 s:       --game arena --rooms 50 --pattern storm:at=10s\n  \
+    Phones and home networks:       --game arena --rooms 50 --link 70%:wifi --link 30%:mobile\n  \
+    How many rooms it carries:      capacity --game arena --players 4 --server ./referee --server-cores 1\n  \
     A check for CI:                 --game arena --players 30 --assert p99=2ticks,drops=0,wrong=0\n\n\
     --assert takes p50, p90, p99, p999, max (input to state), jitter, connect, lag (their p99) with a \
     time in us, ms, s or ticks, and drops, wrong, resumes, seats_lost, unanswered, missing with a \
@@ -35,27 +42,40 @@ const INVALID: u8 = 3;
     the generator was the bottleneck, so that its times and drops say nothing, or only p999 or max, \
     which are then named.")]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Run,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Find the most rooms that a server carries within bounds
+    Capacity(Box<capacity::Capacity>),
+    /// Compare two reports that --json wrote
+    Compare(compare::Compare),
+}
+
+/// Who plays, and how.
+#[derive(Clone, Debug, Args)]
+struct Bots {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777")]
     url: String,
     /// The game to play
     #[arg(long, value_name = "NAME")]
     game: Option<String>,
-    /// How many rooms
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    rooms: usize,
     /// How many players in each room
     #[arg(long, value_name = "N", default_value_t = 2)]
     players: usize,
-    /// How long to measure, once all bots are in: 30s, 500ms, 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
-    duration: Duration,
     /// What to connect over
     #[arg(long, value_enum, default_value_t)]
     transport: Transport,
-    /// The time over which the joins are spread [default: 200 bots a second]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    ramp: Option<Duration>,
+    /// What stands between bots and server: lan, wifi, mobile, bad or none, or
+    /// delay=TIME,jitter=TIME,stall=TIME@EVERY,rate=BYTES; before it, for part of the bots, 30%:
+    /// (repeatable)
+    #[arg(long, value_name = "LINK")]
+    link: Vec<Link>,
     /// Seeds the bots
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -68,9 +88,6 @@ struct Cli {
     /// Which bots decode what they get and compare it with the server's hash (server: --test-mode)
     #[arg(long, value_enum, default_value_t)]
     check: Check,
-    /// What the rooms' names begin with [default: something new]
-    #[arg(long, value_name = "TEXT")]
-    room_prefix: Option<String>,
     /// Threads that drive the bots; 0 for half of the cores
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -80,71 +97,51 @@ struct Cli {
     /// The server's process [default: found by its port, on this machine]
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+}
+
+/// Where reports go.
+#[derive(Clone, Debug, Args)]
+struct Files {
     /// Write the report as JSON to this file; - for stdout, in place of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What must hold: p99=50ms,drops=0
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    assert: Vec<Assertion>,
-}
-
-/// Reads `30s`, `500ms`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let scale = match unit {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err(format!("{text:?} has no unit; write it like 30s, 500ms or 2m")),
-    };
-    let number: f64 = number.trim().parse().map_err(|_| format!("{text:?} is no time"))?;
-    Duration::try_from_secs_f64(number * scale).map_err(|_| format!("{text:?} is no time"))
+    /// Write the report as one HTML page with plots to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// What the binary does.
-pub(crate) fn main(games: &BTreeMap<String, MakeBot>) -> ExitCode {
+pub(crate) fn main(load: &Load) -> ExitCode {
     let cli = Cli::parse();
-    let plan = match cli.plan(games) {
-        Ok(plan) => plan,
-        Err(problem) => return no_report(&problem),
+    let done = match &cli.command {
+        None => cli.run.go(load),
+        Some(Command::Capacity(capacity)) => capacity.go(load),
+        Some(Command::Compare(compare)) => compare.go(),
     };
-    stop_on_interrupt(plan.stop.clone());
-    let url = plan.url.trim_end_matches('/');
-    eprintln!("watch them play: {url}/{}/{}", plan.game, plan.match_of(0));
-    match crate::run_plan(plan) {
-        Ok(report) => cli.finish(&report),
-        Err(error) => no_report(&error.to_string()),
-    }
+    done.unwrap_or_else(|problem| {
+        eprintln!("{problem}");
+        ExitCode::from(NO_REPORT)
+    })
 }
 
-fn no_report(problem: &str) -> ExitCode {
-    eprintln!("{problem}");
-    ExitCode::from(NO_REPORT)
-}
-
-impl Cli {
-    fn plan(&self, games: &BTreeMap<String, MakeBot>) -> Result<Plan, String> {
-        let names: Vec<&str> = games.keys().map(String::as_str).collect();
+impl Bots {
+    /// A plan with these bots.
+    fn plan(&self, load: &Load) -> Result<Plan, String> {
+        let names: Vec<&str> = load.games.keys().map(String::as_str).collect();
         let game = match (&self.game, &names[..]) {
             (Some(game), _) => game.clone(),
             (None, [only]) => (*only).to_owned(),
             (None, _) => return Err(format!("which game? --game {}", names.join(" or --game "))),
         };
-        let Some(bot) = games.get(&game) else {
+        let Some(bot) = load.games.get(&game) else {
             return Err(format!("there is no bot for {game:?}; there is for {}", names.join(", ")));
         };
-        let plan = Plan::with(&game, bot.clone());
         let on_terminal = std::io::stderr().is_terminal();
         Ok(Plan {
             url: self.url.trim_end_matches('/').to_owned(),
-            rooms: self.rooms,
             players: self.players,
-            room_prefix: self.room_prefix.clone().unwrap_or(plan.room_prefix),
             params: self.params.clone(),
-            duration: self.duration,
-            ramp: self.ramp,
+            links: self.link.clone(),
             transport: self.transport,
             check: self.check,
             seed: self.seed,
@@ -153,41 +150,47 @@ impl Cli {
             lag_limit: self.lag_limit,
             server_pid: self.server_pid,
             progress: if on_terminal { Progress::Bar } else { Progress::Lines },
-            ..plan
+            ..Plan::with(&game, bot.clone())
         })
     }
+}
 
-    fn finish(&self, report: &Report) -> ExitCode {
-        let json = serde_json::to_string_pretty(report).unwrap_or_default();
-        match &self.json {
-            Some(path) if path.as_os_str() == "-" => println!("{json}"),
-            path => {
-                print!("{}", table(report));
-                if let Some(path) = path
-                    && let Err(error) = fs::write(path, json + "\n")
-                {
-                    return no_report(&format!("{}: {error}", path.display()));
-                }
+impl Files {
+    /// Writes what is wished for; the table goes to stdout where the JSON does not.
+    fn write(
+        &self,
+        table: &str,
+        json: &impl serde::Serialize,
+        html: impl Fn() -> String,
+    ) -> Result<(), String> {
+        let json = serde_json::to_string_pretty(json).map_err(|error| error.to_string())? + "\n";
+        let to_stdout = self.json.as_deref().filter(|path| path.as_os_str() == "-").is_some();
+        if let Some(path) = self.json.as_deref().filter(|_| !to_stdout) {
+            write(path, &json)?;
+        }
+        if let Some(path) = self.html.as_deref() {
+            write(path, &html())?;
+        }
+        // Whoever reads it may have heard enough.
+        let _ = std::io::stdout().write_all(if to_stdout { &json } else { table }.as_bytes());
+        Ok(())
+    }
+
+    /// Checks before a long run that its report can be written at its end.
+    fn check(&self) -> Result<(), String> {
+        for path in [&self.json, &self.html].into_iter().flatten() {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                let (path, folder) = (path.display(), folder.display());
+                return Err(format!("{path} cannot be written: there is no folder {folder}"));
             }
         }
-        self.verdict(report)
+        Ok(())
     }
+}
 
-    /// As the last line of the help says it.
-    fn verdict(&self, report: &Report) -> ExitCode {
-        let verdict = judge(&self.assert, report);
-        if !verdict.held.is_empty() {
-            eprintln!("holds: {}", verdict.held.join(", "));
-        }
-        verdict.failed.iter().for_each(|line| eprintln!("FAILED: {line}"));
-        verdict.unproved.iter().for_each(|line| eprintln!("not proved: {line}"));
-        let proved = report.valid && verdict.unproved.is_empty();
-        match (verdict.failed.is_empty(), proved) {
-            (false, _) => ExitCode::from(FAILED),
-            (true, false) => ExitCode::from(INVALID),
-            (true, true) => ExitCode::SUCCESS,
-        }
-    }
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Ctrl-C ends the run early, with its report; a second one ends the process.

@@ -15,7 +15,7 @@ pub(crate) struct Doors {
     quic: Option<(String, Option<[u8; 32]>)>,
 }
 
-/// The address of one match over one transport.
+/// The address of a game, or of one match, over one transport.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     url: String,
@@ -64,14 +64,21 @@ fn host(url: &str) -> Option<&str> {
 }
 
 impl Doors {
-    /// The door of a bot to its match.
-    pub(crate) fn to(&self, plan: &Plan, bot: usize, id: &str) -> Door {
+    /// The door of a bot.
+    pub(crate) fn to(&self, plan: &Plan, bot: usize) -> Door {
         let quic = self.quic.as_ref().filter(|_| plan.over_quic(bot));
         let (begin, pin) = match quic {
             Some((begin, pin)) => (begin, *pin),
             None => (&self.websocket, None),
         };
-        Door { url: format!("{begin}/{}/{id}", plan.game), pin }
+        Door { url: format!("{begin}/{}", plan.game), pin }
+    }
+}
+
+impl Door {
+    /// The same to a match.
+    pub(crate) fn to(&self, id: &str) -> Self {
+        Self { url: format!("{}/{id}", self.url), pin: self.pin }
     }
 }
 

@@ -399,7 +399,11 @@ impl Light {
     }
 }
 
-fn payload(
+/// A value as it travels.
+///
+/// # Errors
+/// When the game does not take it, as a sentence.
+pub(crate) fn payload(
     what: &str,
     types: &[TypeDef],
     name: &str,

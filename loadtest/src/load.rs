@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use referee_client::bot::Bot;
 
+use referee::room::Game;
+
 use crate::plan::{MakeBot, Plan};
 use crate::report::Report;
+use crate::train::MakeGame;
 
 /// Why there is no report.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum LoadError {
         /// What the bots were told.
         why: String,
     },
+    /// The server that was to be measured cannot be started.
+    #[error("{0}")]
+    Server(String),
     /// The system gave no thread or runtime.
     #[error("the system gave no thread: {0}")]
     Thread(String),
@@ -33,7 +39,8 @@ pub enum LoadError {
 /// The games that a load test knows bots for.
 #[derive(Default)]
 pub struct Load {
-    games: BTreeMap<String, MakeBot>,
+    pub(crate) games: BTreeMap<String, MakeBot>,
+    pub(crate) rooms: BTreeMap<String, MakeGame>,
 }
 
 impl Load {
@@ -45,6 +52,11 @@ impl Load {
     ) {
         self.games.insert(name.to_owned(), Arc::new(move |seed| Box::new(bot(seed))));
     }
+
+    /// Says how a game's rooms are made, for `capacity --null`, which runs them in this process.
+    pub fn room(&mut self, name: &str, game: impl Fn(&mut Game) + Send + Sync + 'static) {
+        self.rooms.insert(name.to_owned(), Arc::new(game));
+    }
 }
 
 /// Runs a load test as the command line says (`--help` shows what it can say). `setup` names the
@@ -52,7 +64,7 @@ impl Load {
 pub fn run<R>(setup: impl FnOnce(&mut Load) -> R) -> ExitCode {
     let mut load = Load::default();
     setup(&mut load);
-    crate::cli::main(&load.games)
+    crate::cli::main(&load)
 }
 
 /// Runs a plan and blocks until it is done. On a tokio runtime call it by `spawn_blocking`.

@@ -1,11 +1,37 @@
 //! What this machine's /proc says of threads and processes. Where there is none, nothing is said.
 
 use std::fs;
+use std::time::Instant;
 
 /// CPU time of the calling thread, in nanoseconds; 0 where that is not to be had.
 pub(crate) fn thread_cpu_ns() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}
+
+/// A clock that stands while the calling thread does not run; where there is none, the time of day.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadClock(
+    #[allow(dead_code, reason = "only where there is no such clock")] Instant,
+);
+
+impl ThreadClock {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Microseconds since some time.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn us(self) -> u64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
+    }
+
+    /// Microseconds since some time.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn us(self) -> u64 {
+        self.0.elapsed().as_micros() as u64
+    }
 }
 
 /// CPU time of a process, in nanoseconds, over its threads that live.
@@ -69,12 +95,14 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_and_takes_time() {
-        let before = thread_cpu_ns();
+        let (clock, before) = (ThreadClock::new(), thread_cpu_ns());
+        let begun = clock.us();
         let mut sum = 0_u64;
         while thread_cpu_ns() == before {
             sum = (0..100_000).fold(sum, |sum: u64, n| sum.wrapping_add(n));
         }
         std::hint::black_box(sum);
+        assert!(clock.us() > begun);
         let pid = std::process::id();
         assert!(process_cpu_ns(pid) > Some(0) && rss_bytes(pid) > Some(1 << 20));
     }

@@ -8,5 +8,6 @@ fn main() -> ExitCode {
         load.game("cards", cards::bot);
         load.game("counter", counter::bot);
         load.game("tic-tac-toe", tic_tac_toe::bot);
+        load.room("arena", arena::arena);
     })
 }

@@ -18,6 +18,8 @@ const WAITING_MAX: usize = 3_600;
 /// Instants of one kind of wish, from the schedule to the state that tells of them.
 #[derive(Debug, Default)]
 struct Line {
+    /// The bot's link, by its place among the run's.
+    link: Option<usize>,
     /// Scheduled, on no frame yet.
     wished: Vec<u64>,
     /// On the frame of this number, on its way.
@@ -47,7 +49,7 @@ impl Line {
     fn answer(&mut self, number: u64, now: u64, tally: &mut Tally) {
         self.answered = self.answered.max(number);
         while let Some((_, at)) = self.sent.pop_front_if(|(sent, _)| *sent <= number) {
-            tally.answered(at, now);
+            tally.answered(self.link, at, now);
         }
     }
 
@@ -87,6 +89,17 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// The measuring of a bot with this link.
+    pub(crate) fn new(link: Option<usize>) -> Self {
+        let line = || Line { link, ..Line::default() };
+        Self { inputs: line(), actions: line(), ..Self::default() }
+    }
+
+    /// Whether states have told of everything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inputs.waiting().chain(self.actions.waiting()).next().is_none()
+    }
+
     /// Ticks per second; none in a turn-based room, and before the first Welcome.
     pub(crate) fn hz(&self) -> Option<u16> {
         self.hz
@@ -101,13 +114,13 @@ impl Meter {
     pub(crate) fn wish(&mut self, input: bool, at: u64, now: u64, tally: &mut Tally) {
         let line = if input { &mut self.inputs } else { &mut self.actions };
         if let Some(oldest) = line.wish(at) {
-            tally.unanswered(oldest, now);
+            tally.unanswered(line.link, oldest, now);
         }
     }
 
     /// A frame leaves.
-    pub(crate) fn sent(&mut self, frame: &[u8], tally: &mut Tally) {
-        tally.sent(frame.len());
+    pub(crate) fn sent(&mut self, now: u64, frame: &[u8], tally: &mut Tally) {
+        tally.sent(now, frame.len());
         let Ok((lane, mut body)) = split(frame) else { return };
         match lane {
             Lane::Input => {
@@ -132,7 +145,7 @@ impl Meter {
         frame: &[u8],
         tally: &mut Tally,
     ) -> Option<Greeted> {
-        tally.received(frame.len());
+        tally.received(now, frame.len());
         let (lane, body) = split(frame).ok()?;
         match lane {
             Lane::State => self.state(now, body, tally),
@@ -176,6 +189,7 @@ impl Meter {
             self.inputs.answer(self.inputs.answered + u64::from(more), now, tally);
         }
         let passed = prelude.tick.0.saturating_sub(self.tick.0);
+        tally.series.at(now).states += 1;
         if let Some(came) = self.came.filter(|_| tally.measuring) {
             tally.states += 1;
             if let Some(hz) = self.hz {
@@ -190,9 +204,9 @@ impl Meter {
     /// The run is over: what no state has told of is measured by its age.
     pub(crate) fn end(&mut self, now: u64, tally: &mut Tally) {
         for at in self.inputs.waiting().chain(self.actions.waiting()) {
-            tally.unanswered(at, now);
+            tally.unanswered(self.inputs.link, at, now);
         }
-        (self.inputs, self.actions) = (Line::default(), Line::default());
+        *self = Self::new(self.inputs.link);
     }
 }
 

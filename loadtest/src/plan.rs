@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use referee_client::bot::Bot;
 
+use crate::link::Link;
+use crate::pattern::Pattern;
+use crate::score::Recording;
+
 /// Makes the bot of a seed; the same seed makes the same bot.
 pub type MakeBot = Arc<dyn Fn(u64) -> Box<dyn Bot> + Send + Sync>;
 
@@ -124,8 +128,16 @@ pub struct Plan {
     pub duration: Duration,
     /// The time over which the joins are spread; none: 200 a second.
     pub ramp: Option<Duration>,
+    /// How players come and go while it is measured.
+    pub pattern: Pattern,
+    /// What stands between the bots and the server; empty: nothing.
+    pub links: Vec<Link>,
+    /// A recorded match whose seats the bots play, over and over; none: the bots' own.
+    pub replay: Option<Arc<Recording>>,
     /// How long bots may take to get in, counted from the end of the ramp.
     pub join_within: Duration,
+    /// How long is waited once all are in, until it is measured.
+    pub warm_up: Duration,
     /// What to connect over.
     pub transport: Transport,
     /// Who decodes and compares.
@@ -170,7 +182,11 @@ impl Plan {
             params: None,
             duration: Duration::from_secs(10),
             ramp: None,
+            pattern: Pattern::default(),
+            links: Vec::new(),
+            replay: None,
             join_within: Duration::from_secs(60),
+            warm_up: Duration::ZERO,
             transport: Transport::default(),
             check: Check::default(),
             seed: 1,
@@ -195,10 +211,19 @@ impl Plan {
         self.ramp.unwrap_or_else(|| Duration::from_millis(self.bots() as u64 * 5))
     }
 
-    /// The match of a bot. Bots that follow each other are in different rooms, so that all rooms fill
-    /// at the same pace.
-    pub(crate) fn match_of(&self, bot: usize) -> String {
-        format!("{}-{}", self.room_prefix, bot % self.rooms)
+    /// The longest that a run may take until the bots leave.
+    pub(crate) fn longest(&self) -> Duration {
+        let before = self.ramp().saturating_add(self.join_within).saturating_add(self.warm_up);
+        before.saturating_add(self.duration)
+    }
+
+    /// The name of a room, of its so many'th life. Bots that follow each other are in different rooms,
+    /// so that all rooms fill at the same pace.
+    pub(crate) fn match_of(&self, room: usize, life: usize) -> String {
+        match life {
+            0 => format!("{}-{room}", self.room_prefix),
+            _ => format!("{}-{room}-{life}", self.room_prefix),
+        }
     }
 
     /// Whether a bot goes over QUIC.
@@ -248,15 +273,6 @@ mod tests {
 
     fn plan(rooms: usize, players: usize) -> Plan {
         Plan { rooms, players, ..Plan::new("g", |_| Idle) }
-    }
-
-    #[test]
-    fn each_room_gets_its_players() {
-        let plan = plan(3, 4);
-        for room in 0..3 {
-            let name = format!("{}-{room}", plan.room_prefix);
-            assert_eq!((0..plan.bots()).filter(|bot| plan.match_of(*bot) == name).count(), 4);
-        }
     }
 
     #[test]

@@ -1,28 +1,32 @@
 //! One bot at its connection: a task that reads, says what its schedule asks for, and comes back by
 //! itself.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use referee_client::bot::{Bot, Say};
-use referee_client::{Event, LinkId, Output, Reason, Session, Status, close_code};
+use referee_client::{Event, LinkId, Output, Status, close_code};
 use referee_client_tokio::{RawSocket, Received};
 use referee_protocol::Code;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use tokio::time::timeout;
 
 use crate::door::Door;
-use crate::light::{KnownSchema, Light, UNREADABLE};
-use crate::machine;
+use crate::link::{Air, Came};
 use crate::meter::{Greeted, Meter};
+use crate::mind::{Mind, Said};
+use crate::pattern::{Itinerary, When};
 use crate::schedule::Schedule;
-use crate::shared::{Phase, Shared};
+use crate::score::Score;
+use crate::shared::Phase;
 use crate::sockets::{Happened, Sockets};
-use crate::tally::{Tally, name_of};
-use crate::wheel::Wheel;
+use crate::tally::Tally;
+use crate::thread::Thread;
+
+mod counts;
+
+use counts::{count_place, dropped, refused, settle, uncount};
 
 /// How often a bot plays in a turn-based room, a second, unless the plan says otherwise.
 const UNTIMED_HZ: f64 = 2.0;
@@ -30,52 +34,14 @@ const UNTIMED_HZ: f64 = 2.0;
 pub(crate) const PATIENCE: Duration = Duration::from_millis(LINK_SILENCE_MAX_MS);
 /// How long a connection that ends may carry its last frames.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
+/// How long a bot that goes waits for answers to what it said.
+const GOING_MAX_US: u64 = 1_000_000;
+/// How long a bot that comes while it is measured may take to get in.
+const IN_WITHIN_US: u64 = 5_000_000;
+/// The reason for a cut that the load test makes.
+const CUT: &str = "the load test cut the connection";
 
-/// What the bots of one thread share.
-pub(crate) struct Thread {
-    pub(crate) wheel: Wheel,
-    pub(crate) tally: RefCell<Tally>,
-    pub(crate) phase: Cell<Phase>,
-    /// The game's schema, once one of them knows it.
-    pub(crate) schema: RefCell<Option<Rc<KnownSchema>>>,
-    /// The thread's CPU time when measuring began, in nanoseconds.
-    pub(crate) cpu_ns: Cell<u64>,
-    pub(crate) shared: Arc<Shared>,
-}
-
-impl Thread {
-    /// Goes on to the run's phase, if that is a new one; says which it is. Bots look as well: where
-    /// they leave no time for anything else, that is what is to be measured.
-    pub(crate) fn look(&self) -> Phase {
-        let phase = self.shared.phase();
-        let before = self.phase.replace(phase);
-        if phase == before {
-            return phase;
-        }
-        let mut tally = self.tally.borrow_mut();
-        tally.measuring = phase == Phase::Measuring;
-        if phase == Phase::Measuring {
-            tally.from = Some(self.wheel.now());
-            self.cpu_ns.set(machine::thread_cpu_ns());
-        } else if before == Phase::Measuring {
-            tally.cpu_ns = machine::thread_cpu_ns().saturating_sub(self.cpu_ns.get());
-        }
-        if phase >= Phase::Draining {
-            self.wheel.ring_all();
-        }
-        phase
-    }
-}
-
-/// How a bot stands to what it is sent.
-pub(crate) enum Mind {
-    /// It decodes everything.
-    Full(Box<Session>),
-    /// It reads preludes.
-    Light(Box<Light>),
-}
-
-/// One bot.
+/// One bot on one visit to a room.
 pub(crate) struct Player {
     /// Its place among the thread's bots.
     pub(crate) place: usize,
@@ -86,8 +52,16 @@ pub(crate) struct Player {
     pub(crate) phase: f64,
     /// How often it plays, a second; none: as the room ticks.
     pub(crate) hz: Option<f64>,
-    /// When it comes, in microseconds.
-    pub(crate) comes: u64,
+    /// Its link, by its place among the run's, and what is on its way there.
+    pub(crate) link: Option<usize>,
+    pub(crate) air: Option<Air>,
+    /// What it says where it replays a match, in place of what the bot wants.
+    pub(crate) score: Option<Score>,
+    pub(crate) replays: bool,
+    /// When it comes; when it goes, in microseconds of the time measured.
+    pub(crate) comes: When,
+    pub(crate) leaves: Option<u64>,
+    pub(crate) itinerary: Itinerary,
     pub(crate) thread: Rc<Thread>,
 }
 
@@ -112,15 +86,10 @@ struct State {
     settled: bool,
     checks: (u64, u64),
     over: bool,
-}
-
-/// What became of something that a bot said.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
-    /// It leaves for the room, now or in its tick.
-    New,
-    /// An input that is what it was: the room holds it already, and nothing leaves for it.
-    Held,
+    /// When the load test cut its link, until it is back.
+    cut_at: Option<u64>,
+    /// Whether the score has its beginning.
+    in_step: bool,
 }
 
 /// What woke the task.
@@ -130,43 +99,91 @@ enum Wake {
 }
 
 impl Player {
-    /// Plays until the run is over, or the bot is refused for good.
-    pub(crate) async fn play(mut self) {
+    /// Plays until the visit or the run is over, or the bot is refused for good. Gives back what it is
+    /// to do then.
+    pub(crate) async fn play(mut self) -> Itinerary {
         let thread = Rc::clone(&self.thread);
-        let mut state = State::default();
-        if !self.wait_to_come().await {
-            return;
-        }
+        let mut state = State { meter: Meter::new(self.link), ..State::default() };
+        let arrived = thread.wheel.now();
+        thread.tally.borrow_mut().visits += 1;
         loop {
+            self.cut_when_due(&mut state);
+            self.deliver(&mut state);
             self.handle_due(&mut state);
             self.obey(&mut state).await;
             self.note(&mut state);
-            if state.over || thread.phase.get() >= Phase::Leaving {
+            let over = state.over || thread.phase.get() >= Phase::Leaving;
+            if over || self.may_go(&state) {
                 break;
             }
             thread.wheel.set(self.place, self.next_due(&state));
             let wake = tokio::select! {
-                happened = state.sockets.next() => Wake::Happened(happened),
+                happened = next(&mut state.sockets, self.air.as_ref()) => Wake::Happened(happened),
                 () = thread.wheel.rung(self.place) => Wake::Bell,
             };
             if let Wake::Happened(happened) = wake {
                 self.take(&mut state, happened);
             }
         }
-        state.meter.end(thread.wheel.now(), &mut thread.tally.borrow_mut());
-        self.leave(&mut state).await;
+        self.end(state, arrived).await
     }
 
-    async fn wait_to_come(&self) -> bool {
-        let thread = &self.thread;
-        while thread.wheel.now() < self.comes {
-            if thread.phase.get() >= Phase::Leaving {
-                return false;
-            }
-            thread.wheel.set(self.place, self.comes);
-            thread.wheel.rung(self.place).await;
+    /// The visit is over.
+    async fn end(mut self, mut state: State, arrived: u64) -> Itinerary {
+        let thread = Rc::clone(&self.thread);
+        let now = thread.wheel.now();
+        {
+            let mut tally = thread.tally.borrow_mut();
+            state.meter.end(now, &mut tally);
+            let late = matches!(self.comes, When::Measured(_)) && !state.was_in;
+            tally.missed += u64::from(late && now - arrived >= IN_WITHIN_US);
         }
-        true
+        if thread.phase.get() < Phase::Leaving {
+            uncount(&state, &thread.shared);
+        }
+        if std::mem::replace(&mut state.is_in, false) {
+            thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.leave(&mut state).await;
+        self.itinerary
+    }
+
+    /// When the visit ends, on the wheel.
+    fn going(&self) -> Option<u64> {
+        self.leaves.map(|at| self.thread.instant(When::Measured(at)))
+    }
+
+    /// Whether it is time to go, and nothing that was said waits for an answer any more.
+    fn may_go(&self, state: &State) -> bool {
+        let now = self.thread.wheel.now();
+        let Some(going) = self.going().filter(|going| *going <= now) else { return false };
+        state.meter.is_idle() || now >= going + GOING_MAX_US
+    }
+
+    /// Cuts all connections, where that is due.
+    fn cut_when_due(&mut self, state: &mut State) {
+        let Some(began) = self.thread.shared.began() else { return };
+        let now = self.thread.wheel.now();
+        let due = self.itinerary.take_cut(now.saturating_sub(began));
+        if !due || !state.is_in || self.thread.phase.get() >= Phase::Draining {
+            return;
+        }
+        self.thread.tally.borrow_mut().cuts += 1;
+        state.cut_at = Some(now);
+        for link in state.sockets.take_all() {
+            if let Some(air) = &mut self.air {
+                air.end(now, link);
+            }
+            self.mind.handle_close(now / 1_000, link, None, CUT);
+        }
+    }
+
+    /// Hands over what has arrived by now.
+    fn deliver(&mut self, state: &mut State) {
+        let now = self.thread.wheel.now();
+        while let Some(came) = self.air.as_mut().and_then(|air| air.came(now)) {
+            self.arrived(state, came);
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -176,9 +193,20 @@ impl Player {
     /// When the bot is to be woken, in microseconds.
     fn next_due(&self, state: &State) -> u64 {
         let timeout = self.mind.poll_timeout().map(|ms| ms.saturating_mul(1_000));
-        let plays = self.thread.phase.get() < Phase::Draining;
+        let plays = self.plays(self.thread.wheel.now());
         let play = state.schedule.filter(|_| plays).map(|schedule| schedule.due());
-        [timeout, play].into_iter().flatten().min().unwrap_or(u64::MAX)
+        let began = self.thread.shared.began();
+        let said = self.score.as_ref().filter(|_| plays && state.in_step).zip(began);
+        let said = said.map(|(score, began)| began + score.due());
+        let going = self.going().map(|at| if plays { at } else { at + GOING_MAX_US });
+        let cut = self.itinerary.next_cut().map(|at| self.thread.instant(When::Measured(at)));
+        let air = self.air.as_ref().and_then(Air::next_due);
+        [timeout, play, said, going, cut, air].into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether new things are said.
+    fn plays(&self, now: u64) -> bool {
+        self.thread.phase.get() < Phase::Draining && self.going().is_none_or(|at| now < at)
     }
 
     /// Does what is due: plays, and what the session wants done in time.
@@ -187,8 +215,9 @@ impl Player {
         let phase = thread.look();
         let now = thread.wheel.now();
         let mut tally = thread.tally.borrow_mut();
-        if phase < Phase::Draining {
+        if phase < Phase::Draining && self.plays(now) {
             self.keep_schedule(state, now, &mut tally);
+            self.keep_score(state, now, &mut tally);
         }
         let now_ms = now / 1_000;
         if self.mind.poll_timeout().is_some_and(|at| at <= now_ms) {
@@ -218,12 +247,43 @@ impl Player {
                 Some(input) => state.meter.wish(input, at, now, tally),
                 None => {}
             }
+            if open {
+                tally.late(now, now - at);
+            }
             if open && tally.measuring {
                 tally.lag.record(now - at);
             }
         }
         if let Err(unfit) = said {
             tally.unfit = Some(unfit);
+        }
+    }
+
+    /// Says what a recorded match has for now, each at its own instant.
+    fn keep_score(&mut self, state: &mut State, now: u64, tally: &mut Tally) {
+        let (Some(score), Some(began)) = (&mut self.score, self.thread.shared.began()) else {
+            return;
+        };
+        let (passed, open) = (now.saturating_sub(began), self.mind.is_open());
+        if state.meter.seat().is_none() {
+            return;
+        }
+        if !std::mem::replace(&mut state.in_step, true) {
+            score.skip_to(passed);
+        }
+        while let Some((due, say)) = score.take(passed) {
+            let (at, is_input) = (began + due, matches!(say, Say::Input(..)));
+            if open {
+                tally.late(now, now - at);
+            }
+            if open && tally.measuring {
+                tally.lag.record(now - at);
+            }
+            match self.mind.say(now / 1_000, say) {
+                Ok(Said::Held) => tally.held(at),
+                Ok(Said::New) => state.meter.wish(is_input, at, now, tally),
+                Err(unfit) => tally.unfit = Some(unfit),
+            }
         }
     }
 
@@ -238,18 +298,23 @@ impl Player {
                     state.sockets.dial(link, self.door.clone().dial());
                 }
                 Output::Send { link, frame } => {
-                    let Some(socket) = state.sockets.open(link) else { continue };
+                    if state.sockets.open(link).is_none() {
+                        continue;
+                    }
+                    let now = self.thread.wheel.now();
                     state.spoken = Some(link);
-                    state.meter.sent(&frame, &mut self.thread.tally.borrow_mut());
-                    let broken = match timeout(PATIENCE, socket.send(&frame)).await {
-                        Ok(Ok(())) => continue,
-                        Ok(Err(error)) => error.to_string(),
-                        Err(_) => "the server took no data for too long".into(),
-                    };
-                    state.sockets.take(link);
-                    self.mind.handle_close(self.now_ms(), link, None, &broken);
+                    state.meter.sent(now, &frame, &mut self.thread.tally.borrow_mut());
+                    match &mut self.air {
+                        Some(air) => air.send(now, link, frame),
+                        None => self.write(state, link, &frame).await,
+                    }
                 }
                 Output::Disconnect { link, code } => {
+                    let now = self.thread.wheel.now();
+                    let said = self.air.as_mut().map(|air| air.end(now, link));
+                    for frame in said.into_iter().flatten() {
+                        self.write(state, link, &frame).await;
+                    }
                     if let Some(socket) = state.sockets.take(link) {
                         tokio::task::spawn_local(close(socket, code));
                     }
@@ -257,28 +322,56 @@ impl Player {
                 Output::StoreToken(_) => {}
             }
         }
+        let now = self.thread.wheel.now();
+        while let Some((link, frame)) = self.air.as_mut().and_then(|air| air.gone(now)) {
+            self.write(state, link, &frame).await;
+        }
+    }
+
+    /// Writes a frame into its connection, if that is there.
+    async fn write(&mut self, state: &mut State, link: LinkId, frame: &[u8]) {
+        let Some(socket) = state.sockets.open(link) else { return };
+        let broken = match timeout(PATIENCE, socket.send(frame)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the server took no data for too long".into(),
+        };
+        state.sockets.take(link);
+        self.mind.handle_close(self.now_ms(), link, None, &broken);
     }
 
     fn take(&mut self, state: &mut State, happened: Happened) {
-        let now = self.now_ms();
-        match happened {
+        let came = match happened {
             Happened::Dialed(link, Some(Ok(socket))) => {
                 state.sockets.opened(link, socket);
-                self.mind.handle_open(now, link);
+                Came::Opened(link)
             }
             Happened::Dialed(link, None) => {
-                state.sockets.take(link);
-                self.mind.handle_close(now, link, None, "the server did not answer");
+                Came::Closed(link, None, "the server did not answer".into())
             }
-            Happened::Received(link, Ok(Received::Frame(frame))) => self.heard(state, link, &frame),
+            Happened::Received(link, Ok(Received::Frame(frame))) => Came::Frame(link, frame),
             Happened::Received(link, Ok(Received::Closed { code, reason })) => {
-                state.sockets.take(link);
-                self.mind.handle_close(now, link, code.and_then(close_code), &reason);
+                Came::Closed(link, code.and_then(close_code), reason)
             }
             Happened::Dialed(link, Some(Err(error))) | Happened::Received(link, Err(error)) => {
-                state.sockets.take(link);
-                self.mind.handle_close(now, link, error.code(), &error.to_string());
+                Came::Closed(link, error.code(), error.to_string())
             }
+        };
+        if let Came::Closed(link, ..) = &came {
+            state.sockets.take(*link);
+        }
+        match &mut self.air {
+            Some(air) => air.receive(self.thread.wheel.now(), came),
+            None => self.arrived(state, came),
+        }
+    }
+
+    fn arrived(&mut self, state: &mut State, came: Came) {
+        let now = self.now_ms();
+        match came {
+            Came::Opened(link) => self.mind.handle_open(now, link),
+            Came::Frame(link, frame) => self.heard(state, link, &frame),
+            Came::Closed(link, code, reason) => self.mind.handle_close(now, link, code, &reason),
         }
     }
 
@@ -288,6 +381,7 @@ impl Player {
             let mut tally = self.thread.tally.borrow_mut();
             if let Some(greeted) = state.meter.received(now, frame, &mut tally) {
                 tally.resumes += u64::from(greeted == Greeted::Resumed);
+                tally.series.at(now).resumes += u64::from(greeted == Greeted::Resumed);
                 tally.seats_lost += u64::from(greeted == Greeted::Reseated);
             }
         }
@@ -306,8 +400,16 @@ impl Player {
             }
             if let Some(reason) = reason {
                 // An attempt that fails is no second loss.
-                match std::mem::replace(&mut state.is_in, false) {
-                    true => dropped(&reason, &thread.shared, &mut tally),
+                let was_in = std::mem::replace(&mut state.is_in, false);
+                if was_in {
+                    thread.shared.open.fetch_sub(1, Ordering::Relaxed);
+                }
+                match was_in {
+                    true if state.cut_at.is_some() => {}
+                    true => {
+                        tally.series.at(thread.wheel.now()).drops += 1;
+                        dropped(&reason, &thread.shared, &mut tally);
+                    }
                     false => refused(reason, &thread.shared, &mut tally),
                 }
             }
@@ -326,7 +428,13 @@ impl Player {
     fn opened(&mut self, state: &mut State, tally: &mut Tally) {
         let now = self.thread.wheel.now();
         let first = !state.was_in;
-        (state.was_in, state.is_in) = (true, true);
+        state.was_in = true;
+        if !std::mem::replace(&mut state.is_in, true) {
+            self.thread.shared.open.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(cut) = state.cut_at.take() {
+            tally.resume.record(now.saturating_sub(cut));
+        }
         if first {
             tally.connect.record(now.saturating_sub(state.dialed));
         }
@@ -336,7 +444,7 @@ impl Player {
         if self.thread.schema.borrow().is_none() {
             *self.thread.schema.borrow_mut() = self.mind.known_schema();
         }
-        if seated_now {
+        if seated_now && !self.replays {
             let hz = self.hz.or(state.meter.hz().map(f64::from)).unwrap_or(UNTIMED_HZ);
             let start = now + (self.phase * 1e6 / hz) as u64;
             state.schedule = Some(Schedule::new(start, hz));
@@ -349,44 +457,11 @@ impl Player {
     }
 }
 
-/// Counts a bot once: as seated from its first seat on, till then as one that only watches.
-fn count_place(state: &mut State, shared: &Shared) {
-    if state.seated {
-        return;
-    }
-    let watched = std::mem::replace(&mut state.watches, state.meter.seat().is_none());
-    state.seated = !state.watches;
-    match (watched, state.watches) {
-        (false, true) => shared.watching.fetch_add(1, Ordering::Relaxed),
-        (true, false) => shared.watching.fetch_sub(1, Ordering::Relaxed),
-        _ => 0,
-    };
-    shared.joined.fetch_add(u64::from(state.seated), Ordering::Relaxed);
-}
-
-fn settle(state: &mut State, shared: &Shared) {
-    if !std::mem::replace(&mut state.settled, true) {
-        shared.settled.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn refused(reason: Reason, shared: &Shared, tally: &mut Tally) {
-    *tally.refusals.entry(name_of(reason.code)).or_default() += 1;
-    note_unreadable(&reason, shared, tally);
-    tally.why = Some(reason.to_string());
-}
-
-fn dropped(reason: &Reason, shared: &Shared, tally: &mut Tally) {
-    *tally.drops.entry(name_of(reason.code)).or_default() += 1;
-    shared.drops.fetch_add(1, Ordering::Relaxed);
-    note_unreadable(reason, shared, tally);
-}
-
-/// What could not be read is a wrong state, of a kind.
-fn note_unreadable(reason: &Reason, shared: &Shared, tally: &mut Tally) {
-    if reason.message.starts_with(UNREADABLE) {
-        tally.wrong += 1;
-        shared.wrong.fetch_add(1, Ordering::Relaxed);
+/// What happens next on a bot's connections; nothing, while too much is on its way to it.
+async fn next(sockets: &mut Sockets, air: Option<&Air>) -> Happened {
+    match air {
+        Some(air) if air.is_full() => std::future::pending().await,
+        _ => sockets.next().await,
     }
 }
 
@@ -399,100 +474,4 @@ async fn close(mut socket: Box<RawSocket>, code: Code) {
         }
     };
     let _ = timeout(CLOSING_MAX, ending).await;
-}
-
-impl Mind {
-    fn is_open(&self) -> bool {
-        match self {
-            Self::Full(session) => session.status() == Status::Open,
-            Self::Light(light) => light.is_open(),
-        }
-    }
-
-    fn say(&mut self, now: u64, say: &Say) -> Result<Said, String> {
-        match (self, say) {
-            (Self::Light(light), say) => light.say(say)?,
-            (Self::Full(session), Say::Input(name, value)) => {
-                let before = session.metrics().inputs;
-                session.set_input(now, name, value).map_err(|error| error.to_string())?;
-                if session.metrics().inputs == before && !session.input_waits(name) {
-                    return Ok(Said::Held);
-                }
-            }
-            (Self::Full(session), Say::Action(name, value)) => {
-                session.send_action(name, value).map_err(|error| error.to_string())?;
-            }
-        }
-        Ok(Said::New)
-    }
-
-    fn known_schema(&self) -> Option<Rc<KnownSchema>> {
-        match self {
-            Self::Full(session) => session.schema_bytes().and_then(KnownSchema::read),
-            Self::Light(light) => light.schema().cloned(),
-        }
-    }
-
-    fn checks(&self) -> (u64, u64) {
-        match self {
-            Self::Full(session) => session.checks(),
-            Self::Light(_) => (0, 0),
-        }
-    }
-
-    fn leave(&mut self) {
-        match self {
-            Self::Full(session) => session.leave(),
-            Self::Light(light) => light.leave(),
-        }
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        match self {
-            Self::Full(session) => session.poll_output(),
-            Self::Light(light) => light.poll_output(),
-        }
-    }
-
-    fn poll_event(&mut self) -> Option<Event> {
-        match self {
-            Self::Full(session) => session.poll_event(),
-            Self::Light(light) => light.poll_event(),
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<u64> {
-        match self {
-            Self::Full(session) => session.poll_timeout(),
-            Self::Light(light) => light.poll_timeout(),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: u64) {
-        match self {
-            Self::Full(session) => session.handle_timeout(now),
-            Self::Light(light) => light.handle_timeout(now),
-        }
-    }
-
-    fn handle_open(&mut self, now: u64, link: LinkId) {
-        match self {
-            Self::Full(session) => session.handle_open(now, link),
-            Self::Light(light) => light.handle_open(now, link),
-        }
-    }
-
-    fn handle_frame(&mut self, now: u64, link: LinkId, frame: &[u8]) {
-        match self {
-            Self::Full(session) => session.handle_frame(now, link, frame),
-            Self::Light(light) => light.handle_frame(now, link, frame),
-        }
-    }
-
-    fn handle_close(&mut self, now: u64, link: LinkId, code: Option<Code>, text: &str) {
-        match self {
-            Self::Full(session) => session.handle_close(now, link, code, text),
-            Self::Light(light) => light.handle_close(now, link, code, text),
-        }
-    }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How times were spread, in milliseconds; all 0 where nothing was measured.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Spread {
     /// How many were measured.
     pub count: u64,
@@ -23,8 +24,102 @@ pub struct Spread {
     pub mean: f64,
 }
 
+/// How many times were of about one length.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bucket {
+    /// The longest that is counted here, in milliseconds; the shortest is above that of the bucket
+    /// before.
+    pub upto_ms: f64,
+    /// How many.
+    pub count: u64,
+}
+
+/// What bots saw in one stretch of the run. Times that nothing was measured of are null.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interval {
+    /// When it began, in seconds from when measuring began: below 0 while bots came.
+    pub at_s: f64,
+    /// How long it was, in seconds.
+    pub length_s: f64,
+    /// Inputs and actions that were scheduled in it and told of by a state, sooner or later.
+    pub count: u64,
+    /// Half of their latencies were no longer, in milliseconds, kept to 3 %.
+    pub p50_ms: Option<f64>,
+    /// Nine of ten.
+    pub p90_ms: Option<f64>,
+    /// 99 of 100.
+    pub p99_ms: Option<f64>,
+    /// The longest.
+    pub max_ms: Option<f64>,
+    /// The most by which the generator was late with its own work, in milliseconds.
+    pub lag_max_ms: f64,
+    /// States a second.
+    pub states_per_s: f64,
+    /// Bytes a second from the server.
+    pub in_bytes_per_s: f64,
+    /// Bytes a second to the server.
+    pub out_bytes_per_s: f64,
+    /// Connections lost that the load test did not cut.
+    pub drops: u64,
+    /// Times a bot came back to its seat.
+    pub resumes: u64,
+}
+
+/// What a look at the server showed. What it did not say is null; rates are since the look before.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sample {
+    /// When, in seconds from when measuring began.
+    pub at_s: f64,
+    /// Bots that were connected and in their rooms.
+    pub players: u64,
+    /// Rooms that were loaded.
+    pub rooms: Option<f64>,
+    /// CPU time of its process, in percent of one core.
+    pub cpu_percent: Option<f64>,
+    /// Memory of its process, in bytes.
+    pub rss_bytes: Option<u64>,
+    /// Ticks a second of rooms to which somebody was connected.
+    pub ticks_per_s: Option<f64>,
+    /// Mean time of such a tick, in milliseconds.
+    pub tick_mean_ms: Option<f64>,
+    /// 99 of 100 were no longer; the bound of a bucket, in milliseconds.
+    pub tick_p99_ms: Option<f64>,
+    /// Bytes of messages a second to clients.
+    pub out_bytes_per_s: Option<f64>,
+    /// CPU time of the generator's process, in percent of one core.
+    pub generator_cpu_percent: Option<f64>,
+}
+
+/// Something that the load test did at one moment.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mark {
+    /// When, in seconds from when measuring began.
+    pub at_s: f64,
+    /// What, in a word or two.
+    pub what: String,
+}
+
+/// What bots with one kind of link saw.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OfLink {
+    /// As it was given.
+    pub link: String,
+    /// What it does, in words.
+    pub means: String,
+    /// How many bots had it.
+    pub bots: usize,
+    /// As the report's `latency_ms`, of these bots.
+    pub latency_ms: Spread,
+}
+
 /// What a run was told, as far as it explains the numbers.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Told {
     /// The server.
     pub url: String,
@@ -44,13 +139,21 @@ pub struct Told {
     pub duration_s: f64,
     /// Over how long the joins were spread, in seconds.
     pub ramp_s: f64,
+    /// How players came and went, in words.
+    pub pattern: String,
+    /// Inputs and actions of each bot a second; null: as often as the room ticks, twice a second in a
+    /// turn-based one.
+    pub hz: Option<f64>,
+    /// The rooms' params, as JSON; null: none.
+    pub params: Option<String>,
     /// The seed.
     pub seed: u64,
 }
 
 /// What went both ways while it was measured, seen from the bots. Bytes are those of frames, without
 /// what the transport adds.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Traffic {
     /// Bytes a second from the server.
     pub in_bytes_per_s: f64,
@@ -63,7 +166,8 @@ pub struct Traffic {
 }
 
 /// How the generator itself did.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Generator {
     /// How late it did its own work, against its schedule. At each percentile a time of the server is
     /// believed only where this one is within the limit.
@@ -79,7 +183,8 @@ pub struct Generator {
 }
 
 /// What the server said of itself, over the time measured; what it did not say is null.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Server {
     /// Its process, where it runs on this machine.
     pub pid: Option<u32>,
@@ -105,16 +210,25 @@ pub struct Server {
 }
 
 /// What a run found.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
+    /// What kind of report it is: `run`.
+    pub kind: String,
     /// Whether the times can be believed: the generator was not the bottleneck.
     pub valid: bool,
     /// Why not, where they cannot.
     pub invalid_because: Option<String>,
     /// What the run was told.
     pub told: Told,
-    /// Bots that had a seat when measuring began.
+    /// Bots that were to be there when measuring began.
+    pub expected: usize,
+    /// Those of them that had a seat then.
     pub joined: usize,
+    /// Bots that came later or in place of others and did not get in within five seconds.
+    pub missed: u64,
+    /// Visits of bots to rooms, over the whole run: as many as bots where nobody goes.
+    pub visits: u64,
     /// Bots that were in then and only watch, since no seat was free. They play nothing.
     pub watching: usize,
     /// Bots that decoded what they were sent.
@@ -134,6 +248,10 @@ pub struct Report {
     /// Inputs of bots that decode which were what they had been: a session sends no frame for them, so
     /// that none of them stands in `latency_ms`.
     pub inputs_held: u64,
+    /// How many latencies were how long.
+    pub latency_buckets: Vec<Bucket>,
+    /// The latencies of bots by their links, where links were given.
+    pub by_link: Vec<OfLink>,
     /// How far the time between two states was from the ticks between them; realtime games only.
     pub jitter_ms: Spread,
     /// States that came.
@@ -142,6 +260,10 @@ pub struct Report {
     pub states_skipped: u64,
     /// What went both ways.
     pub traffic: Traffic,
+    /// Links that the load test cut. They are no drops.
+    pub cuts: u64,
+    /// From such a cut to the first state after it.
+    pub resume_ms: Spread,
     /// Connections lost after the bot was in, over the whole run.
     pub drops: u64,
     /// The same, by the code's name; `lost` where there was none.
@@ -160,6 +282,27 @@ pub struct Report {
     pub generator: Generator,
     /// The server.
     pub server: Server,
+    /// What bots saw over time.
+    pub intervals: Vec<Interval>,
+    /// What the load test did at single moments.
+    pub marks: Vec<Mark>,
+    /// What the server showed over time.
+    pub samples: Vec<Sample>,
     /// What a reader should know beside the numbers.
     pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Bots without a seat: of those that were to be there when measuring began, and those that came
+    /// later and had their time.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.expected.saturating_sub(self.joined) as u64 + self.missed
+    }
+
+    /// States that came to bots a second.
+    #[must_use]
+    pub fn states_per_s(&self) -> f64 {
+        self.states as f64 / self.measured_s.max(1e-9)
+    }
 }

@@ -8,15 +8,19 @@ use std::time::{Duration, Instant};
 use referee_protocol::{GameName, MatchId};
 
 use crate::door::Door;
+use crate::link;
 use crate::live::Line;
 use crate::load::LoadError;
 use crate::machine;
+use crate::pattern::{Crowd, LIVES_MAX};
 use crate::plan::Plan;
-use crate::report::{Generator, Report, Spread, Told, Traffic};
+use crate::report::{Generator, OfLink, Report, Sample, Spread, Told, Traffic};
+use crate::samples::Sampler;
 use crate::server::{Watch, authority};
 use crate::shared::{Phase, Shared};
 use crate::tally::Tally;
-use crate::worker::{Job, decoding, work};
+use crate::time::us;
+use crate::worker::{Guest, Job, decoding, work};
 
 /// How often the run is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -27,30 +31,28 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     let blind = check(&plan)?;
     let shared = Arc::new(Shared::default());
+    let crowd = crowd(&plan);
     let start = Instant::now();
-    let threads = start_threads(&plan, blind, start, &shared)?;
+    let threads = start_threads(&plan, blind, start, &shared, &crowd)?;
+    let sampler =
+        Sampler::start((&plan.url, plan.server_pid), &shared, start, plan.ramp() + plan.duration);
     let mut line = Line::new(&plan);
-    let all_in = plan.ramp() + plan.join_within;
-    while start.elapsed() < all_in && !plan.stop.is_asked() {
-        if shared.settled.load(Ordering::Relaxed) >= plan.bots() as u64 {
-            break;
-        }
-        line.show(Phase::Joining, start.elapsed(), &shared);
-        std::thread::sleep(LOOK_EVERY);
-    }
+    wait_for_all(&plan, &crowd, &shared, &mut line, start);
     let [joined, watching] =
         [&shared.joined, &shared.watching].map(|count| count.load(Ordering::Relaxed) as usize);
     let mut watch = Watch::begin(&plan.url, plan.server_pid);
     let began = Instant::now();
-    shared.enter(Phase::Measuring);
+    shared.begin(us(began - start));
     while joined > 0 && began.elapsed() < plan.duration && !plan.stop.is_asked() {
         line.show(Phase::Measuring, began.elapsed(), &shared);
         watch.sample();
         std::thread::sleep(LOOK_EVERY.min(plan.duration.saturating_sub(began.elapsed())));
     }
-    let measured = began.elapsed();
-    let (server, notes) = watch.end(joined + watching);
+    let ended = Instant::now();
+    let open = shared.open.load(Ordering::Relaxed) as usize;
+    let (server, notes) = watch.end(open.max(joined + watching));
     shared.enter(Phase::Draining);
+    let samples = sampler.end();
     if joined > 0 {
         std::thread::sleep(DRAIN);
     }
@@ -61,16 +63,44 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     if joined == 0 {
         return Err(nobody_in(&plan, watching, tally.why));
     }
-    let mut report = sum_up(&plan, &tally, measured, blind);
-    (report.joined, report.watching) = (joined, watching);
+    let mut report = sum_up(&plan, &tally, ended - began, blind);
+    (report.expected, report.joined, report.watching) = (crowd.before(), joined, watching);
     (report.server, report.notes) = (server, notes);
     report.generator.threads = count;
+    report.intervals = tally.series.report(us(began - start), us(ended - start));
+    report.samples = from_the_measuring_on(samples, began - start);
     judge(&mut report, &tally);
     Ok(report)
 }
 
+/// Waits until everybody is in who is to be, or the time for that is over.
+fn wait_for_all(plan: &Plan, crowd: &Crowd, shared: &Shared, line: &mut Line, start: Instant) {
+    let mut until = start + plan.ramp() + plan.join_within;
+    let mut all_in = false;
+    while Instant::now() < until && !plan.stop.is_asked() {
+        if !all_in && shared.settled.load(Ordering::Relaxed) >= crowd.before() as u64 {
+            all_in = true;
+            until = Instant::now() + plan.warm_up;
+            continue;
+        }
+        line.show(Phase::Joining, start.elapsed(), shared);
+        std::thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
+    }
+}
+
+/// When the plan's bots come and go.
+fn crowd(plan: &Plan) -> Arc<Crowd> {
+    let times = (plan.ramp(), plan.duration);
+    Crowd::new(&plan.pattern, (plan.rooms, plan.bots()), times, plan.seed)
+}
+
+fn from_the_measuring_on(samples: Vec<(Duration, Sample)>, began: Duration) -> Vec<Sample> {
+    let at_s = |at: Duration| at.as_secs_f64() - began.as_secs_f64();
+    samples.into_iter().map(|(at, sample)| Sample { at_s: at_s(at), ..sample }).collect()
+}
+
 /// Checks a plan. Says whether its bots can play blind.
-fn check(plan: &Plan) -> Result<bool, LoadError> {
+pub(crate) fn check(plan: &Plan) -> Result<bool, LoadError> {
     let wrong = |text: String| Err(LoadError::Plan(text));
     if plan.bots() == 0 {
         return wrong("0 bots are asked for; at least one room with one player is needed".into());
@@ -85,10 +115,19 @@ fn check(plan: &Plan) -> Result<bool, LoadError> {
     if let Err(error) = GameName::new(&plan.game) {
         return wrong(format!("{:?} is no game name: {error}", plan.game));
     }
-    if let Err(error) = MatchId::new(&plan.match_of(plan.rooms - 1)) {
+    if let Err(error) = MatchId::new(&plan.match_of(plan.rooms - 1, LIVES_MAX)) {
         return wrong(format!("{:?} begins no match id: {error}", plan.room_prefix));
     }
-    Ok((plan.bot)(plan.seed).play_blind().is_some())
+    link::check(&plan.links).map_err(LoadError::Plan)?;
+    plan.pattern.check(plan.duration).map_err(LoadError::Plan)?;
+    if let Some(recording) = plan.replay.as_ref().filter(|match_| match_.game != plan.game) {
+        let (theirs, ours) = (&recording.game, &plan.game);
+        return wrong(format!(
+            "the recorded match is of {theirs}, not of {ours}: take --game {theirs}"
+        ));
+    }
+    // What a recorded match says needs no look at the present one.
+    Ok(plan.replay.is_some() || (plan.bot)(plan.seed).play_blind().is_some())
 }
 
 fn start_threads(
@@ -96,6 +135,7 @@ fn start_threads(
     blind: bool,
     start: Instant,
     shared: &Arc<Shared>,
+    crowd: &Arc<Crowd>,
 ) -> Result<Vec<JoinHandle<std::io::Result<Tally>>>, LoadError> {
     let failed = |why: String| LoadError::Plan(why);
     let game = GameName::new(&plan.game).map_err(|error| failed(error.to_string()))?;
@@ -103,15 +143,11 @@ fn start_threads(
     let count = plan.worker_threads();
     let mut threads = Vec::new();
     for thread in 0..count {
-        let mut bots = Vec::new();
-        for number in (thread..plan.bots()).step_by(count) {
-            let id = plan.match_of(number);
-            let id = MatchId::new(&id).map_err(|error| failed(error.to_string()))?;
-            let door = doors.to(plan, number, id.as_str());
-            bots.push((number, id, door));
-        }
-        let (plan, game, shared) = (plan.clone(), game.clone(), Arc::clone(shared));
-        let job = Job { plan, game, bots, blind, start, shared };
+        let guest = |number| Guest { number, door: doors.to(plan, number) };
+        let bots = (thread..plan.bots()).step_by(count).map(guest).collect();
+        let (plan, game) = (plan.clone(), game.clone());
+        let (shared, crowd) = (Arc::clone(shared), Arc::clone(crowd));
+        let job = Job { plan, game, bots, crowd, blind, start, shared };
         let named = Builder::new().name(format!("referee-load-{thread}"));
         let spawned = named.spawn(move || work(job));
         threads.push(spawned.map_err(|error| LoadError::Thread(error.to_string()))?);
@@ -153,12 +189,20 @@ fn sum_up(plan: &Plan, tally: &Tally, measured: Duration, blind: bool) -> Report
         map.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
     };
     Report {
+        kind: "run".into(),
         told: told(plan),
         decoding: decoding(plan, blind),
         measured_s: seconds,
         tick_ms: tally.hz.map(|hz| 1_000.0 / f64::from(hz)),
         connect_ms: tally.connect.spread(),
         latency_ms: tally.latency.spread(),
+        latency_buckets: tally.latency.buckets(),
+        by_link: by_link(plan, tally),
+        marks: plan.pattern.marks(plan.duration),
+        cuts: tally.cuts,
+        resume_ms: tally.resume.spread(),
+        visits: tally.visits,
+        missed: tally.missed,
         unanswered: tally.unanswered,
         inputs_held: tally.held,
         jitter_ms: tally.jitter.spread(),
@@ -203,6 +247,29 @@ fn lag(tally: &Tally) -> Spread {
     }
 }
 
+/// The latencies of each of the plan's links.
+fn by_link(plan: &Plan, tally: &Tally) -> Vec<OfLink> {
+    let of = |(at, given): (usize, &link::Link)| OfLink {
+        link: given.name.clone(),
+        means: given.describe(),
+        bots: (0..plan.bots()).filter(|bot| link::of_bot(&plan.links, *bot) == Some(at)).count(),
+        latency_ms: tally.by_link.get(at).map(crate::tally::Times::spread).unwrap_or_default(),
+    };
+    plan.links.iter().enumerate().map(of).collect()
+}
+
+fn pattern(plan: &Plan) -> String {
+    match &plan.replay {
+        None => plan.pattern.describe(),
+        Some(recording) => format!(
+            "{}; a recorded match of {} seats and {:.0} s, over and over",
+            plan.pattern.describe(),
+            recording.seats.len(),
+            recording.length_ms as f64 / 1_000.0
+        ),
+    }
+}
+
 fn told(plan: &Plan) -> Told {
     Told {
         url: plan.url.clone(),
@@ -214,6 +281,9 @@ fn told(plan: &Plan) -> Told {
         check: plan.check.name().into(),
         duration_s: plan.duration.as_secs_f64(),
         ramp_s: plan.ramp().as_secs_f64(),
+        pattern: pattern(plan),
+        hz: plan.hz,
+        params: plan.params.clone(),
         seed: plan.seed,
     }
 }
@@ -231,7 +301,7 @@ fn judge(report: &mut Report, tally: &Tally) {
     if report.watching > 0 {
         report.notes.push(only_watch(report.watching));
     }
-    let missing = report.told.bots.saturating_sub(report.joined + report.watching);
+    let missing = (report.missing() as usize).saturating_sub(report.watching);
     if missing > 0 {
         let why = tally.why.as_deref().unwrap_or("nothing was heard in time");
         report.notes.push(format!("{missing} bots did not get in: {why}"));

@@ -20,7 +20,7 @@ pub(crate) struct Numbers(BTreeMap<String, f64>);
 
 impl Numbers {
     /// Reads the text form: `name{labels} value` a line.
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let numbers = lines.filter_map(|line| {
             let (name, value) = line.trim().rsplit_once(' ')?;
@@ -29,8 +29,13 @@ impl Numbers {
         Self(numbers.collect())
     }
 
+    /// A number as it is.
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
     /// How much a number grew since `before`.
-    fn growth(&self, before: &Self, name: &str) -> Option<f64> {
+    pub(crate) fn growth(&self, before: &Self, name: &str) -> Option<f64> {
         Some(self.0.get(name)? - before.0.get(name).copied().unwrap_or(0.0))
     }
 
@@ -41,13 +46,13 @@ impl Numbers {
     }
 
     /// Whether a count went back: the server that says so is not the one from before.
-    fn is_of_another_life(&self, before: &Self) -> bool {
+    pub(crate) fn is_of_another_life(&self, before: &Self) -> bool {
         let counts = ["referee_tick_seconds_count", "referee_messages_out_total"];
         counts.iter().any(|name| self.growth(before, name).is_some_and(|growth| growth < 0.0))
     }
 
     /// The bound of the histogram's bucket below which a part of what came since `before` lies.
-    fn quantile(&self, before: &Self, name: &str, quantile: f64) -> Option<f64> {
+    pub(crate) fn quantile(&self, before: &Self, name: &str, quantile: f64) -> Option<f64> {
         let prefix = format!("{name}_bucket{{le=\"");
         let bound = |key: &str| key.strip_prefix(&prefix)?.strip_suffix("\"}")?.parse::<f64>().ok();
         let mut buckets: Vec<(f64, f64)> = self
@@ -75,8 +80,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Begins to look.
     pub(crate) fn begin(url: &str, pid: Option<u32>) -> Self {
-        let pid =
-            pid.or_else(|| address(url).filter(is_here).and_then(|a| machine::listener(a.port())));
+        let pid = pid.or_else(|| process_of(url));
         Self {
             url: url.to_owned(),
             pid,
@@ -176,8 +180,13 @@ fn is_here(address: &std::net::SocketAddr) -> bool {
     address.ip().is_loopback()
 }
 
+/// The process that serves a URL, where that is on this machine.
+pub(crate) fn process_of(url: &str) -> Option<u32> {
+    address(url).filter(is_here).and_then(|address| machine::listener(address.port()))
+}
+
 /// Reads `/metrics`.
-fn fetch(url: &str) -> Result<Numbers, String> {
+pub(crate) fn fetch(url: &str) -> Result<Numbers, String> {
     let (scheme, authority) = authority(url).ok_or_else(|| format!("{url} is no URL"))?;
     if scheme != "http" {
         return Err(format!("/metrics is read over http:// only, not {scheme}://"));

@@ -18,21 +18,56 @@ pub(crate) enum Phase {
 }
 
 /// Counters for the live line, and the phase.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     phase: AtomicU8,
+    /// When measuring began, in microseconds since the run did; [`u64::MAX`] before.
+    began: AtomicU64,
     /// Bots that got a seat, and those that got in without one.
     pub(crate) joined: AtomicU64,
     pub(crate) watching: AtomicU64,
+    /// Bots that are connected and in their rooms now.
+    pub(crate) open: AtomicU64,
     /// Those of which it is known whether they got in or never will.
     pub(crate) settled: AtomicU64,
     pub(crate) drops: AtomicU64,
     pub(crate) wrong: AtomicU64,
     /// The p50 and p99 latency of the last thread that looked, in microseconds.
     pub(crate) latency: [AtomicU64; 2],
+    /// The p99 latency of the last moments, of the same thread, in microseconds; 0: not known.
+    pub(crate) recent: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let none = AtomicU64::default;
+        Self {
+            phase: AtomicU8::default(),
+            began: AtomicU64::new(u64::MAX),
+            joined: none(),
+            watching: none(),
+            open: none(),
+            settled: none(),
+            drops: none(),
+            wrong: none(),
+            latency: [none(), none()],
+            recent: none(),
+        }
+    }
 }
 
 impl Shared {
+    /// Measuring begins now, in microseconds since the run began.
+    pub(crate) fn begin(&self, now: u64) {
+        self.began.store(now, Ordering::Release);
+        self.enter(Phase::Measuring);
+    }
+
+    /// When measuring began, in microseconds since the run did.
+    pub(crate) fn began(&self) -> Option<u64> {
+        Some(self.began.load(Ordering::Acquire)).filter(|began| *began != u64::MAX)
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Joining,

@@ -62,6 +62,15 @@ impl Sockets {
         }
     }
 
+    /// Gives up all connections; says which there were, the last one first, so that a session does not
+    /// go on with it.
+    pub(crate) fn take_all(&mut self) -> Vec<LinkId> {
+        let all = std::mem::take(&mut self.0);
+        let mut links: Vec<_> = all.iter().flatten().map(|(link, _)| *link).collect();
+        links.sort_by_key(|link| std::cmp::Reverse(link.0));
+        links
+    }
+
     /// What happens next. Given up, nothing is lost.
     pub(crate) async fn next(&mut self) -> Happened {
         let [one, two] = &mut self.0;

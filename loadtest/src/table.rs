@@ -12,14 +12,23 @@ pub fn table(report: &Report) -> String {
     line(&mut out, "game", &format!("{} at {}, {}", told.game, told.url, told.transport));
     let players = format!("{} rooms of {} players, {} bots", told.rooms, told.players, told.bots);
     let (joined, decoding) = (report.joined, report.decoding);
-    line(&mut out, "load", &format!("{players}, {joined} in, {decoding} decode what they get"));
+    let early = if report.expected < told.bots { " at the beginning" } else { "" };
+    let seated = format!("{joined} in{early}");
+    line(&mut out, "load", &format!("{players}, {seated}, {decoding} decode what they get"));
     line(&mut out, "measured", &format!("{:.1} s, seed {}", report.measured_s, told.seed));
+    line(&mut out, "pattern", &told.pattern);
     out.push('\n');
     let head = ["count", "p50", "p90", "p99", "p99.9", "max"];
     let _ = writeln!(out, "{:<18}{}", "milliseconds", cells(head.map(str::to_owned)));
     spread(&mut out, "input to state", &report.latency_ms);
+    for (of, number) in report.by_link.iter().zip(1..) {
+        spread(&mut out, &format!("  over link {number}"), &of.latency_ms);
+    }
     spread(&mut out, "tick jitter", &report.jitter_ms);
     spread(&mut out, "connecting", &report.connect_ms);
+    if report.cuts > 0 {
+        spread(&mut out, "back after a cut", &report.resume_ms);
+    }
     spread(&mut out, "generator's lag", &report.generator.lag_ms);
     out.push('\n');
     let traffic = &report.traffic;
@@ -34,6 +43,17 @@ pub fn table(report: &Report) -> String {
     let held = format!("{}, which said nothing new and are not measured", report.inputs_held);
     line(&mut out, "inputs held", &held);
     line(&mut out, "unanswered", &report.unanswered.to_string());
+    if report.visits > told.bots as u64 {
+        let (visits, missed) = (report.visits, report.missed);
+        line(&mut out, "visits", &format!("{visits}, {missed} did not get in"));
+    }
+    if report.cuts > 0 {
+        line(&mut out, "links cut", &format!("{} by the load test", report.cuts));
+    }
+    for (of, number) in report.by_link.iter().zip(1..) {
+        let text = format!("{} bots have {}: {}", of.bots, of.link, of.means);
+        line(&mut out, &format!("link {number}"), &text);
+    }
     line(&mut out, "drops", &counts(report.drops, &report.drops_by_code));
     let refused = report.refusals_by_code.values().sum();
     line(&mut out, "refusals", &counts(refused, &report.refusals_by_code));
@@ -116,10 +136,19 @@ mod tests {
         report.latency_ms = Spread { count: 7, p99: 12.345, ..Spread::default() };
         report.invalid_because = Some("why".into());
         report.notes.push("a note".into());
+        let (link, means) = ("50%:wifi".into(), "3 ms".into());
+        report.by_link.push(crate::report::OfLink { link, means, bots: 4, ..Default::default() });
+        report.cuts = 9;
         let text = table(&report);
-        for part in
-            ["3 (going_down 3)", "12.35", "INVALID           why", "a note", "nothing is known"]
-        {
+        for part in [
+            "4 bots have 50%:wifi: 3 ms",
+            "9 by the load test",
+            "3 (going_down 3)",
+            "12.35",
+            "INVALID           why",
+            "a note",
+            "nothing is known",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(text.lines().all(|line| line.len() < 120), "{text}");

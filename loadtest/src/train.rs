@@ -30,7 +30,7 @@ pub enum TrainError {
 }
 
 /// What a game is, to be registered once and again with other tables.
-type MakeGame = Arc<dyn Fn(&mut Game) + Send + Sync>;
+pub type MakeGame = Arc<dyn Fn(&mut Game) + Send + Sync>;
 
 /// Matches that a game learns from.
 #[derive(Clone)]

@@ -38,6 +38,14 @@ enum Command {
         #[command(flatten)]
         stored: Stored,
     },
+    /// Print what the players of a stored match said and when, as JSON, for load tests (referee-loadtest
+    /// --replay); no server may run on the folder
+    Export {
+        /// The match: GAME/MATCH
+        room: String,
+        #[command(flatten)]
+        stored: Stored,
+    },
     /// Print the state of a stored match as JSON, hidden parts included; no server may run on the folder
     Inspect {
         /// The match: GAME/MATCH
@@ -71,9 +79,19 @@ pub enum Task {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tool {
     room: String,
-    /// Show the state, at the end of a tick or of the match; else play it again.
-    inspect: Option<Option<u64>>,
+    what: What,
     data: PathBuf,
+}
+
+/// What a tool does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    /// Play the match again.
+    Replay,
+    /// Tell what players said.
+    Export,
+    /// Show the state, at the end of a tick or of the match.
+    Inspect(Option<u64>),
 }
 
 impl Tool {
@@ -83,9 +101,10 @@ impl Tool {
     /// When the match is not there, or is not as it should be.
     pub fn run(&self, games: &Games) -> Result<String, ToolError> {
         let config = Config { data: self.data.clone(), ..Config::default() };
-        match self.inspect {
-            Some(tick) => tools::inspect(games, &config, &self.room, tick),
-            None => tools::replay(games, &config, &self.room),
+        match self.what {
+            What::Inspect(tick) => tools::inspect(games, &config, &self.room, tick),
+            What::Export => tools::export(games, &config, &self.room),
+            What::Replay => tools::replay(games, &config, &self.room),
         }
     }
 }
@@ -131,6 +150,9 @@ pub struct Serve {
     /// Messages a client may send per second, over some seconds; more for load tests
     #[arg(long, value_name = "MESSAGES", default_value_t = Config::default().messages_per_second)]
     messages_per_second: u32,
+    /// Connections one address may have; more for load tests, which come from one
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Config::default().connections_per_address_max)]
+    connections_per_address: usize,
     /// After so many seconds without an act a turn-based room is put out of memory, its connections open,
     /// until the next one; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = Config::default().park_after_ms / 1_000)]
@@ -159,12 +181,14 @@ impl Cli {
     /// What to do.
     #[must_use]
     pub fn into_task(self) -> Task {
-        let tool =
-            |room, inspect, stored: Stored| Task::Tool(Tool { room, inspect, data: stored.data });
+        let tool = |room, what, stored: Stored| Task::Tool(Tool { room, what, data: stored.data });
         match self.command {
             Some(Command::Serve(serve)) => Task::Serve(serve),
-            Some(Command::Replay { room, stored }) => tool(room, None, stored),
-            Some(Command::Inspect { room, tick, stored }) => tool(room, Some(tick), stored),
+            Some(Command::Replay { room, stored }) => tool(room, What::Replay, stored),
+            Some(Command::Export { room, stored }) => tool(room, What::Export, stored),
+            Some(Command::Inspect { room, tick, stored }) => {
+                tool(room, What::Inspect(tick), stored)
+            }
             None => Task::Serve(self.serve),
         }
     }
@@ -189,6 +213,7 @@ impl Serve {
             new_rooms_per_second: self.new_rooms_per_second,
             messages_per_second: self.messages_per_second,
             messages_burst: self.messages_per_second.saturating_mul(2),
+            connections_per_address_max: self.connections_per_address,
             test_mode: self.test_mode,
             park_after_ms: self.park_after.saturating_mul(1_000),
             turn_max_ms: self.turn_max.saturating_mul(1_000),
@@ -267,6 +292,9 @@ mod tests {
         let park = |arguments| parse(arguments).unwrap().config().park_after_ms;
         assert_eq!(park(""), Config::default().park_after_ms);
         assert_eq!((park("--park-after 5"), park("--park-after 0")), (5_000, 0));
+        let of_address = |arguments| parse(arguments).unwrap().config().connections_per_address_max;
+        assert_eq!(of_address("--connections-per-address 9000"), 9_000);
+        assert_eq!(of_address(""), Config::default().connections_per_address_max);
         assert!(parse("").unwrap().config().quic && !parse("--no-quic").unwrap().config().quic);
     }
 

@@ -1,5 +1,5 @@
 //! What an operator does with a stored match while no server runs on its folder: look at it, and play
-//! it again.
+//! it again, or tell what its players said.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,6 +18,10 @@ use crate::games::{Games, game_name};
 use crate::host::{Remains, left};
 use crate::key::RoomKey;
 use crate::store::{Chunk, Store, StoreError, StoredRoom};
+
+mod export;
+
+pub use export::export;
 
 /// Why a stored match cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,12 @@ pub enum ToolError {
     /// The match cannot be played again.
     #[error("{0} cannot be played again: {1}")]
     Revive(RoomKey, ReviveError),
+    /// What its players said was written by a game with other types.
+    #[error(
+        "{0} was played by another build of its game, whose inputs and actions may mean something else \
+         here: export it with the build that played it"
+    )]
+    OtherBuild(RoomKey),
     /// It came to another state.
     #[error(
         "{room} came to another state than it was in, first after tick {tick}: the game is not \
@@ -314,6 +324,15 @@ mod tests {
         });
     }
 
+    /// As another build may have it.
+    fn rebuilt(game: &mut Game) {
+        game.turn_based().replicate::<Count>().snapshot_ticks(8);
+        game.on_request(|mut count: ResMut<Count>| {
+            count.0 += 1;
+            count.0
+        });
+    }
+
     fn games(game: fn(&mut Game)) -> Games {
         let template = Template::new("count", game).unwrap();
         let hosted = Hosted { template, title: None, description: None, page: None };
@@ -385,6 +404,21 @@ mod tests {
         assert!(error.contains("tick 41") && error.contains("--keep-journal"), "{error}");
         let said = replay(&games, &config, "count/m").unwrap();
         assert!(said.contains("ticks 41 to 101") && said.contains("compared: 3"), "{said}");
+        std::fs::remove_dir_all(&config.data).unwrap();
+    }
+
+    #[test]
+    fn a_match_without_players_is_exported_without_seats() {
+        let config = played("export");
+        let text = export(&games(count), &config, "count/m").unwrap();
+        let said: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&said["form"], &said["game"]), (&json!("referee-match-1"), &json!("count")));
+        assert_eq!((&said["seats"], &said["hz"]), (&json!([]), &Value::Null));
+        assert_eq!(said["length_ms"], json!(60), "from tick 41 to 101");
+        let error = export(&games(rebuilt), &config, "count/m").unwrap_err().to_string();
+        assert!(error.contains("another build"), "{error}");
+        let error = export(&games(count), &config, "count/x").unwrap_err().to_string();
+        assert!(error.contains("nothing is stored"), "{error}");
         std::fs::remove_dir_all(&config.data).unwrap();
     }
 

@@ -1,5 +1,5 @@
-//! Bots alone on the release server: they are measured, and they come back by themselves when it is
-//! killed.
+//! Bots alone on the release server: they are measured, they come back by themselves when it is
+//! killed, and a search for its capacity starts it by itself.
 
 use crate::log::Log;
 use crate::project::Project;
@@ -58,7 +58,31 @@ pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
             return Err(format!("the bots never said {KILLED_AT:?}: nothing was killed").into());
         }
     }
-    Ok(())
+    drop(server);
+    capacity(project, log)
+}
+
+/// A search that ends at its most: that it starts servers and ends them, on a core of their own where there
+/// are two, and says what it found.
+fn capacity(project: &Project, log: &mut Log) -> Result {
+    let folder = project.target.join("xtask");
+    let page = folder.join("capacity.html");
+    let _ = std::fs::remove_file(&page);
+    let file = format!("referee-loadtest{}", std::env::consts::EXE_SUFFIX);
+    let mut search = command::program(project.target.join("release").join(file), &project.root);
+    search.args(["capacity", "--game", "arena", "--players", "4", "--from", "2", "--most", "4"]);
+    search.args(["--window", "2s", "--p99", "10s", "--lag-limit", "1s"]);
+    search.arg("--server").arg(play::server_binary(project)).arg("--html").arg(&page);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cfg!(target_os = "linux") && cores > 1 {
+        search.args(["--server-cores", "1"]);
+    }
+    search.stdout(Stdio::piped()).stderr(Stdio::piped());
+    watch(search.spawn()?, log, |_| Ok(()))?;
+    match std::fs::read_to_string(&page)?.contains("At least 4 rooms of 4 players") {
+        true => Ok(()),
+        false => Err(format!("{} does not say that 4 rooms are carried", page.display()).into()),
+    }
 }
 
 fn bots(
@@ -130,6 +154,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What all its processes have said.

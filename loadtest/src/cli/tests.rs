@@ -1,10 +1,10 @@
 //! What the command line takes, and what its exit code says.
 
 use super::*;
+use crate::report::Report;
 use clap::CommandFactory;
 use referee_client::Session;
 use referee_client::bot::{Bot, Say};
-use std::sync::Arc;
 
 struct Idle;
 
@@ -14,13 +14,18 @@ impl Bot for Idle {
     }
 }
 
-fn games(names: &[&str]) -> BTreeMap<String, MakeBot> {
-    let bot: MakeBot = Arc::new(|_| Box::new(Idle));
-    names.iter().map(|name| ((*name).to_owned(), bot.clone())).collect()
+fn games(names: &[&str]) -> Load {
+    let mut load = Load::default();
+    names.iter().for_each(|name| load.game(name, |_| Idle));
+    load
 }
 
-fn cli(arguments: &str) -> Cli {
-    Cli::try_parse_from(std::iter::once("load").chain(arguments.split_whitespace())).unwrap()
+fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("load").chain(arguments.split_whitespace()))
+}
+
+fn cli(arguments: &str) -> run::Run {
+    parse(arguments).unwrap().run
 }
 
 #[test]
@@ -48,11 +53,32 @@ fn a_game_must_be_named_where_there_are_more() {
 }
 
 #[test]
-fn times_have_units() {
-    assert_eq!(duration("90s"), duration("1.5m"));
-    for bad in ["5", "s", "-1s", "5 parsecs", "1e300h"] {
-        assert!(duration(bad).is_err(), "{bad}");
+fn patterns_and_links_are_said_on_the_line() {
+    let arguments = "--pattern churn:stay=5s --pattern flash:at=2s+storm:at=3s --link 30%:mobile \
+                     --link delay=5ms";
+    let plan = cli(arguments).plan(&games(&["a"])).unwrap();
+    assert!(plan.pattern.churn.is_some() && plan.pattern.storm.is_some());
+    assert_eq!((plan.links.len(), plan.links[0].share), (2, Some(0.3)));
+    let bad = cli("--pattern wave").plan(&games(&["a"])).unwrap_err();
+    assert!(bad.contains("wave") && bad.contains("flash:at"), "{bad}");
+    assert!(parse("--link modem").unwrap_err().to_string().contains("lan, wifi"));
+}
+
+#[test]
+fn the_other_commands_are_known() {
+    let line = "capacity --game a --server s --server-cores 1 --server-arg --no-quic --p99 50ms";
+    assert!(matches!(parse(line).unwrap().command, Some(Command::Capacity(_))));
+    assert!(matches!(parse("compare a b --html c").unwrap().command, Some(Command::Compare(_))));
+    for (bad, part) in [
+        ("capacity --server-cores 1", "--server"),
+        ("capacity --null --server x", "--null"),
+        ("compare a", "B.json"),
+        ("capacity --ticks-kept 95", "25%"),
+    ] {
+        assert!(parse(bad).unwrap_err().to_string().contains(part), "{bad}");
     }
+    let nowhere = Files { json: Some("/nowhere/at/all.json".into()), html: None };
+    assert!(nowhere.check().unwrap_err().contains("there is no folder /nowhere/at"));
 }
 
 #[test]

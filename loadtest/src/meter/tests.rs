@@ -60,13 +60,13 @@ impl Rig {
         let payload = Payload { kind: 0, bits: vec![1].into() };
         let ack = Ack { frames: 300, event: 0 };
         let frame = InputFrame { ack, sample: number, tick: Tick(0), payload };
-        self.meter.sent(&frame.encode(), &mut self.tally);
+        self.meter.sent(0, &frame.encode(), &mut self.tally);
     }
 
     fn action(&mut self, at: u64, number: u64) {
         self.meter.wish(false, at, at, &mut self.tally);
         let payload = Payload { kind: 0, bits: vec![].into() };
-        self.meter.sent(&ActionFrame { number, payload }.encode(), &mut self.tally);
+        self.meter.sent(0, &ActionFrame { number, payload }.encode(), &mut self.tally);
     }
 
     fn count(&self) -> u64 {

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod capacity;
 mod homer;
+mod patterns;
+mod replay;
 mod runs;
 mod site;

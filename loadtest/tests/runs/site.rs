@@ -9,6 +9,7 @@ use referee_room::{Game, Template};
 use referee_server::config::Config;
 use referee_server::games::{Games, Hosted, game_name};
 use referee_server::run::{RunError, Running, Server};
+use referee_server::store::{JournalKeep, StoreConfig};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,9 +44,18 @@ fn folder() -> PathBuf {
 impl Site {
     /// A server in test mode.
     pub(crate) fn new() -> Self {
+        Self::of(Config::default())
+    }
+
+    /// One that keeps whole matches.
+    pub(crate) fn keeping_journals() -> Self {
+        let store = StoreConfig { journal_keep: JournalKeep::Match, ..StoreConfig::default() };
+        Self::of(Config { store, ..Config::default() })
+    }
+
+    fn of(config: Config) -> Self {
         let data = folder();
-        let config =
-            Config { port: 0, host_threads: 1, test_mode: true, data, ..Config::default() };
+        let config = Config { port: 0, host_threads: 1, test_mode: true, data, ..config };
         let running = Server::start(hosted(), config.clone()).unwrap();
         Self { running: Some(running), config }
     }
@@ -60,8 +70,14 @@ impl Site {
 
     /// Stops it as SIGTERM does, and starts it again where it was.
     pub(crate) fn restart(&mut self) {
+        self.while_stopped(|_, _| ());
+    }
+
+    /// The same, with something done on its folder in between.
+    pub(crate) fn while_stopped<R>(&mut self, act: impl FnOnce(&Games, &Config) -> R) -> R {
         self.config.port = self.port();
         self.running.take().unwrap().stop().unwrap();
+        let done = act(&hosted(), &self.config);
         let deadline = Instant::now() + PATIENCE;
         while self.running.is_none() {
             match Server::start(hosted(), self.config.clone()) {
@@ -71,6 +87,7 @@ impl Site {
                 Err(error) => panic!("{error}"),
             }
         }
+        done
     }
 }
 

@@ -194,11 +194,41 @@ pub(super) fn run(start: Start) -> std::io::Result<()> {
 impl Thread {
     async fn serve(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
         tokio::task::spawn_local(self.committed.clone().serve());
+        loop {
+            self.host(&mut commands).await;
+            if self.pulse.is_given_up() {
+                return;
+            }
+            // Whoever comes now is turned away. But a room that was on its way here is still to be saved.
+            commands.close();
+            while let Ok(command) = commands.try_recv() {
+                if let Command::Land { .. } = command {
+                    self.obey(command);
+                }
+            }
+            if self.places.borrow().is_empty() {
+                break;
+            }
+        }
+        // Clients get a moment to read why.
+        let told = async {
+            while self.sockets.get() > 0 {
+                self.less.notified().await;
+            }
+        };
+        let _ = timeout(Duration::from_millis(LINGER_MS), told).await;
+    }
+
+    /// Until there is no room any more, and there are to be none.
+    async fn host(self: &Rc<Self>, commands: &mut mpsc::Receiver<Command>) {
         let mut step = interval(Duration::from_millis(wheel::STEP_MS));
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !(self.stopping() && self.places.borrow().is_empty()) {
+        while !(self.stopping() && self.places.borrow().is_empty() || self.pulse.is_given_up()) {
+            let is_open = !commands.is_closed();
             tokio::select! {
-                command = commands.recv() => self.obey(command.unwrap_or(Command::Stop)),
+                command = commands.recv(), if is_open => {
+                    self.obey(command.unwrap_or(Command::Stop));
+                }
                 // A thread that has no room sleeps.
                 _ = step.tick(), if !self.places.borrow().is_empty() => {
                     let now = Instant::now();
@@ -207,18 +237,7 @@ impl Thread {
                 }
                 () = self.less.notified() => {}
             }
-            if self.pulse.is_given_up() {
-                return;
-            }
         }
-        // Clients get a moment to read why; whoever comes now is turned away by the dropped channel.
-        drop(commands);
-        let told = async {
-            while self.sockets.get() > 0 {
-                self.less.notified().await;
-            }
-        };
-        let _ = timeout(Duration::from_millis(LINGER_MS), told).await;
     }
 
     fn obey(self: &Rc<Self>, command: Command) {

@@ -281,3 +281,11 @@ pub(crate) fn spinner_for_ever(game: &mut Game) {
         }
     });
 }
+
+/// What a planned stop does not save is lost.
+pub(crate) fn short(game: &mut Game) {
+    game.turn_based().ephemeral().replicate::<Count>().action::<Press>();
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| {
+        count.0 += presses.len() as u32;
+    });
+}

@@ -298,6 +298,7 @@ pub(crate) fn hosted(count: fn(&mut Game)) -> Games {
     host("ticker", games::ticker);
     host("teller", games::teller);
     host("runner", games::runner);
+    host("short", games::short);
     host("spinner", games::spinner);
     host("spinner_for_ever", games::spinner_for_ever);
     hosted

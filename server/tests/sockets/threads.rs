@@ -64,6 +64,27 @@ async fn visitors_find_a_room_that_goes_to_and_fro() {
     site.empty().await;
 }
 
+/// Rooms that are on their way as the server goes down are saved as all others.
+#[tokio::test]
+async fn a_room_on_its_way_is_saved_when_the_server_stops() {
+    for round in 0..8 {
+        let mut site = Site::over(Transport::Memory, |_| {});
+        let rooms: Vec<String> = (0..12).map(|n| format!("short/{n}")).collect();
+        for room in &rooms {
+            let client = site.join(room).await;
+            press(&client);
+            counts(&client, 1).await;
+            site.migrate(room, (round + 1) % 4);
+            site.migrate(room, round % 4);
+        }
+        site.stop().await;
+        site.start();
+        for room in &rooms {
+            counts(&site.join(room).await, 1).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_heavy_room_goes_to_a_thread_apart() {
     let site = Site::over(Transport::Memory, |config| config.host_threads = 1);
