@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -49,8 +50,12 @@ pub fn run<R>(setup: impl FnOnce(&mut Server) -> R) -> Result {
     let serve = match task {
         Task::Serve(serve) => serve,
         Task::Tool(tool) => {
-            println!("{}", tool.run(&server.into_games()?).map_err(Error::new)?);
-            return Ok(());
+            let said = tool.run(&server.into_games()?).map_err(Error::new)?;
+            return match writeln!(std::io::stdout(), "{said}") {
+                // Whoever read it has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                told => told.map_err(Error::new),
+            };
         }
     };
     serve.start_log().map_err(Error)?;

@@ -48,6 +48,12 @@ pub enum ToolError {
         "the match {0} has ended: only its storage is kept, for the next one; `inspect` shows it"
     )]
     Ended(RoomKey),
+    /// Nothing that players did is kept.
+    #[error(
+        "of {0} nothing is kept that a player did before its last snapshot: start the server with \
+         --keep-journal match to have whole matches exported"
+    )]
+    Silent(RoomKey),
     /// The tick is not kept.
     #[error(
         "of {room} nothing is kept before tick {first}: start the server with --keep-journal match to \
@@ -283,6 +289,13 @@ pub fn replay(games: &Games, config: &Config, room: &str) -> Result<String, Tool
             out,
             "another build of the game played it: what players did is applied by this one, and no state \
              hash is compared"
+        );
+    }
+    if ticks == 0 {
+        let _ = writeln!(
+            out,
+            "nothing is kept of what came before its last snapshot: start the server with --keep-journal \
+             match to have whole matches played again"
         );
     }
     let equal = if hashes == 0 { "none lie in between" } else { "all equal" };

@@ -119,10 +119,14 @@ impl Capacity {
     fn null_trial(&self, plan: &Plan, load: &Load) -> Result<NullTrial, String> {
         let Some(game) = load.rooms.get(&plan.game) else {
             let names: Vec<&str> = load.rooms.keys().map(String::as_str).collect();
+            let known = match names.is_empty() {
+                true => "no game".to_owned(),
+                false => names.join(", "),
+            };
             return Err(format!(
-                "--null knows no rooms of {:?}; it knows {}",
-                plan.game,
-                names.join(", ")
+                "--null plays the rooms of {known}, and not of {:?}: add load.room(\"{}\", ..) to the \
+                 program, or leave --null out",
+                plan.game, plan.game
             ));
         };
         let setting = Setting {

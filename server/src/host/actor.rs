@@ -226,12 +226,20 @@ async fn load(
 fn tell(room: &RoomKey, report: &Report) {
     let Report { ticks, hashes, differs, another_build, .. } = *report;
     let dropped = report.dropped.join(", ");
-    if another_build {
-        tracing::info!(
+    if another_build && !dropped.is_empty() {
+        tracing::warn!(
             %room, ticks, dropped,
-            "a room was left by another build of its game: it goes on by this one, and what happened since \
-             its snapshot was applied without comparing states"
+            "a room was left by another build of its game, and what this one has no place for is dropped when \
+             it is saved next: where that is not meant, kill the server and name the old ones by #[was]"
         );
+    } else if another_build && ticks > 0 {
+        tracing::info!(
+            %room, ticks,
+            "a room was left by another build of its game: it goes on by this one, and what happened since \
+             it was saved was applied without comparing states"
+        );
+    } else if another_build {
+        tracing::info!(%room, "a room was left by another build of its game: it goes on by this one");
     } else if ticks > 0 {
         tracing::info!(%room, ticks, hashes, "a room goes on from its journal");
     }

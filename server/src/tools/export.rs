@@ -69,6 +69,9 @@ pub fn export(games: &Games, config: &Config, room: &str) -> Result<String, Tool
             }
         }
     }
+    if spoken.seats.is_empty() {
+        return Err(ToolError::Silent(stored.key));
+    }
     let length_ms = ms(spoken.last.unwrap_or(first));
     let file = json!({
         "form": FORM,

@@ -82,13 +82,17 @@ impl Thread {
             (_, 1) => metrics.threads_paced.down(),
             _ => {}
         }
-        tracing::warn!(
-            thread = self.number,
-            every,
-            ticks = all.ticks,
-            late = all.late,
-            "a thread sends its clients a state every so many ticks, since so many of its ticks were late"
-        );
+        match (before.every(), every) {
+            (1, _) => tracing::warn!(
+                thread = self.number,
+                ticks = all.ticks,
+                late = all.late,
+                "a thread has too much to do, or the machine has: its clients get states less often until \
+                 that is over"
+            ),
+            (_, 1) => tracing::info!(thread = self.number, "a thread sends all states again"),
+            _ => {}
+        }
         for place in self.places.borrow().values() {
             place.live.borrow_mut().iter_mut().for_each(|live| live.send_every(every));
         }
