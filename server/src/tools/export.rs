@@ -69,7 +69,8 @@ pub fn export(games: &Games, config: &Config, room: &str) -> Result<String, Tool
             }
         }
     }
-    if spoken.seats.is_empty() {
+    let is_whole = begin.is_some_and(|begin| matches!(begin.base, Base::Create(_)));
+    if spoken.seats.is_empty() && !is_whole {
         return Err(ToolError::Silent(stored.key));
     }
     let length_ms = ms(spoken.last.unwrap_or(first));
