@@ -10,6 +10,7 @@ extern crate self as referee_room;
 pub use bevy_ecs;
 
 pub mod alarms;
+mod codecs;
 pub mod conditions;
 mod core;
 pub mod entry;

@@ -86,10 +86,11 @@ pub(crate) struct Replication {
     resubscribed: bool,
     names: Names,
     aliases: Aliases,
-    codec: Codec,
-    learns: bool,
-    /// The rate the codec is for.
+    /// Its own codec, while it learns what is likely. Else its game's are used.
+    learns: Option<Box<Codec>>,
+    /// The rate of its setup, once it is known, and what of that a codec is told.
     hz: Option<u16>,
+    codec_hz: u16,
     ladder: Ladder,
     budget: Option<Budget>,
     /// Ticks between two rungs, where that is not as the rate says.
@@ -142,9 +143,9 @@ impl Replication {
             resubscribed: false,
             names: Names::default(),
             aliases: Aliases::default(),
-            codec: Codec::new(template.schema(), 0),
-            learns: false,
+            learns: None,
             hz: None,
+            codec_hz: 0,
             ladder: Ladder::of(0),
             budget: None,
             step: None,
@@ -187,15 +188,27 @@ impl Replication {
     fn set_rate(&mut self, game: &Game) {
         let hz = game.world.resource::<Core>().setup.hz;
         let known = if game.rules.kind == Kind::Realtime { hz } else { 0 };
-        (self.hz, self.codec) = (Some(hz), Codec::new(self.template.schema(), known));
+        (self.hz, self.codec_hz) = (Some(hz), known);
         self.budget = Budget::of(&game.rules, hz);
         self.ladder = match self.step {
             Some(step) => Ladder::with_step(known, step.get()),
             None => Ladder::of(known),
         };
-        if self.learns {
-            self.codec.learn();
+        if self.learns.is_some() {
+            self.learn();
         }
+    }
+
+    /// Does something with a codec.
+    fn with_codec<R>(&mut self, act: impl FnOnce(&mut Self, &mut Codec) -> R) -> R {
+        if let Some(mut own) = self.learns.take() {
+            let result = act(self, &mut own);
+            self.learns = Some(own);
+            return result;
+        }
+        let template = Arc::clone(&self.template);
+        let mut codec = template.lend_codec(self.codec_hz);
+        act(self, &mut codec)
     }
 
     /// Takes in everything there is: after a load.
@@ -272,8 +285,9 @@ impl Replication {
 
     /// Begins to learn what is likely.
     pub(crate) fn learn(&mut self) {
-        self.learns = true;
-        self.codec.learn();
+        let mut codec = Box::new(Codec::new(self.template.schema(), self.codec_hz));
+        codec.learn();
+        self.learns = Some(codec);
     }
 
     /// Sets how many ticks lie between two rungs.
@@ -288,7 +302,7 @@ impl Replication {
 
     /// What was seen since.
     pub(crate) fn learnt(&self) -> &[[u32; 2]] {
-        self.codec.counts()
+        self.learns.as_ref().map_or(&[], |codec| codec.counts())
     }
 
     /// How many states were not made because a client was behind.

@@ -9,6 +9,7 @@ use bevy_ecs::prelude::*;
 use referee_protocol::{Kind, Schema};
 
 use crate::alarms::Wall;
+use crate::codecs::{Codecs, Lent};
 use crate::core::{Core, Setup};
 use crate::errors::panic_text;
 use crate::evolve::Migration;
@@ -73,6 +74,7 @@ pub struct Template {
     /// A system or a hook takes the storage.
     storage: bool,
     alarms: bool,
+    codecs: Codecs,
 }
 
 impl Template {
@@ -138,6 +140,7 @@ impl Template {
             stale_tables,
             durability: game.rules.durability,
             alarms: !game.alarms.is_empty(),
+            codecs: Codecs::default(),
             storage: game.world.contains_resource::<Storage>(),
         }))
     }
@@ -160,6 +163,11 @@ impl Template {
         let stale = "its tables were made for other types than it has now, and are left out: make \
                      them anew with `cargo xtask train`";
         self.stale_tables.then(|| format!("the game {}: {stale}", self.name)).into_iter().collect()
+    }
+
+    /// A codec for one of its rooms while that makes frames; `hz` is 0 for a turn-based one.
+    pub(crate) fn lend_codec(&self, hz: u16) -> Lent<'_> {
+        self.codecs.lend(&self.schema, hz)
     }
 
     /// The schema as it travels, shared.

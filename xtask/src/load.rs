@@ -156,6 +156,11 @@ impl Server {
         Ok(())
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What all its processes have said.
     pub(crate) fn said(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.said)?)

@@ -5,6 +5,7 @@
 
 mod bench;
 mod browser;
+mod churn;
 mod command;
 mod crash;
 mod imports;

@@ -2,7 +2,7 @@
 
 use crate::log::{Log, timed};
 use crate::project::Project;
-use crate::{Result, bench, browser, crash, load, outside, protocol, steps, tidy, tools};
+use crate::{Result, bench, browser, churn, crash, load, outside, protocol, steps, tidy, tools};
 use clap::Args;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,12 +47,14 @@ const STEPS: &[Step] = &[
     step("kills", "a server that is killed under load starts again with every room", Normal, &["tools", "release"], steps::kills),
     step("load", "30 bots in an arena over ws and quic: no drop, no wrong state, p99 within 2 ticks; killed, they resume", Normal, &["tools", "release"], load::step),
     step("crashes", "all games under bots, their server killed 20 times: nobody loses a seat, no state is wrong", Normal, &["tools", "release"], crash::step),
+    step("churn", "players and rooms that come and go leave no memory, files or sessions behind", Normal, &["tools", "release"], churn::step),
     step("ledger", "the host bench runs, and its figures can be", Normal, &["tools", "release"], bench::step),
     step("durable", "the bench of durability runs, and its figures can be", Normal, &["tools", "release"], bench::durable_step),
     step("wire", "the state of recorded worlds takes as few bytes as it should, and is decoded right", Normal, &["tools"], bench::wire_step),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
     step("deep kills", "the same, many times over", Deep, &["tools", "release"], steps::deep_kills),
     step("deep crashes", "the same, 200 times", Deep, &["tools", "release"], crash::deep),
+    step("deep churn", "the same, for half an hour", Deep, &["tools", "release"], churn::deep),
     step("bench", "a new room of 20 systems costs under 100 us", Deep, &[], steps::bench),
     step("deny", "licences, sources and bans of all dependencies (installs cargo-deny)", Deep, &[], steps::deny),
 ];

@@ -130,32 +130,37 @@ impl Replication {
         let silence = ticks(game.rules.kind, core.setup.hz, silence);
         let realtime = game.rules.kind == Kind::Realtime;
         let due = !realtime || tick.0.is_multiple_of(self.send_every);
-        let (links, mut sender) = self.sender(outputs);
-        sender.climb(links, tick);
-        for (link, state) in links {
-            let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
-            if quiet || due || state.frames == 0 {
-                sender.send(*link, state, tick, quiet);
-            } else {
-                sender.pass_over(*link, state);
+        self.with_codec(|replication, codec| {
+            let (links, mut sender) = replication.sender(codec, outputs);
+            sender.climb(links, tick);
+            for (link, state) in links {
+                let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
+                if quiet || due || state.frames == 0 {
+                    sender.send(*link, state, tick, quiet);
+                } else {
+                    sender.pass_over(*link, state);
+                }
             }
-        }
+        });
     }
 
     fn send_to(&mut self, link: LinkId, tick: Tick, force: bool, outputs: &mut VecDeque<Output>) {
-        let (links, mut sender) = self.sender(outputs);
-        if let Some(state) = links.get_mut(&link) {
-            sender.send(link, state, tick, force);
-        }
+        self.with_codec(|replication, codec| {
+            let (links, mut sender) = replication.sender(codec, outputs);
+            if let Some(state) = links.get_mut(&link) {
+                sender.send(link, state, tick, force);
+            }
+        });
     }
 
     fn sender<'a>(
         &'a mut self,
+        codec: &'a mut Codec,
         outputs: &'a mut VecDeque<Output>,
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
         let Links { links, seats, watched, .. } = &mut self.links;
         let (gates, gated_events) = (&self.gates, &self.gated_events[..]);
-        let (groups, codec, skips) = (&mut self.groups, &mut self.codec, &mut self.skips);
+        let (groups, skips) = (&mut self.groups, &mut self.skips);
         let heads = &mut self.heads;
         let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
         let aliases = &self.aliases;
