@@ -13,7 +13,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::light::{GAME, Heard, Light, match_id};
+use crate::light::{Heard, Light, match_id};
 use crate::load::{COMING_PER_SECOND, TURN, Target};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
@@ -126,7 +126,8 @@ impl<'a> Crowd<'a> {
             }
             Target::WebSocket { port } => {
                 let light = Box::new(Light::new(number as u64));
-                let request = websocket::request(port, &format!("{GAME}/{}", match_id(room)));
+                let request =
+                    websocket::request(port, &format!("{}/{}", self.scenario.game, match_id(room)));
                 let hello = Some(Light::hello(number, self.scenario));
                 let talk = Talk::WebSocket { light, part: Vec::new(), hello };
                 (port, talk, request.into_bytes())

@@ -6,7 +6,7 @@
 mod arenas;
 mod crash;
 mod gated;
-mod moves;
+pub(crate) mod moves;
 mod parked;
 mod report;
 mod restore;

@@ -1,10 +1,9 @@
-//! The whole run, and what it says: a table for people, one flat JSON object for programs.
+//! What a delivered message costs each host: a table for people, figures for the rest.
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
-
 use crate::Result;
+use crate::host::figures::{Figures, Round};
 use crate::measure::{Bench, Counts, Lengths, Window};
 use crate::scenario::{Host, Scenario};
 use crate::tally::median;
@@ -20,19 +19,37 @@ struct Entry {
     host: Host,
     /// One for each round.
     windows: Vec<Window>,
-    counts: Counts,
+    /// None where nothing was counted.
+    counts: Option<Counts>,
     lengths: Lengths,
 }
 
+/// What is taken of a scenario.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Job {
+    pub(crate) scenario: Scenario,
+    /// In this order: the floor takes its lengths over from what stands before it.
+    pub(crate) hosts: Vec<Host>,
+    /// Rounds of windows; without, one of Referee's gives the floor its lengths.
+    pub(crate) windows: bool,
+    /// System calls, allocations and copies.
+    pub(crate) counts: bool,
+}
+
 /// Takes all measurements. The hosts take turns, so that a change of the machine's mood meets all.
-pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
+pub(crate) async fn run(bench: &Bench, jobs: &[Job]) -> Ledger {
     let mut entries = Vec::new();
-    for &scenario in &bench.scenarios {
+    for job in jobs {
+        let (scenario, hosts) = (job.scenario, &job.hosts);
         // Until Referee was seen; a ledger with these is told to be insane.
         let mut lengths = Lengths { frame: 1, input: 1 };
         let mut windows: Vec<Vec<Window>> = vec![Vec::new(); hosts.len()];
-        for round in 0..bench.times.rounds {
-            for (at, &host) in hosts.iter().enumerate() {
+        let (rounds, of) = match job.windows {
+            true => (bench.sizes.rounds, hosts.len()),
+            false => (1, 1),
+        };
+        for round in 0..rounds {
+            for (at, &host) in hosts[..of].iter().enumerate() {
                 eprintln!("{} {}: round {}", scenario.name, host.name(), round + 1);
                 let taken = patiently(|| bench.window(host, &scenario, lengths)).await;
                 let window = taken.unwrap_or_else(|error| Window::failed(error.to_string()));
@@ -45,20 +62,29 @@ pub(crate) async fn run(bench: &Bench, hosts: &[Host]) -> Result<Ledger> {
             }
         }
         for (&host, windows) in hosts.iter().zip(windows) {
-            eprintln!("{} {}: counting", scenario.name, host.name());
-            let taken = patiently(|| bench.counts(host, &scenario, lengths)).await;
-            let counts = taken.unwrap_or_else(|error| {
-                eprintln!("nothing was counted: {error}");
-                Counts::NONE
-            });
+            let counts = match job.counts {
+                true => Some(counts(bench, host, &scenario, lengths).await),
+                false => None,
+            };
             entries.push(Entry { scenario, host, windows, counts, lengths });
         }
     }
-    Ok(Ledger { entries })
+    Ledger { entries }
+}
+
+async fn counts(bench: &Bench, host: Host, scenario: &Scenario, lengths: Lengths) -> Counts {
+    eprintln!("{} {}: counting", scenario.name, host.name());
+    let taken = patiently(|| bench.counts(host, scenario, lengths)).await;
+    taken.unwrap_or_else(|error| {
+        eprintln!("nothing was counted: {error}");
+        Counts::NONE
+    })
 }
 
 /// A measurement that cannot be taken, because a busy machine let clients time out, is tried again.
-async fn patiently<T, F: Future<Output = Result<T>>>(measure: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(
+    measure: impl Fn() -> F,
+) -> Result<T> {
     for _ in 1..ATTEMPTS {
         match measure().await {
             Ok(figures) => return Ok(figures),
@@ -90,28 +116,45 @@ impl Entry {
         median(&seen.map(|window| f64::from(window.seen.frame_median())).collect::<Vec<_>>())
     }
 
+    fn wire_bytes(&self) -> f64 {
+        median(
+            &self.windows.iter().map(|window| window.each(window.wire_bytes)).collect::<Vec<_>>(),
+        )
+    }
+
     fn lag_p99_ms(&self) -> f64 {
         self.windows.iter().map(|window| window.seen.lag_p99_ms()).fold(0.0, f64::max)
     }
 
-    fn invalid(&self) -> impl Iterator<Item = &str> {
-        self.windows.iter().filter_map(|window| window.invalid.as_deref())
+    fn invalid(&self) -> impl Iterator<Item = String> {
+        let windows = self.windows.iter().filter_map(|window| window.invalid.clone());
+        let counts = self.counts.iter().filter_map(|counts| counts.invalid.as_ref());
+        windows.chain(counts.map(|why| format!("as system calls were counted, {why}")))
     }
 }
 
 impl Ledger {
-    /// The median over the rounds of a host's cost over that of the floor in the same round.
-    fn ratio(&self, entry: &Entry) -> f64 {
+    fn floor_of(&self, entry: &Entry) -> Option<&Entry> {
         let is_floor = |e: &&Entry| e.host == Host::Floor && e.scenario == entry.scenario;
-        let Some(floor) = self.entries.iter().find(is_floor) else { return f64::NAN };
-        let pairs = entry.cpu_us().into_iter().zip(floor.cpu_us());
-        median(&pairs.map(|(host, floor)| host / floor).collect::<Vec<_>>())
+        self.entries.iter().find(is_floor)
+    }
+
+    /// A host's cost over that of the floor in the same round, for each round of which both tell something.
+    fn ratios(&self, entry: &Entry) -> Vec<Round> {
+        let Some(floor) = self.floor_of(entry) else { return Vec::new() };
+        let pairs = entry.windows.iter().zip(&floor.windows);
+        let pair = |(host, floor): (&Window, &Window)| match (&host.invalid, &floor.invalid) {
+            (Some(why), _) => Err(why.clone()),
+            (_, Some(why)) => Err(format!("floor: {why}")),
+            (None, None) => Ok(host.cpu_us_each() / floor.cpu_us_each()),
+        };
+        pairs.map(pair).collect()
     }
 
     /// Why some windows tell nothing, with their places.
-    pub(crate) fn invalid(&self) -> Vec<String> {
+    fn invalid(&self) -> Vec<String> {
         let named =
-            |e: &Entry, fault: &str| format!("{} {}: {fault}", e.scenario.name, e.host.name());
+            |e: &Entry, fault: String| format!("{} {}: {fault}", e.scenario.name, e.host.name());
         self.entries.iter().flat_map(|e| e.invalid().map(move |fault| named(e, fault))).collect()
     }
 
@@ -125,83 +168,134 @@ impl Ledger {
                     faults.push(format!("{name}: {what} is {value}; {least} to {most} can be"));
                 }
             };
-            check("messages delivered", entry.delivered() as f64, 1.0, f64::MAX);
-            check("microseconds for each message", median(&entry.cpu_us()), 0.1, 10_000.0);
-            check("frame length in bytes", entry.frame_median(), 3.0, 65_536.0);
-            // QUIC puts several messages into one call.
-            let least = if entry.host == Host::Quic { 0.01 } else { 0.5 };
-            check("system calls for each message", entry.counts.syscalls, least, 1_000.0);
-            check("allocations for each message", entry.counts.allocations, 0.0, 10_000.0);
-            check("bytes copied for each message", entry.counts.copied_bytes, 0.0, 10_000_000.0);
+            if !entry.windows.is_empty() {
+                check("messages delivered", entry.delivered() as f64, 1.0, f64::MAX);
+                // One that is invalid is said to be so, and may be anything.
+                let valid = entry.windows.iter().filter(|window| window.invalid.is_none());
+                for window in valid {
+                    check("microseconds for each message", window.cpu_us_each(), 0.1, 10_000.0);
+                }
+                check("frame length in bytes", entry.frame_median(), 3.0, 65_536.0);
+            }
+            if let Some(counts) = &entry.counts {
+                // QUIC puts several messages into one call.
+                let least = if entry.host == Host::Quic { 0.01 } else { 0.5 };
+                check("system calls for each message", counts.syscalls, least, 1_000.0);
+                check("allocations for each message", counts.allocations, 0.0, 10_000.0);
+                check("bytes copied for each message", counts.copied_bytes, 0.0, 10_000_000.0);
+            }
         }
         faults
     }
 
-    /// One flat object.
-    pub(crate) fn json(&self) -> Value {
-        let mut all = Map::new();
+    /// Puts all of it among the figures.
+    pub(crate) fn tell(&self, figures: &mut Figures) {
         for entry in &self.entries {
-            let (host, scenario) = (entry.host.name(), entry.scenario.name);
-            let cpu = median(&entry.cpu_us());
-            match entry.host {
-                Host::Floor => all.insert(format!("floor_us_{scenario}"), json!(cpu)),
-                _ => all.insert(format!("cpu_us_{host}_{scenario}"), json!(cpu)),
-            };
-            let ratio = self.ratio(entry);
-            match entry.host {
-                Host::Floor => None,
-                Host::WebSocket => all.insert(format!("cpu_ratio_{scenario}"), json!(ratio)),
-                Host::Quic => all.insert(format!("cpu_ratio_quic_{scenario}"), json!(ratio)),
-            };
-            let mut add = |what: &str, value: Value| {
-                all.insert(format!("{what}_{host}_{scenario}"), value);
-            };
-            add("syscalls", json!(entry.counts.syscalls));
-            add("wakeups", json!(entry.wakeups()));
-            add("allocations", json!(entry.counts.allocations));
-            add("copied_bytes", json!(entry.counts.copied_bytes));
-            add("frame_bytes_median", json!(entry.frame_median()));
-            add("delivered", json!(entry.delivered()));
-            add("generator_lag_p99_ms", json!(entry.lag_p99_ms()));
+            self.tell_windows(entry, figures);
+            self.tell_counts(entry, figures);
         }
-        all.insert("valid".to_owned(), json!(self.invalid().is_empty()));
-        Value::Object(all)
+    }
+
+    fn tell_windows(&self, entry: &Entry, figures: &mut Figures) {
+        let (host, scenario) = (entry.host.name(), entry.scenario.name);
+        if entry.windows.is_empty() {
+            return;
+        }
+        let of = |window: &Window| match &window.invalid {
+            Some(why) => Err(why.clone()),
+            None => Ok(window.cpu_us_each()),
+        };
+        let cpu = match entry.host {
+            Host::Floor => format!("floor_us_{scenario}"),
+            Host::WebSocket | Host::Quic => format!("cpu_us_{host}_{scenario}"),
+        };
+        figures.put(cpu, entry.windows.iter().map(of));
+        if self.floor_of(entry).is_some_and(|floor| !floor.windows.is_empty()) {
+            match entry.host {
+                Host::Floor => {}
+                Host::WebSocket => {
+                    figures.put(format!("cpu_ratio_{scenario}"), self.ratios(entry));
+                }
+                Host::Quic => {
+                    figures.put(format!("cpu_ratio_quic_{scenario}"), self.ratios(entry));
+                }
+            }
+        }
+        let mut add =
+            |what: &str, value: f64| figures.note(format!("{what}_{host}_{scenario}"), value);
+        add("wakeups", entry.wakeups());
+        add("frame_bytes_median", entry.frame_median());
+        add("wire_bytes", entry.wire_bytes());
+        add("delivered", entry.delivered() as f64);
+        add("generator_lag_p99_ms", entry.lag_p99_ms());
+    }
+
+    fn tell_counts(&self, entry: &Entry, figures: &mut Figures) {
+        let Some(counts) = &entry.counts else { return };
+        let (host, scenario) = (entry.host.name(), entry.scenario.name);
+        let mut add =
+            |what: &str, value: f64| figures.note(format!("{what}_{host}_{scenario}"), value);
+        add("syscalls", counts.syscalls);
+        add("allocations", counts.allocations);
+        add("copied_bytes", counts.copied_bytes);
+        let floor = self.floor_of(entry).and_then(|floor| floor.counts.as_ref());
+        if let (Host::WebSocket, Some(floor)) = (entry.host, floor) {
+            let counted = match counts.invalid.as_ref().or(floor.invalid.as_ref()) {
+                Some(why) => Err(why.clone()),
+                None if floor.syscalls.is_nan() || counts.syscalls.is_nan() => {
+                    Err("nothing was counted".to_owned())
+                }
+                None => Ok(counts.syscalls / floor.syscalls),
+            };
+            // The row is that of the crowded room.
+            match scenario {
+                "1x200" => figures.put("syscalls_ratio", [counted]),
+                _ => figures.put(format!("syscalls_ratio_{scenario}"), [counted]),
+            }
+        }
+    }
+
+    /// Whether each window tells something.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.invalid().is_empty()
     }
 
     /// What a person reads.
     pub(crate) fn table(&self) -> String {
         let mut out = String::from(HEAD);
-        for entry in &self.entries {
-            let cpu = entry.cpu_us();
-            let low = cpu.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = cpu.iter().copied().fold(0.0, f64::max);
-            let ratio = match entry.host {
-                Host::Floor => "1".to_owned(),
-                Host::WebSocket | Host::Quic => format!("{:.2}", self.ratio(entry)),
-            };
-            let spread = format!("{low:.2}-{high:.2}");
-            let _ = writeln!(
-                out,
-                "{:<6} {:<6} {:>8.2} {:>13} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>8.0} {:>7.0} {:>10} {:>7.1}",
-                entry.scenario.name,
-                entry.host.name(),
-                median(&cpu),
-                spread,
-                ratio,
-                entry.counts.syscalls,
-                entry.wakeups(),
-                entry.counts.allocations,
-                entry.counts.copied_bytes,
-                entry.frame_median(),
-                entry.delivered(),
-                entry.lag_p99_ms(),
-            );
-        }
+        self.entries.iter().for_each(|entry| out += &self.line(entry));
         out += TAIL;
         for fault in self.invalid() {
             let _ = writeln!(out, "INVALID {fault}");
         }
         out
+    }
+
+    fn line(&self, entry: &Entry) -> String {
+        let cpu = entry.cpu_us();
+        let low = cpu.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = cpu.iter().copied().fold(0.0, f64::max);
+        let valid: Vec<f64> = self.ratios(entry).into_iter().flatten().collect();
+        let (ratio, spread) = match entry.host {
+            Host::Floor => ("1".to_owned(), format!("{low:.2}-{high:.2}")),
+            _ => (cell(median(&valid), 2), format!("{low:.2}-{high:.2}")),
+        };
+        let spread = if low > high { "-".to_owned() } else { spread };
+        let counts = entry.counts.as_ref().unwrap_or(&Counts::NONE);
+        format!(
+            "{:<6} {:<6} {:>8} {spread:>13} {ratio:>6} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>10} {:>7.1}\n",
+            entry.scenario.name,
+            entry.host.name(),
+            cell(median(&cpu), 2),
+            cell(counts.syscalls, 2),
+            cell(entry.wakeups(), 2),
+            cell(counts.allocations, 2),
+            cell(counts.copied_bytes, 0),
+            cell(entry.frame_median(), 0),
+            cell(entry.wire_bytes(), 0),
+            entry.delivered(),
+            entry.lag_p99_ms(),
+        )
     }
 
     /// The lengths that the floor used, for the log.
@@ -215,15 +309,23 @@ impl Ledger {
     }
 }
 
-const HEAD: &str = "\
-                 cpu us        spread  ratio    calls  wakeups   allocs   copied   frame  delivered lag p99
-rooms  host     per msg       us                per msg  per msg  per msg  bytes/m   bytes   messages      ms
-";
+/// A figure with so many digits behind the point, where there is one.
+fn cell(value: f64, digits: usize) -> String {
+    if value.is_finite() { format!("{value:.digits$}") } else { "-".to_owned() }
+}
+
+const HEAD: &str = concat!(
+    "                 cpu us        spread  ratio    calls  wakeups   allocs   copied   frame    wire",
+    "  delivered lag p99\n",
+    "rooms  host     per msg       us                per msg  per msg  per msg  bytes/m   bytes bytes/m",
+    "   messages      ms\n",
+);
 
 const TAIL: &str = "
 How to read it: each state message that reached a client cost the server so many microseconds of
 processor time (user and kernel, all threads; inputs, ticks and saving included). `ratio` is that
 over the floor's cost in the same round: the floor sends as many frames of the same length and reads
 as many inputs, and does nothing else. Calls, wake-ups, allocations and copied bytes (memcpy and
-memmove through the C library) are for each delivered message. `lag` is the load's own lateness.
+memmove through the C library) are for each delivered message, and so are bytes on the wire, which the
+kernel counted on all of the host's TCP connections. `lag` is the load's own lateness.
 ";

@@ -9,9 +9,6 @@ use referee_protocol::{Schema, Tick, TypeDef};
 use crate::random;
 use crate::scenario::Scenario;
 
-/// The game that is measured.
-pub(crate) const GAME: &str = "arena";
-
 /// A stick is held as it is for so many samples: players do not tremble.
 const HELD_SAMPLES: u64 = 8;
 
@@ -67,10 +64,10 @@ impl Light {
     pub(crate) fn hello(number: usize, scenario: &Scenario) -> Vec<u8> {
         message::encode(&ClientControl::Hello(Hello {
             versions: vec![1],
-            game: Some(GAME.to_owned()),
+            game: Some(scenario.game.to_owned()),
             match_id: Some(match_id(scenario.room_of(number))),
             name: format!("Light {number}"),
-            params: Some(scenario.params()),
+            params: Some(scenario.params(scenario.room_of(number))),
             ..Hello::default()
         }))
     }

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use referee_client_tokio::transports;
+use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use crate::Result;
+use crate::host::Sizes;
 use crate::load::{Load, Target};
 use crate::process::{Counting, Process};
 use crate::scenario::{Host, Scenario};
 use crate::syscalls::Counter;
 use crate::tally::Seen;
+use crate::{Result, wire_bytes};
 
 /// What the load's own lateness may be; above it the machine was too busy to tell anything.
 pub(crate) const LAG_MAX_MS: f64 = 25.0;
@@ -34,21 +36,14 @@ pub(crate) struct Bench {
     pub(crate) floor: PathBuf,
     /// The counting library.
     pub(crate) shim: PathBuf,
+    /// The server with the bench's own games.
+    pub(crate) games: PathBuf,
+    /// The program that searches for a capacity.
+    pub(crate) loadtest: PathBuf,
     /// A folder of our own.
     pub(crate) folder: PathBuf,
-    pub(crate) times: Times,
-    pub(crate) scenarios: Vec<Scenario>,
-}
-
-/// How long things take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    pub(crate) rounds: usize,
-    pub(crate) warm_up: Duration,
-    /// The window in which processor time is measured.
-    pub(crate) window: Duration,
-    /// The windows in which calls and copies are counted.
-    pub(crate) counting: Duration,
+    pub(crate) sizes: Sizes,
+    pub(crate) runtime: Runtime,
 }
 
 /// The lengths that the floor takes over from Referee, in bytes, with a WebSocket's headers.
@@ -72,6 +67,8 @@ impl Lengths {
 pub(crate) struct Window {
     pub(crate) cpu_us: f64,
     pub(crate) wakeups: u64,
+    /// What the host sent over TCP, by the kernel's count, in bytes; NaN where that is not known.
+    pub(crate) wire_bytes: f64,
     pub(crate) seen: Seen,
     /// Why nothing can be told from it, if so.
     pub(crate) invalid: Option<String>,
@@ -80,7 +77,8 @@ pub(crate) struct Window {
 impl Window {
     /// A window that could not be looked at.
     pub(crate) fn failed(why: String) -> Self {
-        Self { cpu_us: f64::NAN, wakeups: 0, seen: Seen::default(), invalid: Some(why) }
+        let (cpu_us, wire_bytes, seen) = (f64::NAN, f64::NAN, Seen::default());
+        Self { cpu_us, wakeups: 0, wire_bytes, seen, invalid: Some(why) }
     }
 
     /// A figure of the window for each message that was delivered in it.
@@ -94,17 +92,19 @@ impl Window {
 }
 
 /// What the counting passes showed, for each delivered message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counts {
     pub(crate) syscalls: f64,
     pub(crate) allocations: f64,
     pub(crate) copied_bytes: f64,
+    /// Why the system calls tell nothing, if so.
+    pub(crate) invalid: Option<String>,
 }
 
 impl Counts {
-    /// Nothing could be counted.
+    /// Nothing was counted.
     pub(crate) const NONE: Self =
-        Self { syscalls: f64::NAN, allocations: f64::NAN, copied_bytes: f64::NAN };
+        Self { syscalls: f64::NAN, allocations: f64::NAN, copied_bytes: f64::NAN, invalid: None };
 }
 
 impl Bench {
@@ -117,17 +117,22 @@ impl Bench {
     ) -> Result<Window> {
         let process = self.start(host, scenario, lengths, None)?;
         let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
-        sleep(self.times.warm_up).await;
+        sleep(self.sizes.warm_up).await;
+        // It must not stand in the window's processor time, and counts a moment more than that.
+        let sent = wire_bytes::sent(process.port);
         load.tally.take();
         let before = process.usage()?;
-        sleep(self.times.window).await;
+        sleep(self.sizes.window).await;
         let after = process.usage()?;
         let seen = load.tally.take();
-        let invalid = load.tally.fault().or_else(|| fault(&seen, scenario, self.times.window));
+        let sent = wire_bytes::sent(process.port).and_then(|now| Ok(now - sent?));
+        let wire_bytes = sent.ok().filter(|bytes| *bytes > 0.0).unwrap_or(f64::NAN);
+        let invalid = load.tally.fault().or_else(|| fault(&seen, scenario, self.sizes.window));
         drop(load);
         process.end()?;
         let cpu_us = after.cpu_us_since(&before);
-        Ok(Window { cpu_us, wakeups: after.wakeups_since(&before), seen, invalid })
+        let wakeups = after.wakeups_since(&before);
+        Ok(Window { cpu_us, wakeups, wire_bytes, seen, invalid })
     }
 
     /// System calls, then allocations and copies, each in a run of its own.
@@ -137,37 +142,45 @@ impl Bench {
         scenario: &Scenario,
         lengths: Lengths,
     ) -> Result<Counts> {
-        let syscalls = self.syscalls(host, scenario, lengths).await?;
+        let (syscalls, invalid) = self.syscalls(host, scenario, lengths).await?;
         let file = self.folder.join("counts");
         fs::write(&file, [])?;
         let counting = Counting { shim: &self.shim, file: &file };
         let process = self.start(host, scenario, lengths, Some(counting))?;
         let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
-        sleep(self.times.warm_up).await;
+        sleep(self.sizes.warm_up).await;
         load.tally.take();
         let before = read_counts(&file)?;
-        sleep(self.times.counting).await;
+        sleep(self.sizes.counting).await;
         let after = read_counts(&file)?;
         let delivered = load.tally.take().delivered().max(1) as f64;
         drop(load);
         process.end()?;
         let each = |kind: usize| (after[kind] - before[kind]) as f64 / delivered;
-        Ok(Counts { syscalls, allocations: each(ALLOCATIONS), copied_bytes: each(COPIED_BYTES) })
+        let (allocations, copied_bytes) = (each(ALLOCATIONS), each(COPIED_BYTES));
+        Ok(Counts { syscalls, allocations, copied_bytes, invalid })
     }
 
-    async fn syscalls(&self, host: Host, scenario: &Scenario, lengths: Lengths) -> Result<f64> {
+    /// For each message, and why that tells nothing, if so.
+    async fn syscalls(
+        &self,
+        host: Host,
+        scenario: &Scenario,
+        lengths: Lengths,
+    ) -> Result<(f64, Option<String>)> {
         let file = self.folder.join("syscalls");
         let process = self.start(host, scenario, lengths, None)?;
         let load = Load::start(scenario, &target(host, &process, lengths).await?).await?;
-        sleep(self.times.warm_up).await;
+        sleep(self.sizes.warm_up).await;
         let counter = Counter::start(process.pid(), &file).await?;
         load.tally.take();
-        sleep(self.times.counting).await;
-        let delivered = load.tally.take().delivered().max(1) as f64;
+        sleep(self.sizes.counting).await;
+        let seen = load.tally.take();
         let calls = counter.end(&file).await?;
+        let invalid = load.tally.fault().or_else(|| fault(&seen, scenario, self.sizes.counting));
         drop(load);
         process.end()?;
-        Ok(calls as f64 / delivered)
+        Ok((calls as f64 / seen.delivered().max(1) as f64, invalid))
     }
 
     fn start(
@@ -202,7 +215,7 @@ async fn target(host: Host, process: &Process, lengths: Lengths) -> Result<Targe
 }
 
 /// Why a window tells nothing: the load was late, or the host did not keep up.
-fn fault(seen: &Seen, scenario: &Scenario, window: Duration) -> Option<String> {
+pub(crate) fn fault(seen: &Seen, scenario: &Scenario, window: Duration) -> Option<String> {
     let lag = seen.lag_p99_ms();
     if lag > LAG_MAX_MS {
         return Some(format!("the load was late: {lag:.1} ms at p99, at most {LAG_MAX_MS} ms"));

@@ -3,11 +3,11 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 
 use crate::Result;
 use crate::scenario::Scenario;
@@ -22,8 +22,9 @@ const ENDED_WITHIN: Duration = Duration::from_secs(25);
 /// A host that runs; dropped, it is killed.
 pub(crate) struct Process {
     child: Child,
-    /// Keeps the floor alive: it ends with its standard input.
-    _stdin: Option<ChildStdin>,
+    /// Keeps a floor alive, and a bench's own server: they end with their standard input.
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
     pub(crate) port: u16,
 }
 
@@ -56,9 +57,34 @@ impl Process {
         let stdin = child.stdin.take();
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or("the floor has no output")?;
-        BufReader::new(stdout).read_line(&mut line)?;
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut line)?;
         let port = line.trim().parse().map_err(|_| format!("the floor said {line:?}"))?;
-        Ok(Self { child, _stdin: stdin, port })
+        Ok(Self { child, stdin, stdout: Some(stdout), port })
+    }
+
+    /// Starts the server with the bench's own games, with an empty folder for its rooms. A turn-based room
+    /// is parked after so many milliseconds; 0: never.
+    pub(crate) fn own_games(program: &Path, data: &Path, park_after_ms: u64) -> Result<Self> {
+        if data.exists() {
+            fs::remove_dir_all(data)?;
+        }
+        fs::create_dir_all(data)?;
+        let mut command = Command::new(program);
+        Self::of_floor(command.arg("serve").arg(data).arg(park_after_ms.to_string()))
+    }
+
+    /// Writes an empty line to one that was started so, and reads its answer: numbers.
+    pub(crate) fn ask(&mut self) -> Result<Vec<f64>> {
+        let (Some(stdin), Some(stdout)) = (&mut self.stdin, &mut self.stdout) else {
+            return Err("this process answers nothing".into());
+        };
+        writeln!(stdin)?;
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let numbers =
+            line.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>();
+        numbers.map_err(|_| format!("the process said {line:?}").into())
     }
 
     /// Starts Referee with an empty folder for its rooms, and waits until it listens.
@@ -90,7 +116,7 @@ impl Process {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child =
             child.map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-        Ok(Self { child, _stdin: None, port })
+        Ok(Self { child, stdin: None, stdout: None, port })
     }
 
     pub(crate) fn wait_until_up(&self) -> Result<()> {
@@ -121,7 +147,7 @@ impl Process {
 
     /// Asks it to end and waits for that.
     pub(crate) fn end(mut self) -> Result<()> {
-        self._stdin = None;
+        self.stdin = None;
         let pid = rustix::process::Pid::from_child(&self.child);
         // One that has ended already needs no asking.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

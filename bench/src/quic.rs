@@ -7,7 +7,7 @@ use referee_client_tokio::{RawSocket, Received, Trust};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::light::{GAME, Heard, Light, match_id};
+use crate::light::{Heard, Light, match_id};
 use crate::load::{COMING_PER_SECOND, TURN};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
@@ -53,7 +53,8 @@ async fn client(
     pin: Option<[u8; 32]>,
     tally: &Tally,
 ) -> Result<(), String> {
-    let url = format!("quic://127.0.0.1:{port}/{GAME}/{}", match_id(scenario.room_of(number)));
+    let (game, room) = (scenario.game, match_id(scenario.room_of(number)));
+    let url = format!("quic://127.0.0.1:{port}/{game}/{room}");
     let socket = RawSocket::connect_with(&url, &[], &Trust { pin }).await;
     let mut socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
     let mut light = Light::new(number as u64);

@@ -5,8 +5,10 @@ use std::time::Duration;
 /// A number of equal rooms with the same number of players in each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Scenario {
-    /// Ends the names of its figures.
+    /// Ends the names of its figures; the same where its sizes are small.
     pub(crate) name: &'static str,
+    /// The game of its rooms.
+    pub(crate) game: &'static str,
     pub(crate) rooms: usize,
     /// Players in each room.
     pub(crate) players: usize,
@@ -16,19 +18,35 @@ pub(crate) struct Scenario {
     pub(crate) inputs_hz: u32,
 }
 
-/// One crowded room, and many small ones.
-pub(crate) const SCENARIOS: [Scenario; 2] = [
-    Scenario { name: "1x200", rooms: 1, players: 200, hz: 20, inputs_hz: 20 },
-    Scenario { name: "250x4", rooms: 250, players: 4, hz: 20, inputs_hz: 10 },
+/// The game of the rows of a cost.
+pub(crate) const ARENA: &str = "arena";
+
+/// Crowded rooms, and many small ones.
+pub(crate) const SCENARIOS: [Scenario; 4] = [
+    crowded("1x200", 200),
+    crowded("1x500", 500),
+    Scenario::arenas("250x4", 250),
+    Scenario::arenas("500x4", 500),
 ];
 
 /// The same in small, for a look at whether everything works on a machine that has other work.
-pub(crate) const SMALL: [Scenario; 2] = [
-    Scenario { name: "1x40", rooms: 1, players: 40, hz: 20, inputs_hz: 20 },
-    Scenario { name: "25x4", rooms: 25, players: 4, hz: 20, inputs_hz: 10 },
+pub(crate) const SMALL: [Scenario; 4] = [
+    crowded("1x200", 40),
+    crowded("1x500", 60),
+    Scenario::arenas("250x4", 25),
+    Scenario::arenas("500x4", 40),
 ];
 
+const fn crowded(name: &'static str, players: usize) -> Scenario {
+    Scenario { name, game: ARENA, rooms: 1, players, hz: 20, inputs_hz: 20 }
+}
+
 impl Scenario {
+    /// Arenas of four players.
+    pub(crate) const fn arenas(name: &'static str, rooms: usize) -> Self {
+        Self { name, game: ARENA, rooms, players: 4, hz: 20, inputs_hz: 10 }
+    }
+
     pub(crate) fn clients(&self) -> usize {
         self.rooms * self.players
     }
@@ -43,9 +61,13 @@ impl Scenario {
         self.clients() as f64 * f64::from(self.hz) * window.as_secs_f64()
     }
 
-    /// The parameters with which the arena of a room is made.
-    pub(crate) fn params(&self) -> String {
-        format!("{{\"players\": {}, \"hz\": {}}}", self.players.max(2), self.hz)
+    /// The parameters with which a room is made.
+    pub(crate) fn params(&self, room: usize) -> String {
+        let (players, hz) = (self.players.max(2), self.hz);
+        match self.game {
+            ARENA => format!("{{\"players\": {players}, \"hz\": {hz}}}"),
+            _ => format!("{{\"room\": {room}}}"),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Seen {
 }
 
 /// The value below which `percent` of all lie; 0 of none.
-fn percentile(values: &[u32], percent: f64) -> u32 {
+pub(crate) fn percentile(values: &[u32], percent: f64) -> u32 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     let last = sorted.len().saturating_sub(1);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Instant;
 
 use crate::Result;
 
@@ -56,6 +57,57 @@ impl Usage {
     }
 }
 
+/// Processor time of the calling thread so far, in microseconds.
+pub(crate) fn own_thread_us() -> Result<f64> {
+    Ok(first(&fs::read_to_string("/proc/thread-self/schedstat")?) as f64 / 1000.0)
+}
+
+/// The memory that a process has, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.ok_or_else(|| format!("the kernel does not say what memory {pid} has"))?;
+    Ok(kib.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// What the whole machine had done at an instant, and what of it was ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    busy_us: f64,
+    ours: Vec<Usage>,
+    at: Instant,
+}
+
+/// Where other programs have more than this share of the machine, the most that a host can do is not seen.
+pub(crate) const OTHERS_MAX: f64 = 0.15;
+
+impl Machine {
+    /// `pid` is that of the host; the bench itself is ours as well.
+    pub(crate) fn look(pid: u32) -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let ticks = busy_ticks(&stat).ok_or("/proc/stat does not say how busy the machine is")?;
+        let busy_us = ticks * 1e6 / rustix::param::clock_ticks_per_second() as f64;
+        let ours = vec![Usage::read(pid)?, Usage::read(std::process::id())?];
+        Ok(Self { busy_us, ours, at: Instant::now() })
+    }
+
+    /// The share of all cores that others had since `before`, from 0 to 1.
+    pub(crate) fn others_since(&self, before: &Self) -> f64 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        let ours = self.ours.iter().zip(&before.ours);
+        let ours_us: f64 = ours.map(|(now, then)| now.cpu_us_since(then)).sum();
+        let all_us = (self.at - before.at).as_secs_f64() * 1e6 * cores;
+        ((self.busy_us - before.busy_us - ours_us) / all_us).clamp(0.0, 1.0)
+    }
+}
+
+/// All but what was idle or waited for a disk: the fourth and the fifth number.
+fn busy_ticks(stat: &str) -> Option<f64> {
+    let numbers = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let numbers: Vec<f64> = numbers.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+    Some(numbers.iter().sum::<f64>() - numbers.get(3)? - numbers.get(4)?)
+}
+
 /// The first number: the time on a processor, in nanoseconds.
 fn first(schedstat: &str) -> u64 {
     schedstat.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
@@ -88,6 +140,16 @@ mod tests {
         let after = Usage(BTreeMap::from([(1, thread(9_000, 5)), (3, thread(1_000, 4))]));
         assert_eq!(after.cpu_us_since(&before), 5.0);
         assert_eq!(after.wakeups_since(&before), 7);
+    }
+
+    #[test]
+    fn what_the_machine_did_is_read() {
+        let stat = "cpu  10 2 3 100 7 1 1 4 50 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(busy_ticks(stat), Some(21.0));
+        assert_eq!(busy_ticks("intr 1"), None);
+        let look = || Machine::look(std::process::id()).unwrap();
+        let before = look();
+        assert!((0.0..=1.0).contains(&look().others_since(&before)));
     }
 
     #[test]

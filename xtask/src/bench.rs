@@ -1,5 +1,5 @@
-//! `cargo xtask bench host`: what the host costs for each delivered message, beside a bare floor.
-//! Builds the release server, the bench's programs and its counting library, and runs the bench.
+//! `cargo xtask bench host`: what the host costs for each delivered message, beside a bare floor, and what it
+//! carries. Builds the release server, the bench's programs and its counting library, and runs the bench.
 //! `cargo xtask bench durable`: what durability costs, and what it is worth after a kill.
 //! `cargo xtask bench wire`: what state costs on the wire, and what coding it takes. Builds the bench,
 //! the counting library and the decoder for wasm.
@@ -20,7 +20,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum What {
-    /// The server's processor time for each delivered state message, and what it is made of
+    /// What the host costs for each delivered state message, what that is made of, and what the host carries
     Host(Host),
     /// Durable moves beside a bare floor, what the journal costs, and the time from a kill to playing on
     Durable(Durable),
@@ -36,9 +36,13 @@ struct Host {
     /// Fewer clients, short windows, one round: says whether it works, not what things cost
     #[arg(long)]
     quick: bool,
-    /// Only the rooms of this name: 1x200 or 250x4
-    #[arg(long, value_name = "ROOMS")]
-    only: Option<String>,
+    /// Rounds of what is taken more than once [default: 5; 1 with --quick]
+    #[arg(long, value_name = "NUMBER")]
+    rounds: Option<u8>,
+    /// Only this part: 1x200, 1x500, 250x4, 500x4, quic, syscalls, rooms-per-core, lateness, scaling, moves,
+    /// cold, rss, idle or isolation; may be given more than once
+    #[arg(long, value_name = "PART")]
+    only: Vec<String>,
 }
 
 #[derive(Args)]
@@ -89,7 +93,10 @@ impl Host {
         if self.quick {
             bench.arg("--quick");
         }
-        if let Some(only) = &self.only {
+        if let Some(rounds) = self.rounds {
+            bench.arg("--rounds").arg(rounds.to_string());
+        }
+        for only in &self.only {
             bench.arg("--only").arg(only);
         }
         log.run(&mut bench)
@@ -186,12 +193,16 @@ pub(crate) fn step(project: &Project, log: &mut Log) -> Result {
 /// Builds all but the server, and says how to run it.
 fn prepare(project: &Project, log: &mut Log) -> Result<Command> {
     let mut cargo = command::cargo(&project.root);
-    log.run(cargo.args(["build", "--release", "-p", "referee-bench", "--bins"]))?;
+    let of_bench = ["referee-bench", "referee-bench-parked", "referee-loadtest"];
+    let of_bench = of_bench.into_iter().flat_map(|package| ["-p", package]);
+    log.run(cargo.args(["build", "--release", "--bins"]).args(of_bench))?;
     let counts = build_counts(project, log)?;
     let release = |name: &str| project.target.join("release").join(name);
     let mut bench = command::program(release("referee-bench"), &project.root);
     bench.arg("host").arg("--server").arg(play::server_binary(project));
     bench.arg("--floor").arg(release("floor")).arg("--counts").arg(counts);
+    bench.arg("--games").arg(release("referee-bench-parked"));
+    bench.arg("--loadtest").arg(release("referee-loadtest"));
     bench.arg("--folder").arg(folder(project));
     Ok(bench)
 }

@@ -1,9 +1,12 @@
 //! What rooms cost that are out of memory, and how soon they are back: a server in this process, and a second
 //! process for the clients that have sockets. `referee-bench-parked DIR ROOMS SOCKETS WAKES` prints a line
-//! for each figure.
+//! for each figure. `referee-bench-parked serve DIR PARK_AFTER_MS` is a server with games that only a bench
+//! wants, for others to measure.
 
 mod clients;
 mod games;
+mod serve;
+mod stamps;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,6 +38,9 @@ fn main() -> Result {
     match &arguments[..] {
         [of, port, game, name, clients] if of == clients::ORDER => {
             clients::run(port.parse()?, (game, name), clients.parse()?)
+        }
+        [of, dir, park_after_ms] if of == serve::ORDER => {
+            serve::run(Path::new(dir), park_after_ms.parse()?)
         }
         [dir, rooms, sockets, wakes] => {
             measure(Path::new(dir), rooms.parse()?, sockets.parse()?, wakes.parse()?)

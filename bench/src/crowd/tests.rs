@@ -1,10 +1,12 @@
 //! A crowd against a host that is made by hand.
 
 use super::*;
+use crate::scenario::ARENA;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-const TWO: Scenario = Scenario { name: "1x2", rooms: 1, players: 2, hz: 20, inputs_hz: 20 };
+const TWO: Scenario =
+    Scenario { name: "1x2", game: ARENA, rooms: 1, players: 2, hz: 20, inputs_hz: 20 };
 
 #[test]
 fn frames_are_counted_when_they_are_whole() {

@@ -1,24 +1,20 @@
 //! What the journal costs live arenas: processor time with and without it, and bytes.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::thread::sleep;
 
 use super::Bench;
 use super::report::Report;
-use crate::Result;
 use crate::load::{Load, Target};
 use crate::process::{Process, free_port};
 use crate::scenario::Scenario;
 use crate::tally::median;
+use crate::{Result, metrics};
 
-/// Players of an arena, its ticks a second, and the inputs a second of each player.
+/// Players of an arena.
 pub(super) const PLAYERS: usize = 4;
-pub(super) const HZ: u32 = 20;
-pub(super) const INPUTS_HZ: u32 = 10;
 
 pub(super) fn scenario(rooms: usize) -> Scenario {
-    Scenario { name: "arenas", rooms, players: PLAYERS, hz: HZ, inputs_hz: INPUTS_HZ }
+    Scenario::arenas("arenas", rooms)
 }
 
 /// What a window showed.
@@ -61,7 +57,7 @@ fn window(bench: &Bench, arguments: &[&str]) -> Result<Window> {
     let target = Target::WebSocket { port: process.port };
     let load = bench.runtime.block_on(Load::start(&scenario, &target))?;
     sleep(bench.sizes.warm_up);
-    let journal = || counted(process.port, "referee_journal_bytes_total");
+    let journal = || metrics::counted(process.port, "referee_journal_bytes_total");
     let (bytes, before) = (journal()?, process.usage()?);
     load.tally.take();
     sleep(bench.sizes.window * 2);
@@ -79,17 +75,4 @@ fn window(bench: &Bench, arguments: &[&str]) -> Result<Window> {
         journal_bytes: bytes,
         minutes: bench.sizes.window.as_secs_f64() * 2.0 / 60.0,
     })
-}
-
-/// A number that the server counts.
-pub(super) fn counted(port: u16, name: &str) -> Result<f64> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    let head =
-        format!("GET /metrics HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let line = line.ok_or_else(|| format!("the server does not count {name}"))?;
-    Ok(line.trim().parse()?)
 }

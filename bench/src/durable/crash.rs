@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Bench;
-use super::arenas::{PLAYERS, counted, scenario};
+use super::arenas::{PLAYERS, scenario};
 use super::report::Report;
-use crate::Result;
-use crate::light::GAME;
 use crate::process::{Process, free_port};
+use crate::scenario::ARENA;
+use crate::{Result, metrics};
 
 /// Clients come at this rate.
 const COMING_PER_SECOND: u32 = 100;
@@ -104,13 +104,13 @@ async fn come(port: u16, arenas: usize) -> Result<Vec<Arc<Client>>> {
     let mut coming = JoinSet::new();
     for number in 0..arenas * PLAYERS {
         sleep(Duration::from_secs(1) / COMING_PER_SECOND).await;
-        let room = format!("{GAME}/crash-{}", scenario.room_of(number));
+        let room = format!("{ARENA}/crash-{}", scenario.room_of(number));
         let url = match number % 2 {
             0 => format!("ws://127.0.0.1:{port}/{room}"),
             _ => format!("quic://127.0.0.1:{}/{room}", quic.port),
         };
         let name = format!("Player {number}");
-        let params = Some(scenario.params());
+        let params = Some(scenario.params(scenario.room_of(number)));
         let options = Options { name, params, pin: quic.pin, ..Options::default() };
         coming.spawn(async move {
             let client = Client::connect(&url, options).await?;
@@ -173,7 +173,7 @@ async fn kill_and_wait(
 fn answers(port: u16) -> Option<Duration> {
     let started = Instant::now();
     while started.elapsed() < BACK_WITHIN {
-        if counted(port, "referee_rooms").is_ok() {
+        if metrics::counted(port, "referee_rooms").is_ok() {
             return Some(started.elapsed());
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -3,14 +3,14 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::moves::{FLOOR_ANSWER_BYTES, FLOOR_MOVE_BYTES, Moves, Plan, play};
+use super::Bench;
+use super::moves::{Answered, FLOOR_ANSWER_BYTES, FLOOR_MOVE_BYTES, Moves, Plan, play};
 use super::report::Report;
-use super::{Bench, arenas};
-use crate::Result;
 use crate::load::{Load, Target};
 use crate::process::{Process, free_port};
-use crate::scenario::Scenario;
+use crate::scenario::{ARENA, Scenario};
 use crate::tally::median;
+use crate::{Result, metrics};
 
 /// What a client that moves as fast as it can needs of the server.
 const UNLIMITED: [&str; 2] = ["--messages-per-second", "1000000"];
@@ -85,7 +85,9 @@ fn gated(bench: &Bench, rooms: usize) -> Result<Moves> {
 fn plan<'a>(bench: &Bench, process: &Process, clients: usize, rooms: Option<&'a str>) -> Plan<'a> {
     let (warm_up, window) = (bench.sizes.warm_up, bench.sizes.window);
     let (port, pid) = (process.port, process.pid());
-    Plan { port, rooms, clients, pause: Duration::ZERO, warm_up, window, pid }
+    let game = "counter";
+    let answered = Answered::OnDisk;
+    Plan { port, game, answered, rooms, clients, pause: Duration::ZERO, warm_up, window, pid }
 }
 
 /// Ticks a second of the arenas that are saved meanwhile: each is once in 60 ticks.
@@ -109,15 +111,16 @@ pub(super) fn beside_saves(bench: &Bench, report: &mut Report) -> Result {
     let alone = play(&think("alone"))?;
     tell("nothing is saved", &alone);
     let rooms = sizes.arenas * 3 / 2;
-    let saved = Scenario { name: "saved", rooms, players: 1, hz: SAVED_HZ, inputs_hz: 10 };
+    let saved =
+        Scenario { name: "saved", game: ARENA, rooms, players: 1, hz: SAVED_HZ, inputs_hz: 10 };
     let target = Target::WebSocket { port: process.port };
     let load = bench.runtime.block_on(Load::start(&saved, &target))?;
     std::thread::sleep(sizes.warm_up);
     drop(load);
-    let before = arenas::counted(process.port, "referee_store_bytes_total")?;
+    let before = metrics::counted(process.port, "referee_store_bytes_total")?;
     let window = sizes.window.max(ALL_ARE_SAVED);
     let moves = play(&Plan { window, ..think("beside") })?;
-    let bytes = arenas::counted(process.port, "referee_store_bytes_total")? - before;
+    let bytes = metrics::counted(process.port, "referee_store_bytes_total")? - before;
     tell("rooms are saved", &moves);
     eprintln!("  meanwhile {:.1} MB of rooms were saved", bytes / 1e6);
     process.end()?;

@@ -9,20 +9,19 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use referee_protocol::Tick;
+use referee_protocol::block::Heads;
 use referee_protocol::frame::{Ack, ActionFrame, Lane, Payload, Prelude, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::usage::Usage;
+use crate::usage::{self, Machine, Usage};
 use crate::websocket::{self, Frame};
 
-/// The gated game that is played.
-const GAME: &str = "counter";
 /// The lengths of the floor's moves and answers, in bytes.
-pub(super) const FLOOR_MOVE_BYTES: usize = 32;
-pub(super) const FLOOR_ANSWER_BYTES: usize = 16;
+pub(crate) const FLOOR_MOVE_BYTES: usize = 32;
+pub(crate) const FLOOR_ANSWER_BYTES: usize = 16;
 /// Clients come at this rate.
 const COMING_PER_SECOND: u32 = 400;
 /// All of them must be in after this time beyond the ramp.
@@ -32,34 +31,51 @@ const ACK_EVERY: u64 = 3;
 const READ_BYTES: usize = 16 * 1024;
 const EVENTS_MAX: usize = 1_024;
 
+/// What a move is answered by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answered {
+    /// The word that it was applied, which comes once it is on disk.
+    OnDisk,
+    /// A state that shows something: it is what came of the only player's only move. In a logged game it
+    /// comes before the word.
+    Shown,
+}
+
 /// Who plays where.
-pub(super) struct Plan<'a> {
-    pub(super) port: u16,
+pub(crate) struct Plan<'a> {
+    pub(crate) port: u16,
+    /// The turn-based game that is played.
+    pub(crate) game: &'a str,
     /// None is the floor; else what the names of the rooms begin with.
-    pub(super) rooms: Option<&'a str>,
+    pub(crate) rooms: Option<&'a str>,
+    pub(crate) answered: Answered,
     /// As many clients as rooms.
-    pub(super) clients: usize,
+    pub(crate) clients: usize,
     /// How long a client waits after an answer.
-    pub(super) pause: Duration,
-    pub(super) warm_up: Duration,
-    pub(super) window: Duration,
+    pub(crate) pause: Duration,
+    pub(crate) warm_up: Duration,
+    pub(crate) window: Duration,
     /// The host's process, of which processor time is taken.
-    pub(super) pid: u32,
+    pub(crate) pid: u32,
 }
 
 /// What they saw.
-pub(super) struct Moves {
-    pub(super) per_second: f64,
+pub(crate) struct Moves {
+    pub(crate) per_second: f64,
     /// From a move to its answer, in microseconds, sorted.
     waits_us: Vec<u32>,
     /// The host's processor time and wake-ups for each move.
-    pub(super) cpu_us_each: f64,
-    pub(super) wakeups_each: f64,
+    pub(crate) cpu_us_each: f64,
+    pub(crate) wakeups_each: f64,
+    /// The share of a core that these clients themselves took.
+    pub(crate) load_share: f64,
+    /// The share of the machine that other programs had.
+    pub(crate) others_share: f64,
 }
 
 impl Moves {
     /// So many of 100 moves were answered within this time, in milliseconds.
-    pub(super) fn wait_ms(&self, percent: usize) -> f64 {
+    pub(crate) fn wait_ms(&self, percent: usize) -> f64 {
         let last = self.waits_us.len().saturating_sub(1);
         self.waits_us.get(last * percent / 100).map_or(f64::NAN, |us| f64::from(*us) / 1e3)
     }
@@ -81,6 +97,8 @@ enum Talk {
         number: u64,
         tick: Tick,
         ack: Ack,
+        /// Frames that the server knows to have come.
+        acked: u64,
     },
 }
 
@@ -105,7 +123,7 @@ struct Crowd<'a> {
 }
 
 /// Has them play until the window is over.
-pub(super) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
+pub(crate) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
     let now = Instant::now();
     let mut crowd = Crowd {
         plan,
@@ -127,9 +145,12 @@ pub(super) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
     crowd.play_for(plan.warm_up)?;
     crowd.waits_us.clear();
     let usage = || Usage::read(plan.pid).map_err(|error| error.to_string());
-    let (before, begun) = (usage()?, Instant::now());
+    let own = || usage::own_thread_us().map_err(|error| error.to_string());
+    let machine = || Machine::look(plan.pid).map_err(|error| error.to_string());
+    let all = machine()?;
+    let (before, own_before, begun) = (usage()?, own()?, Instant::now());
     crowd.play_for(plan.window)?;
-    let (took, after) = (begun.elapsed(), usage()?);
+    let (took, own_us, after) = (begun.elapsed(), own()? - own_before, usage()?);
     let mut waits_us = crowd.waits_us;
     waits_us.sort_unstable();
     let count = waits_us.len().max(1) as f64;
@@ -138,6 +159,8 @@ pub(super) fn play(plan: &Plan<'_>) -> Result<Moves, String> {
         waits_us,
         cpu_us_each: after.cpu_us_since(&before) / count,
         wakeups_each: after.wakeups_since(&before) as f64 / count,
+        others_share: machine()?.others_since(&all),
+        load_share: own_us / took.as_secs_f64() / 1e6,
     })
 }
 
@@ -187,9 +210,10 @@ impl Crowd<'_> {
             None => Talk::Floor,
             Some(prefix) => {
                 let room = format!("{prefix}-{number}");
-                let request = websocket::request(self.plan.port, &format!("{GAME}/{room}"));
+                let request =
+                    websocket::request(self.plan.port, &format!("{}/{room}", self.plan.game));
                 stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-                Talk::Asking(hello(room))
+                Talk::Asking(hello(self.plan.game, room))
             }
         };
         stream.set_nonblocking(true).map_err(|error| error.to_string())?;
@@ -211,11 +235,9 @@ impl Crowd<'_> {
         match &mut client.talk {
             Talk::Floor => self.out.resize(FLOOR_MOVE_BYTES, 0),
             Talk::Asking(_) => return Err("a client that is not in cannot move".to_owned()),
-            Talk::In { number, ack, .. } => {
+            Talk::In { number, ack, acked, .. } => {
                 *number += 1;
-                if ack.frames.is_multiple_of(ACK_EVERY) {
-                    websocket::put(&mut self.out, &ack.encode());
-                }
+                acknowledge(ack, acked, &mut self.out);
                 let action = ActionFrame { number: *number, payload: Payload::default() };
                 websocket::put(&mut self.out, &action.encode());
             }
@@ -235,7 +257,7 @@ impl Crowd<'_> {
         };
         client.part.extend_from_slice(&bytes[..length]);
         self.out.clear();
-        let came = client.hear(&mut self.out)?;
+        let came = client.hear(self.plan.answered, &mut self.out)?;
         if !self.out.is_empty() {
             client.stream.write_all(&self.out).map_err(|error| format!("cannot send: {error}"))?;
         }
@@ -257,7 +279,7 @@ impl Crowd<'_> {
 
 impl Client {
     /// Takes what has come; puts what is to be answered into `out`.
-    fn hear(&mut self, out: &mut Vec<u8>) -> Result<Came, String> {
+    fn hear(&mut self, by: Answered, out: &mut Vec<u8>) -> Result<Came, String> {
         let part = std::mem::take(&mut self.part);
         let mut rest = &part[..];
         let mut came = Came::Nothing;
@@ -271,13 +293,13 @@ impl Client {
             && websocket::take_answer(&mut rest)?
         {
             websocket::put(out, hello);
-            self.talk = Talk::In { number: 0, tick: Tick(0), ack: Ack::default() };
+            self.talk = Talk::In { number: 0, tick: Tick(0), ack: Ack::default(), acked: 0 };
         }
-        if let Talk::In { number, tick, ack } = &mut self.talk {
+        if let Talk::In { number, tick, ack, acked } = &mut self.talk {
             while let Some(frame) = websocket::take(&mut rest)? {
                 match frame {
                     Frame::Message(frame) => {
-                        if let Some(news) = hear_frame(frame, *number, tick, ack)? {
+                        if let Some(news) = hear_frame(frame, (*number, by), tick, ack)? {
                             came = news;
                         }
                     }
@@ -285,15 +307,27 @@ impl Client {
                     Frame::Pong => {}
                 }
             }
+            // A move takes it along; where none follows at once, the server may wait for it.
+            if came != Came::Answer {
+                acknowledge(ack, acked, out);
+            }
         }
         self.part.extend_from_slice(rest);
         Ok(came)
     }
 }
 
+/// Puts an acknowledgement, if one is due.
+fn acknowledge(ack: &Ack, acked: &mut u64, out: &mut Vec<u8>) {
+    if ack.frames - *acked >= ACK_EVERY {
+        *acked = ack.frames;
+        websocket::put(out, &ack.encode());
+    }
+}
+
 fn hear_frame(
     frame: &[u8],
-    number: u64,
+    (number, by): (u64, Answered),
     tick: &mut Tick,
     ack: &mut Ack,
 ) -> Result<Option<Came>, String> {
@@ -310,10 +344,13 @@ fn hear_frame(
     if lane != Lane::State {
         return Ok(None);
     }
-    let prelude = Prelude::decode(&mut body, *tick).map_err(|error| error.to_string())?;
+    let (prelude, shows) = Prelude::read(&mut body, *tick).map_err(|error| error.to_string())?;
     *tick = prelude.tick;
     ack.frames += 1;
-    let answered = number > 0 && prelude.action == Some(number as u16);
+    let answered = match by {
+        Answered::OnDisk => prelude.action == Some(number as u16),
+        Answered::Shown => shows != Heads::None,
+    };
     Ok(match (number, answered) {
         (0, _) => (ack.frames == 1).then_some(Came::In),
         (_, true) => Some(Came::Answer),
@@ -321,10 +358,10 @@ fn hear_frame(
     })
 }
 
-fn hello(room: String) -> Vec<u8> {
+fn hello(game: &str, room: String) -> Vec<u8> {
     message::encode(&ClientControl::Hello(Hello {
         versions: vec![1],
-        game: Some(GAME.to_owned()),
+        game: Some(game.to_owned()),
         match_id: Some(room),
         name: "Mover".to_owned(),
         ..Hello::default()

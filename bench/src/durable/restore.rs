@@ -4,12 +4,13 @@ use std::process::Command;
 use std::thread::sleep;
 
 use super::Bench;
-use super::arenas::{HZ, scenario};
+use super::arenas::scenario;
 use super::report::Report;
 use crate::Result;
-use crate::light::{GAME, match_id};
+use crate::light::match_id;
 use crate::load::{Load, Target};
 use crate::process::{Process, free_port};
+use crate::scenario::ARENA;
 use crate::tally::median;
 
 /// Times that it is played again.
@@ -28,7 +29,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result {
     let mut each = Vec::new();
     for _ in 0..TIMES {
         let mut replay = Command::new(&bench.server);
-        replay.arg("replay").arg(format!("{GAME}/{}", match_id(0))).arg("--data").arg(&folder);
+        replay.arg("replay").arg(format!("{ARENA}/{}", match_id(0))).arg("--data").arg(&folder);
         let output = replay.output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
@@ -36,7 +37,7 @@ pub(super) fn run(bench: &Bench, report: &mut Report) -> Result {
             return Err(format!("the match cannot be played again: {said}{error}").into());
         }
         let (ticks, ms) = read(&said).ok_or_else(|| format!("the replay said {said:?}"))?;
-        each.push(ms / (ticks / f64::from(HZ) / 60.0));
+        each.push(ms / (ticks / f64::from(scenario(1).hz) / 60.0));
     }
     eprintln!("  {:.1} ms for each minute of an arena of 4", median(&each));
     report.put("restore_ms_per_match_minute", median(&each));

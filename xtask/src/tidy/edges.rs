@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cards",
         ],
     ),
-    ("referee-bench", &["referee-protocol", "referee-room", "referee-client-tokio"]),
+    ("referee-bench", &["referee-protocol", "referee-room", "referee-client-tokio", "arena"]),
     ("referee-bench-decoder", &["referee-protocol"]),
     ("referee-bench-fill", &["referee-protocol", "referee-server"]),
     (
