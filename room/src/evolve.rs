@@ -70,7 +70,7 @@ mod tests;
 use bevy_ecs::entity::Entity;
 
 use crate::field::{LoadError, Loader};
-use crate::layout::{Layout, Part, int, skip, span, variant};
+use crate::layout::{FIRST, Layout, Part, int, skip, span, variant};
 
 pub(crate) use entries::{NO_TYPE, Translator};
 pub(crate) use functions::Migration;
@@ -357,9 +357,6 @@ impl Evolution<'_> {
         Ok(())
     }
 }
-
-/// The name of the first unnamed field.
-const FIRST: &str = "0";
 
 /// Why parts do not go over.
 enum Problem {

@@ -19,6 +19,9 @@ pub(crate) use walk::{int, json, skip, span, variant};
 /// type's own depth may be on the wire.
 pub(crate) const LAYOUT_DEPTH_MAX: usize = 64;
 
+/// The name of the first unnamed field.
+pub(crate) const FIRST: &str = "0";
+
 /// How an exact value lies in bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Layout {

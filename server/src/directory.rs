@@ -47,8 +47,15 @@ pub(crate) trait Directory: Send + Sync {
     /// The owner has the room, or is about to.
     fn take(&self, room: &RoomKey);
 
-    /// The room goes to another thread. The ticket holds it there until it has arrived.
-    fn transfer(&self, room: &RoomKey, to: usize) -> Ticket;
+    /// The room goes to another thread, on the way that `send` has for it, with a ticket that holds it
+    /// there until it has arrived. `send` gives the ticket back where it is not sent: then the room stays,
+    /// and false is given. Nobody finds the room there before it was sent, so that it comes before them.
+    fn transfer(
+        &self,
+        room: &RoomKey,
+        to: usize,
+        send: impl FnOnce(Ticket) -> Result<(), Ticket>,
+    ) -> bool;
 
     /// The thread has none of its rooms any more: whoever comes finds another owner.
     /// Gives the rooms.
@@ -232,20 +239,29 @@ impl Directory for Local {
         }
     }
 
-    fn transfer(&self, room: &RoomKey, to: usize) -> Ticket {
+    fn transfer(
+        &self,
+        room: &RoomKey,
+        to: usize,
+        send: impl FnOnce(Ticket) -> Result<(), Ticket>,
+    ) -> bool {
         let mut state = self.0.lock();
         if !state.rooms.contains_key(room) {
             // Its thread was given up meanwhile.
-            state.put(room);
+            return false;
         }
-        let State { rooms, loads, .. } = &mut *state;
-        if let Some(place) = rooms.get_mut(room) {
-            loads[place.thread] -= 1;
-            loads[to] += 1;
+        let (Owner::Thread(from), ticket) = state.ticket(&self.0, room);
+        let sent = send(ticket);
+        if sent.is_ok()
+            && let Some(place) = state.rooms.get_mut(room)
+        {
             place.thread = to;
+            state.loads[from] -= 1;
+            state.loads[to] += 1;
         }
-        let (_, ticket) = state.ticket(&self.0, room);
-        ticket
+        // A ticket that was not sent locks the directory as well.
+        drop(state);
+        sent.is_ok()
     }
 
     fn abandon(&self, thread: usize) -> Vec<RoomKey> {
@@ -348,6 +364,29 @@ mod tests {
         drop(second);
         assert!(directory.release(&room("a")));
         assert!(directory.0.lock().rooms.is_empty());
+    }
+
+    #[test]
+    fn a_room_that_is_not_sent_stays_and_one_that_has_no_place_goes_nowhere() {
+        let directory = local(&Config::default());
+        let now = Instant::now();
+        let mut held = vec![];
+        let (Owner::Thread(from), ticket) = directory.enter(&room("a"), HOME, now).unwrap();
+        directory.take(&room("a"));
+        drop(ticket);
+        assert!(!directory.transfer(&room("a"), 3, Err), "nothing takes it");
+        assert_eq!(directory.thread_of(&room("a")), Some(from));
+        assert!(directory.transfer(&room("a"), 3, |ticket| {
+            held.push(ticket);
+            Ok(())
+        }));
+        assert_eq!(directory.thread_of(&room("a")), Some(3));
+        assert_eq!(directory.0.lock().loads, [0, 0, 0, 1]);
+        assert!(!directory.release(&room("a")), "it is on its way");
+        held.clear();
+        assert!(directory.release(&room("a")));
+        assert!(!directory.transfer(&room("a"), 1, |_| panic!("it has no place")));
+        assert_eq!(directory.thread_of(&room("a")), None);
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //! a room sends is made and thrown away, and acknowledged at once. No journal is written.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use referee::room::entry::{Create, Join};
-use referee::room::output::{Joined, Output};
+use referee::room::output::{Frame, Joined, Output};
 use referee::room::room::Link;
 use referee::room::{Entry, Room, Template};
 use referee_client::bot::{Bot, Say};
-use referee_protocol::frame::{Ack, Lane, lane};
+use referee_protocol::frame::{Ack, EventsFrame, Lane, lane};
 use referee_protocol::{LinkId, Seat, SessionId, Tick};
 
 use super::search::{Outcome, Search};
@@ -68,6 +69,30 @@ struct Simulation {
     /// Inputs come every so many ticks.
     every: u64,
     bytes: u64,
+    /// Why a player was let go.
+    let_go: Option<String>,
+}
+
+/// What a frame was, for who acknowledges it.
+enum Heard {
+    State,
+    /// Events up to this number.
+    Events(u64),
+    Other,
+}
+
+fn heard(frame: &Frame) -> Heard {
+    let first = frame.head.as_slice().first().copied();
+    let first = first.or_else(|| frame.parts.first()?.first().copied());
+    match first.and_then(lane) {
+        Some(Lane::State) => Heard::State,
+        Some(Lane::Events) => {
+            let bytes = frame.to_vec();
+            let told = EventsFrame::decode(&bytes[1..]).expect("a room's own frame is whole");
+            Heard::Events((told.first + told.events.len() as u64).saturating_sub(1))
+        }
+        _ => Heard::Other,
+    }
 }
 
 /// What one thread measured.
@@ -98,7 +123,7 @@ impl Simulation {
             ))
         })?;
         let every = setting.hz.map_or(1, |wished| (f64::from(hz) / wished).round().max(1.0) as u64);
-        let mut this = Self { room, players: Vec::new(), every, bytes: 0 };
+        let mut this = Self { room, players: Vec::new(), every, bytes: 0, let_go: None };
         for player in 0..setting.players as u64 {
             this.join(player, (trial.simulated.bot)(setting.seed ^ number << 20 ^ player << 8));
         }
@@ -153,7 +178,11 @@ impl Simulation {
             }
         }
         self.tick();
-        Ok(())
+        match self.let_go.take() {
+            // A room that tells fewer players costs less than it would.
+            Some(why) => Err(LoadError::Plan(format!("a room let a player go: {why}"))),
+            None => Ok(()),
+        }
     }
 
     fn tick(&mut self) {
@@ -167,19 +196,17 @@ impl Simulation {
                 }
                 Output::Send { link, frame } => {
                     self.bytes += frame.len() as u64;
-                    let first = frame.head.as_slice().first().copied();
-                    let first = first
-                        .or_else(|| frame.parts.first().and_then(|part| part.first().copied()));
-                    if first.and_then(lane) == Some(Lane::State) {
-                        let player = &mut self.players[link.0 as usize - 1];
-                        player.ack.frames += 1;
-                        acks.push_back((link, player.ack));
+                    let player = &mut self.players[link.0 as usize - 1];
+                    match heard(&frame) {
+                        Heard::State => player.ack.frames += 1,
+                        // A room keeps them until they are acknowledged, and lets go who never does.
+                        Heard::Events(upto) => player.ack.event = upto,
+                        Heard::Other => continue,
                     }
+                    acks.push_back((link, player.ack));
                 }
-                Output::Joined { .. }
-                | Output::Reply { .. }
-                | Output::Disconnect { .. }
-                | Output::Save(_) => {}
+                Output::Disconnect { refusal, .. } => self.let_go = Some(refusal.to_string()),
+                Output::Joined { .. } | Output::Reply { .. } | Output::Save(_) => {}
             }
         }
         acks.into_iter().for_each(|(link, ack)| self.room.link(link, Link::Ack(ack)));
@@ -194,21 +221,17 @@ fn run_rooms(
     ready: &Barrier,
 ) -> Result<Measured, LoadError> {
     // Of its own for each thread: nothing is shared that one might wait for.
-    let made = simulations(trial, rooms, from);
-    let ready_rooms = match made {
-        Ok((mut simulations, schema)) => {
-            let warm =
-                simulations.iter_mut().zip(from as u64..).try_for_each(|(simulation, at)| {
-                    let ticks = WARM_UP_TICKS + at % STAGGERED_OVER;
-                    (0..ticks).try_for_each(|_| simulation.turn(&schema))
-                });
-            warm.map(|()| (simulations, schema))
+    let warm = catch_unwind(AssertUnwindSafe(|| {
+        let (mut simulations, schema) = simulations(trial, rooms, from)?;
+        for (simulation, at) in simulations.iter_mut().zip(from as u64..) {
+            let ticks = WARM_UP_TICKS + at % STAGGERED_OVER;
+            (0..ticks).try_for_each(|_| simulation.turn(&schema))?;
         }
-        Err(error) => Err(error),
-    };
-    // All threads measure at the same time, also where one has nothing to.
+        Ok((simulations, schema))
+    }));
+    // All threads measure at the same time, also where one has nothing to, or its game panicked.
     ready.wait();
-    let (mut simulations, schema) = ready_rooms?;
+    let (mut simulations, schema) = warm.map_err(|_| panicked())??;
     let sent = |simulations: &[Simulation]| simulations.iter().map(|s| s.bytes).sum::<u64>();
     let before = sent(&simulations);
     let (begun, clock) = (Instant::now(), machine::ThreadClock::new());
@@ -267,9 +290,12 @@ fn measure(
         let ready = &ready;
         let start = |thread| scope.spawn(move || run_rooms(trial, share(thread), window, ready));
         let running: Vec<_> = (0..threads).map(start).collect();
-        let panicked = || LoadError::Thread("a room panicked; its message is above".into());
         running.into_iter().map(|thread| thread.join().map_err(|_| panicked())?).collect()
     })
+}
+
+fn panicked() -> LoadError {
+    LoadError::Thread("a room panicked; its message is above".into())
 }
 
 /// Ticks in a second of the threads' own time.
@@ -421,6 +447,11 @@ fn conclude(found: &mut Capacity, search: &Search, trial: &NullTrial) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use referee::prelude::*;
+    use referee_protocol::limits::EVENTS_KEPT_MAX_BYTES;
+
     use super::*;
 
     fn trial(game: &str, players: usize) -> NullTrial {
@@ -445,6 +476,45 @@ mod tests {
         assert!(bytes > 4 * 100 * 5, "{bytes} bytes to four players in 100 ticks");
         assert_eq!(run(1), (bytes, hash), "the same seed");
         assert_ne!(run(2).1, hash);
+    }
+
+    #[derive(Event)]
+    struct Tale(#[field(max = 4_000)] String);
+
+    fn told(game: &mut Game) {
+        arena::arena(game);
+        game.event::<Tale>();
+        game.systems(|mut tales: Events<Tale>| tales.all(Tale("x".repeat(4_000))));
+    }
+
+    #[test]
+    fn events_are_acknowledged_as_players_would() {
+        let mut trial = trial("arena", 2);
+        trial.simulated.game = Arc::new(told);
+        let template = template(&trial).unwrap();
+        let schema = KnownSchema::read(template.schema_bytes()).unwrap();
+        let mut simulation = Simulation::new(&trial, &template, 1).unwrap();
+        let enough = EVENTS_KEPT_MAX_BYTES / 4_000 * 2;
+        (0..enough).for_each(|_| simulation.turn(&schema).unwrap());
+        assert!(simulation.players.iter().all(|player| player.ack.event >= enough as u64));
+    }
+
+    static PANICS: AtomicBool = AtomicBool::new(true);
+
+    /// The first room that gets so far panics.
+    fn stumbles(game: &mut Game) {
+        arena::arena(game);
+        game.systems(|time: Res<Time>| {
+            assert!(time.tick.0 < 20 || !PANICS.swap(false, Ordering::SeqCst), "not now");
+        });
+    }
+
+    #[test]
+    fn a_thread_whose_game_panics_keeps_no_other_waiting() {
+        let mut trial = trial("arena", 2);
+        trial.simulated.game = Arc::new(stumbles);
+        let error = measure(&trial, 2, 2, Duration::from_millis(10)).err().unwrap();
+        assert!(error.to_string().contains("panicked"), "{error}");
     }
 
     #[test]

@@ -23,7 +23,8 @@ const STRUCT: u8 = 19;
 const ENUM: u8 = 20;
 const NAMED: u8 = 21;
 
-/// The longest array whose values have no bytes: a longer one would take time and say nothing.
+/// The longest array whose values have no bytes, with all that is in them: a longer one would take time and
+/// say nothing.
 const EMPTY_ARRAY_MAX: u64 = 4_096;
 
 impl Layout {
@@ -112,10 +113,22 @@ fn decode(from: &mut Loader<'_>, depth: usize) -> Result<Layout, LoadError> {
 fn decode_array(from: &mut Loader<'_>, left: usize) -> Result<Layout, LoadError> {
     let length = from.varint()?;
     let of = decode(from, left)?;
-    if of.bytes_min() == 0 && length > EMPTY_ARRAY_MAX {
+    if of.bytes_min() == 0 && length.saturating_mul(steps(&of)) > EMPTY_ARRAY_MAX {
         return Err(BitError::Number.into());
     }
     Ok(Layout::Array(Box::new(of), u32::try_from(length).map_err(|_| LoadError::Number)?))
+}
+
+/// How many steps it takes to go over a value that has no bytes.
+fn steps(of: &Layout) -> u64 {
+    match of {
+        Layout::Array(of, length) => u64::from(*length).saturating_mul(steps(of)).max(1),
+        Layout::Struct(parts) => {
+            parts.iter().fold(1, |sum, part| sum.saturating_add(steps(&part.layout)))
+        }
+        Layout::Named(named) => steps(&named.layout),
+        _ => 1,
+    }
 }
 
 fn decode_parts(from: &mut Loader<'_>, left: usize) -> Result<Vec<Part>, LoadError> {
@@ -126,4 +139,26 @@ fn decode_parts(from: &mut Loader<'_>, left: usize) -> Result<Vec<Part>, LoadErr
 pub(super) fn name(from: &mut Loader<'_>) -> Result<String, LoadError> {
     let bytes = from.block()?;
     Ok(std::str::from_utf8(bytes).map_err(|_| LoadError::Text)?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use bevy_ecs::entity::Entity;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Layout, LoadError> {
+        Layout::decode(&mut Loader::new(bytes, &|_| Entity::PLACEHOLDER))
+    }
+
+    #[test]
+    fn arrays_of_nothing_have_a_bound_however_they_are_nested() {
+        // 4,096 each.
+        let array = [ARRAY, 0x80, 0x20];
+        let nested = |deep: usize| [array.repeat(deep), vec![UNIT]].concat();
+        assert!(read(&nested(1)).is_ok());
+        assert!(read(&nested(2)).is_err() && read(&nested(20)).is_err());
+        let with_bytes = [&array[..], &[BOOL]].concat();
+        assert!(read(&with_bytes).is_ok());
+    }
 }

@@ -7,7 +7,7 @@ use referee_protocol::hash::hash;
 use referee_protocol::schema::FieldType;
 
 use super::bytes::name;
-use super::{LAYOUT_DEPTH_MAX, Layout, Part};
+use super::{FIRST, LAYOUT_DEPTH_MAX, Layout, Part};
 use crate::field::{LoadError, Loader, Saver};
 use crate::game::Game;
 
@@ -196,20 +196,39 @@ pub(crate) fn dropped(old: &Types, new: &Types, taken: impl Fn(&Layout) -> bool)
         let places = matched(old, new);
         for (at, of) in old.iter().enumerate() {
             let now = places.iter().position(|place| *place == Some(at)).map(|now| &new[now]);
-            match now.map(|now| (of.layout.bare(), now.layout.bare())) {
-                None => dropped.push(of.name.clone()),
-                Some((Layout::Struct(parts), Layout::Struct(now))) if !taken(&of.layout) => {
-                    let gone = |part: &&Part| !now.iter().any(|now| now.answers_to(&part.name));
-                    let gone = parts.iter().filter(gone);
+            let Some(now) = now else {
+                dropped.push(of.name.clone());
+                continue;
+            };
+            let (stored, now) = (of.layout.bare(), now.layout.bare());
+            if taken(&of.layout) || stored.same(now) {
+                continue;
+            }
+            match (stored, now) {
+                (Layout::Struct(parts), now) => {
+                    let gone = parts.iter().filter(|part| !has_place(now, part));
                     dropped.extend(gone.map(|part| format!("{}.{}", of.name, part.name)));
                 }
-                Some(_) => {}
+                // What is stored is one value without a name.
+                (_, Layout::Unit) => dropped.push(format!("{}.{FIRST}", of.name)),
+                _ => {}
             }
         }
     }
     dropped.sort();
     dropped.dedup();
     dropped
+}
+
+/// Whether a type that is now made up so has a place for a field that it had.
+fn has_place(now: &Layout, part: &Part) -> bool {
+    match now {
+        Layout::Struct(now) => now.iter().any(|now| now.answers_to(&part.name)),
+        Layout::Unit => false,
+        Layout::Option(of) => has_place(of.bare(), part),
+        // It lies as its one unnamed field.
+        _ => part.name == FIRST,
+    }
 }
 
 /// For each of the new types the place of the old one that it takes the place of: that of its name, or of
@@ -220,4 +239,44 @@ pub(crate) fn matched(old: &[TypeOf], new: &[TypeOf]) -> Vec<Option<usize>> {
     };
     let place = |of: &TypeOf| find(of, &of.name).or_else(|| of.was().find_map(|was| find(of, was)));
     new.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types(of: &Layout) -> Types {
+        let components = vec![TypeOf::kept("A", Layout::named("A", &[], of.clone()))];
+        let none = Vec::new;
+        #[rustfmt::skip]
+        let types = Types {
+            kind: Kind::Realtime, components, inputs: none(), actions: none(), timers: none(), alarms: none(),
+        };
+        types
+    }
+
+    #[test]
+    fn what_has_no_place_any_more_is_named_whatever_took_the_place_of_its_type() {
+        let int = Layout::Int { bits: 32, signed: false };
+        let pair = Layout::tuple([int.clone(), Layout::Text]);
+        let named = Layout::Struct(vec![Part::new("x", int.clone()), Part::new("y", int.clone())]);
+        let x = Layout::Struct(vec![Part::new("x", int.clone())]);
+        let x_as_first = Layout::Struct(vec![Part::new("x", int.clone()).was(&["0"])]);
+        let maybe = |of: &Layout| Layout::Option(Box::new(of.clone()));
+        let cases: [(&Layout, &Layout, &[&str]); 9] = [
+            (&named, &named, &[]),
+            (&named, &x, &["A.y"]),
+            (&named, &maybe(&x), &["A.y"]),
+            (&named, &Layout::Unit, &["A.x", "A.y"]),
+            (&pair, &int, &["A.1"]),
+            (&pair, &x_as_first, &["A.1"]),
+            (&int, &x_as_first, &[]),
+            (&int, &Layout::Unit, &["A.0"]),
+            (&Layout::Unit, &x, &[]),
+        ];
+        for (old, new, gone) in cases {
+            assert_eq!(dropped(&types(old), &types(new), |_| false), gone, "{old} to {new}");
+        }
+        assert!(dropped(&types(&named), &types(&Layout::Unit), |_| true).is_empty(), "a function");
+    }
 }

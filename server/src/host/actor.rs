@@ -331,10 +331,12 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
             return Played::Gone;
         }
         thread.seat(place);
-        if let Some(to) = place.migrate_to.take()
-            && migrate::migrate(thread, place, to).await
-        {
-            return Played::Gone;
+        if let Some(to) = place.migrate_to.take() {
+            if migrate::migrate(thread, place, to).await {
+                return Played::Gone;
+            }
+            // Meanwhile the thread may have been given up.
+            continue;
         }
         let turn = thread.pulse.begin(&place.key);
         let look = look(thread, place);

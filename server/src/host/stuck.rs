@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::marks::Trouble;
 use super::pulse::{Pulse, Watch};
-use super::{Hosts, Start, way};
+use super::{Command, Hosts, Start, way};
 use crate::directory::Directory;
 use crate::key::RoomKey;
 
@@ -44,6 +44,8 @@ impl Hosts {
                 let pulse = self.ways.way(thread).pulse.clone();
                 if let Some(room) = watch.look(&pulse, looks) {
                     self.give_up(thread, &pulse, &room, &start);
+                    // The turns of the one in its place are numbered from the beginning.
+                    *watch = Watch::default();
                 }
             }
         }
@@ -71,9 +73,14 @@ impl Hosts {
         house.wakes.stuck(room);
         house.metrics.rooms_failed.up();
         house.metrics.threads_given_up.up();
+        house.loads.set(thread, 0);
         *self.ways.way(thread) = way;
         if let Err(error) = start(begun) {
             tracing::error!(%error, thread, "no thread could be started in its place");
+        }
+        if *self.stop.borrow() {
+            // It may have been told to the old one.
+            let _ = self.ways.to(thread).try_send(Command::Stop);
         }
         // Last: whoever comes now finds the new thread.
         let rooms = house.directory.abandon(thread);

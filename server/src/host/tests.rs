@@ -133,6 +133,28 @@ impl Drop for Site {
     }
 }
 
+#[tokio::test]
+async fn a_thread_whose_last_room_has_gone_to_another_one_costs_nothing() {
+    let machine = Machine::new();
+    let site = Site::new(&machine, count);
+    assert_eq!(site.ask().await, Ok(b"1".to_vec()));
+    let migrations = || site.hosts.metrics().migrations.get();
+    let until = async |done: &dyn Fn() -> bool| {
+        let wait = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), wait).await.expect("it takes too long");
+    };
+    let loads = &site.hosts.house.loads;
+    loads.set(0, 500);
+    assert!(site.hosts.migrate(key(), 1));
+    until(&|| migrations() == 1).await;
+    until(&|| loads.all()[0] == 0).await;
+    assert_eq!(site.ask().await, Ok(b"2".to_vec()));
+}
+
 fn key() -> RoomKey {
     RoomKey { game: GameName::new("count").unwrap(), match_id: MatchId::new("m").unwrap() }
 }

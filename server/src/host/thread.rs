@@ -197,7 +197,8 @@ impl Thread {
         loop {
             self.host(&mut commands).await;
             if self.pulse.is_given_up() {
-                return;
+                self.leave(&mut commands);
+                break;
             }
             // Whoever comes now is turned away. But a room that was on its way here is still to be saved.
             commands.close();
@@ -237,10 +238,16 @@ impl Thread {
                 }
                 () = self.less.notified() => {}
             }
+            if self.places.borrow().is_empty() && !self.pulse.is_given_up() {
+                self.rest();
+            }
         }
     }
 
     fn obey(self: &Rc<Self>, command: Command) {
+        if self.pulse.is_given_up() {
+            return self.turn_away(command);
+        }
         let command = match command.room() {
             Some(key) => self.pass_on(&key.clone(), command),
             None => Some(command),
@@ -353,6 +360,10 @@ impl Thread {
         let _ = catch_unwind(end);
         self.unpark(place).into_iter().for_each(|parked| parked.dismiss(&self.house, &refusal));
         self.refuse(place, &refusal);
+        if self.pulse.is_given_up() {
+            // The directory knows another place of the room, if any.
+            return self.forget(&place.key);
+        }
         self.remove(&place.key);
         // Visitors on their way make the room anew, in its old place.
         self.house.directory.release(&place.key);

@@ -143,6 +143,8 @@ async fn an_endless_loop_ends_its_own_room_and_no_other() {
     // The loop ends after all: what its thread does then counts for nothing.
     SPINS.store(false, Ordering::SeqCst);
     until(|| metrics.rooms.get() == 3).await;
+    // Nor does it go on counting those who were on it.
+    until(|| (metrics.connections(), metrics.players.get()) == (3, 3)).await;
     press(&ann);
     press(&bob);
     counts(&ann, 3).await;

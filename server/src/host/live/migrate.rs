@@ -93,9 +93,10 @@ impl Live {
         landed.collect()
     }
 
-    /// How many connections it has.
-    pub(crate) fn connected(&self) -> usize {
-        self.connections.len()
+    /// Whether nobody reads any of its connections. There may be halves of such that have ended.
+    pub(crate) fn are_back(&self, halves: &[(LinkId, ReadHalf)]) -> bool {
+        let back = |link: &LinkId| halves.iter().any(|(of, _)| of == link);
+        self.connections.keys().all(back)
     }
 
     /// Takes leave of the thread, with the halves of the connections that were called back. A connection

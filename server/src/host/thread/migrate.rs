@@ -3,6 +3,10 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use tokio::sync::mpsc;
+
+use referee_protocol::{Code, LinkId, Refusal};
+
 use super::{Command, Place, Thread, Watched};
 use crate::directory::Directory;
 use crate::host::line::Line;
@@ -18,20 +22,24 @@ impl Thread {
         let key = migrant.key().clone();
         let place = Rc::new(Place::new(key.clone(), migrant.signals().clone()));
         self.places.borrow_mut().insert(key, place.clone());
-        self.land(&place, migrant);
+        let now = Instant::now();
+        for link in self.land(&place, migrant) {
+            self.wheel.borrow_mut().put(Watched::Client(place.clone(), link), now);
+        }
         self.begin(place);
     }
 
-    /// Puts a room into its place, and has its connections read.
-    pub(in crate::host) fn land(self: &Rc<Self>, place: &Rc<Place>, migrant: Migrant) {
+    /// Puts a room into its place, and has its connections read. Gives these.
+    pub(in crate::host) fn land(
+        self: &Rc<Self>,
+        place: &Rc<Place>,
+        migrant: Migrant,
+    ) -> Vec<LinkId> {
         let (live, landed) = Live::land(migrant, self);
         place.live.borrow_mut().insert(live).send_every(self.pace.get().every());
-        let now = Instant::now();
-        for landed in landed {
-            let watched = Watched::Client(place.clone(), landed.link);
-            self.wheel.borrow_mut().put(watched, now);
-            self.attend(place, landed);
-        }
+        let links = landed.iter().map(|landed| landed.link).collect();
+        landed.into_iter().for_each(|landed| self.attend(place, landed));
+        links
     }
 
     /// Has a connection read until it ends, or its room goes to another thread.
@@ -53,6 +61,33 @@ impl Thread {
         self.less.notify_one();
     }
 
+    /// The thread has no room any more: it costs nothing, and has not too much to do.
+    pub(super) fn rest(&self) {
+        self.house.loads.set(self.number, 0);
+        if self.pace.take().every() > 1 {
+            self.house.metrics.threads_paced.down();
+        }
+    }
+
+    /// The thread was given up, and has come out of the turn: it lets go of its rooms, of which others may
+    /// have newer ones, and of those that were on their way to it.
+    pub(super) fn leave(self: &Rc<Self>, commands: &mut mpsc::Receiver<Command>) {
+        let refusal = elsewhere();
+        let places = self.places.take();
+        for place in places.values() {
+            place.with(|live| live.dismiss(&refusal));
+            let parked = self.unpark(place);
+            parked.into_iter().for_each(|parked| parked.dismiss(&self.house, &refusal));
+        }
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            self.turn_away(command);
+        }
+        if self.pace.take().every() > 1 {
+            self.house.metrics.threads_paced.down();
+        }
+    }
+
     /// Hands a command for a room on to the thread that has the room, where that is another one. Gives it
     /// back otherwise.
     pub(super) fn pass_on(&self, key: &RoomKey, command: Command) -> Option<Command> {
@@ -66,6 +101,13 @@ impl Thread {
             let _ = way.send(command).await;
         });
         None
+    }
+
+    /// Somebody, or a room, comes to a thread that was given up. Whoever is let go comes back by himself.
+    pub(super) fn turn_away(self: &Rc<Self>, command: Command) {
+        if let Command::Land { migrant, .. } = command {
+            Live::land(*migrant, self).0.dismiss(&elsewhere());
+        }
     }
 
     /// While the thread has too much to do, its clients get states less often.
@@ -123,4 +165,9 @@ impl Thread {
             places[at].signals.wake.notify_one();
         }
     }
+}
+
+/// What clients are told whose room is on another thread now, or will be when they come.
+fn elsewhere() -> Refusal {
+    Refusal::new(Code::Stopped, "the match goes on where it was; come back")
 }
