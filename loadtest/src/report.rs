@@ -203,6 +203,8 @@ pub struct Server {
     pub overruns: Option<f64>,
     /// Times a room gave up catching up.
     pub slips: Option<f64>,
+    /// Ticks of rooms that sent states in some ticks only, because the server had too much to do.
+    pub ticks_paced: Option<f64>,
     /// States that were not made because their client was behind.
     pub skips: Option<f64>,
     /// Inputs that came after their tick.

@@ -146,6 +146,7 @@ fn fill(server: &mut Server, before: &Numbers, after: &Numbers) {
     server.tick_p99_ms = p99.map(|seconds| seconds * 1_000.0);
     server.overruns = growth("referee_overruns_total");
     server.slips = growth("referee_slips_total");
+    server.ticks_paced = growth("referee_ticks_paced_total");
     server.skips = growth("referee_skips_total");
     server.inputs_late = growth("referee_inputs_late_total");
 }

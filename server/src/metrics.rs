@@ -98,6 +98,8 @@ pub struct Metrics {
     pub ticks: Count,
     /// Those of rooms to which nobody was connected. The next four leave them out.
     pub ticks_unattended: Count,
+    /// Ticks of rooms whose clients got states in some ticks only, because their thread had too much to do.
+    pub ticks_paced: Count,
     /// Ticks of realtime rooms that were left out because the room fell behind.
     pub slips: Count,
     /// Ticks of realtime rooms that took longer than their period.

@@ -74,6 +74,15 @@ fn servers_own(level: &Level, report: &Report, bounds: &Bounds) -> Option<String
         let (kept, bound) = (percent(kept), percent(bounds.ticks_kept));
         return Some(format!("{kept} of the ticks ran, {bound} must"));
     }
+    let paced = report.server.ticks_paced.zip(report.server.ticks);
+    let paced = paced.map_or(0.0, |(paced, ticks)| paced / ticks.max(1.0));
+    if paced > 1.0 - bounds.ticks_kept {
+        let (paced, bound) = (percent(paced), percent(1.0 - bounds.ticks_kept));
+        return Some(format!(
+            "in {paced} of the ticks the server sent states less often, since it had too much to do; {bound} \
+             may"
+        ));
+    }
     let overruns = level.overruns.filter(|overruns| *overruns > bounds.overruns)?;
     let period = report.tick_ms.map_or_else(String::new, |tick| format!(" of {}", ms(tick)));
     let (late, bound) = (percent(overruns), percent(bounds.overruns));
@@ -135,13 +144,20 @@ mod tests {
     fn all_bounds_must_hold() {
         let bounds = Bounds::default();
         let level = |report: &Report| judge(report, &bounds, true);
+        let paced = |ticks| {
+            let mut report = report(2_000.0, 0.0, 60.0);
+            report.server.ticks_paced = Some(ticks);
+            report
+        };
         assert!(level(&report(2_000.0, 0.0, 60.0)).held);
+        assert!(level(&paced(99.0)).held);
         for (report, part) in [
             (report(1_800.0, 0.0, 60.0), "90.0 % of the ticks ran, 95.0 % must"),
             (
                 report(2_000.0, 40.0, 60.0),
                 "2.0 % of the ticks took longer than their period of 50 ms",
             ),
+            (paced(101.0), "in 5.0 % of the ticks the server sent states less often"),
             (report(2_000.0, 0.0, 120.0), "p99 latency was 120 ms, the bound is 100 ms"),
             (Report { drops: 2, ..report(2_000.0, 0.0, 60.0) }, "2 connections were dropped"),
             (Report { joined: 39, ..report(2_000.0, 0.0, 60.0) }, "1 players had no seat"),

@@ -99,6 +99,8 @@ pub(crate) struct Live {
     told_time: bool,
     /// What it costs its thread.
     meter: Meter,
+    /// Clients get a state every so many ticks.
+    sends_every: u8,
     presence: Presence,
 }
 
@@ -214,6 +216,7 @@ impl Live {
             stirred: false,
             told_time: false,
             meter: Meter::new(now),
+            sends_every: 1,
             presence,
         }
     }
@@ -421,6 +424,7 @@ impl Live {
 
     /// Clients get a state every so many ticks from now on.
     pub(crate) fn send_every(&mut self, ticks: u8) {
+        self.sends_every = ticks;
         if let Some(ticks) = NonZeroU64::new(u64::from(ticks)) {
             self.guarded(|room| room.send_every(ticks));
         }
@@ -446,6 +450,7 @@ impl Live {
                 metrics.tick_seconds.observe(took);
                 let overran = self.clock.period().is_some_and(|period| took > period);
                 metrics.overruns.add(u64::from(overran));
+                metrics.ticks_paced.add(u64::from(self.sends_every > 1));
             }
             false => metrics.ticks_unattended.up(),
         }

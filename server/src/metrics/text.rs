@@ -103,6 +103,8 @@ fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
     let parked = metrics.rooms_parked.get();
     out.gauge("rooms_parked", "Rooms out of memory, their connections open", parked)?;
     out.counter("parks", "Rooms put out of memory so", metrics.parks.get())?;
+    let of_paced = metrics.ticks_paced.get();
+    out.counter("ticks_paced", "Ticks of rooms that sent states in some ticks only", of_paced)?;
     let given_up = metrics.threads_given_up.get();
     out.counter("threads_given_up", "Host threads on which a room's turn did not end", given_up)?;
     out.counter("migrations", "Rooms that went to another host thread", metrics.migrations.get())?;

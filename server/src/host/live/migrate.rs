@@ -174,6 +174,7 @@ impl Live {
             stirred: true,
             told_time: migrant.told_time,
             meter,
+            sends_every: 1,
         });
         let landed = live.take_in(migrant.clients);
         (live, landed)
