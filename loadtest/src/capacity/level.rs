@@ -157,7 +157,7 @@ mod tests {
                 report(2_000.0, 40.0, 60.0),
                 "2.0 % of the ticks took longer than their period of 50 ms",
             ),
-            (paced(101.0), "in 5.0 % of the ticks the server sent states less often"),
+            (paced(101.0), "in 5.1 % of the ticks the server sent states less often"),
             (report(2_000.0, 0.0, 120.0), "p99 latency was 120 ms, the bound is 100 ms"),
             (Report { drops: 2, ..report(2_000.0, 0.0, 60.0) }, "2 connections were dropped"),
             (Report { joined: 39, ..report(2_000.0, 0.0, 60.0) }, "1 players had no seat"),
