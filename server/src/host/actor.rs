@@ -18,7 +18,6 @@ use tokio::time::timeout;
 mod migrate;
 mod park;
 
-use super::alarm::Alarm;
 use super::left;
 use super::live::{Live, Next, PANICS_APART, Parts, Remains};
 use super::marks::Trouble;
@@ -324,7 +323,6 @@ enum Played {
 
 /// Gives the room its turns until it is over.
 async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
-    let mut alarm = Alarm::new();
     loop {
         if thread.pulse.is_given_up() {
             thread.forget(&place.key);
@@ -351,11 +349,7 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
             Look::Soon => tokio::task::yield_now().await,
             Look::Wait(None) => place.signals.wake.notified().await,
             Look::Wait(Some(until)) => {
-                tokio::select! {
-                    biased;
-                    () = place.signals.wake.notified() => {}
-                    () = alarm.rings_by(until) => {}
-                }
+                let _ = tokio::time::timeout_at(until.into(), place.signals.wake.notified()).await;
             }
             Look::Park => {
                 if park::park(thread, place).await {

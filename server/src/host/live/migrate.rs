@@ -167,7 +167,6 @@ impl Live {
             quiet_since: migrant.quiet_since,
             idle_since: now,
             ended: migrant.ended,
-            unannounced: true,
             failed: false,
             panicked: migrant.panicked,
             remains: None,

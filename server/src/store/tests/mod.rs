@@ -4,7 +4,6 @@ mod alarms;
 mod crash;
 pub(crate) mod disk;
 mod journal;
-mod landing;
 mod old;
 mod past;
 
