@@ -21,7 +21,7 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
     let rooms = bench.sizes.idle_rooms;
     let (mut parked, mut loaded, mut alive) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=bench.sizes.rounds {
-        let keep_alive = percent(bench, Among::One, PARK_AFTER_MS)?;
+        let keep_alive = percent(bench, Among::One, 0)?;
         let with = percent(bench, Among::Many, PARK_AFTER_MS)?;
         let without = percent(bench, Among::Many, 0)?;
         eprintln!(
@@ -62,8 +62,7 @@ fn percent(bench: &Bench, among: Among, park_after_ms: u64) -> Result<f64> {
     }
     let expected = match (park_after_ms, among) {
         (0, _) => 0,
-        (_, Among::One) => 1,
-        (_, Among::Many) => rooms,
+        _ => rooms,
     };
     wait(&mut visitors, process.port, rooms * SOCKETS, expected)?;
     visitors.stay(bench.sizes.warm_up)?;
