@@ -361,7 +361,7 @@ impl Game {
     }
 
     /// After how many ticks that ran the room rebuilds itself from its own snapshot (1 or more), which
-    /// is then saved. Without: 32 in a turn-based game, 60 in a realtime one. Part of the game:
+    /// is then saved. Without: 128 in a turn-based game, 60 in a realtime one. Part of the game:
     /// changing it changes what a stored match replays to.
     pub fn snapshot_ticks(&mut self, ticks: u64) -> &mut Self {
         self.rules.snapshot_ticks = Some(ticks.max(1));

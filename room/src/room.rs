@@ -129,6 +129,8 @@ pub struct Room {
     rebuilt: u64,
     pub(crate) warnings: Warnings,
     scratch: Vec<u8>,
+    /// What [`Room::content_hash`] gives, where it is known: after a tick of a turn-based room.
+    content: Option<u64>,
     pub(crate) words: Vec<u32>,
 }
 
@@ -206,6 +208,7 @@ impl Room {
             running: String::new(),
             warnings: Warnings::default(),
             scratch: Vec::new(),
+            content: None,
             words: Vec::new(),
         }
     }
@@ -334,19 +337,22 @@ impl Room {
         assert!(at > self.core().tick, "tick {at:?} comes after {:?}", self.core().tick);
         let turn_based = self.game.rules.kind == Kind::TurnBased;
         let acting = self.queue.iter().any(Entry::is_act);
-        let watch = turn_based || acting && !self.core().lasting;
-        let before = watch.then(|| self.content_hash());
+        let was_lasting = self.core().lasting;
+        let watch = turn_based || acting && !was_lasting;
+        let before = watch.then(|| self.content_before());
         self.journal.begin(at, &self.queue);
         let dropped = crate::errors::dropped_commands();
         let sealed = self.step(at);
         self.note_unregistered();
         self.counters.dropped_commands += crate::errors::dropped_commands() - dropped;
         let events = self.replication.collect(&mut self.game);
-        let changed = before.is_some_and(|before| events || before != self.content_hash());
+        let after = watch.then(|| self.content_hash());
+        let changed = watch && (events || before != after);
         if acting && changed {
             self.core_mut().lasting = true;
         }
         self.note_kept();
+        self.content = after.filter(|_| turn_based && was_lasting == self.core().lasting);
         self.settle(turn_based && changed && !sealed);
         if self.settling == 0 {
             self.replication.send(&mut self.game, &mut self.outputs);
@@ -381,6 +387,25 @@ impl Room {
         }
     }
 
+    /// The content's hash before a tick. Between ticks nothing changes it.
+    fn content_before(&mut self) -> u64 {
+        let known = self.content.take();
+        debug_assert!(known.is_none_or(|known| known == self.content_hash()), "it changed unseen");
+        known.unwrap_or_else(|| self.content_hash())
+    }
+
+    /// The state was changed by other means than a tick.
+    pub(crate) fn forget_content(&mut self) {
+        self.content = None;
+    }
+
+    /// Whether the room goes on at once, in the same turn: nothing of its last tick was told yet, but for
+    /// answers to requests.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.settling > 0
+    }
+
     /// The one door: what a restored room is made from, the live room is made from as well.
     pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
@@ -392,6 +417,7 @@ impl Room {
         self.core_mut().gone = gone;
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
+        self.forget_content();
         self.warnings.archetypes = 0;
         self.outputs.push_back(Output::Save(snapshot));
     }
@@ -482,6 +508,12 @@ impl Room {
             lasting: core.lasting,
             ended: core.ended.clone(),
         }
+    }
+
+    /// The last tick that ran, as in [`Room::info`].
+    #[must_use]
+    pub fn last_tick(&self) -> Tick {
+        self.core().tick
     }
 
     /// Whether something happened in it that is worth keeping on disk.

@@ -54,7 +54,7 @@ impl Rules {
     /// Ticks that run between two rebuilds.
     pub(crate) fn snapshot_ticks(&self) -> u64 {
         self.snapshot_ticks.unwrap_or(match self.kind {
-            Kind::TurnBased => 32,
+            Kind::TurnBased => 128,
             Kind::Realtime => 60,
         })
     }

@@ -415,6 +415,7 @@ impl TestRoom {
         // Later than what the room has looked at already.
         world.increment_change_tick();
         let result = change(world);
+        self.room.forget_content();
         if self.room.info().hz.is_none() {
             self.now += self.act_nanos;
             let at = self.ticks_at(self.now).max(Tick(self.room.info().tick.0 + 1));

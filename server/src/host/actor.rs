@@ -18,6 +18,7 @@ use tokio::time::timeout;
 mod migrate;
 mod park;
 
+use super::alarm::Alarm;
 use super::left;
 use super::live::{Live, Next, PANICS_APART, Parts, Remains};
 use super::marks::Trouble;
@@ -323,6 +324,7 @@ enum Played {
 
 /// Gives the room its turns until it is over.
 async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
+    let mut alarm = Alarm::new();
     loop {
         if thread.pulse.is_given_up() {
             thread.forget(&place.key);
@@ -349,7 +351,11 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
             Look::Soon => tokio::task::yield_now().await,
             Look::Wait(None) => place.signals.wake.notified().await,
             Look::Wait(Some(until)) => {
-                let _ = tokio::time::timeout_at(until.into(), place.signals.wake.notified()).await;
+                tokio::select! {
+                    biased;
+                    () = place.signals.wake.notified() => {}
+                    () = alarm.rings_by(until) => {}
+                }
             }
             Look::Park => {
                 if park::park(thread, place).await {

@@ -86,6 +86,8 @@ pub(crate) struct Live {
     /// When the last tick ran, or the room was last found to have something to do.
     idle_since: Instant,
     ended: bool,
+    /// A tick has run since the directory and the clients were told of the room as a whole.
+    unannounced: bool,
     failed: bool,
     /// When the room panicked last, in this life or in one before.
     panicked: Option<Instant>,
@@ -207,6 +209,7 @@ impl Live {
             quiet_since: now,
             idle_since: now,
             ended: info.ended.is_some(),
+            unannounced: true,
             failed: false,
             panicked: parts.panicked,
             remains: None,
@@ -267,6 +270,7 @@ impl Live {
     fn fail(&mut self, panic: &str) {
         self.failed = true;
         self.stirred = true;
+        self.give();
         self.house.metrics.rooms_failed.up();
         let running = catch_unwind(AssertUnwindSafe(|| self.room.running().map(str::to_owned)));
         let running = running.ok().flatten().unwrap_or_else(|| "the room itself".to_owned());
@@ -317,6 +321,8 @@ impl Live {
             self.announce();
         }
         let next = self.run(begun);
+        // Also of a turn that others interrupt.
+        self.give();
         let due = [offer, opens, self.next_alarm(begun)].into_iter().flatten().min();
         match (next, due) {
             (Next::Never, Some(due)) => Next::At(due),
@@ -329,7 +335,7 @@ impl Live {
         // Of a gated room that has to wait, no more is to be told.
         while !self.failed && !self.keep.is_full() && !self.is_disowned() {
             let now = Instant::now();
-            let last = self.room.info().tick;
+            let last = self.room.last_tick();
             let (reached, slips) = self.clock.now(now, last);
             if self.is_attended() {
                 self.house.metrics.slips.add(slips);
@@ -367,6 +373,7 @@ impl Live {
             tracing::warn!(room = %self.key, "{warning}");
         }
         self.ticks += 1;
+        self.unannounced = true;
         self.inbox = 0;
         self.idle_since = now;
         self.told_time = false;
@@ -400,7 +407,7 @@ impl Live {
         if stretch == before {
             return;
         }
-        self.clock.set_stretch(stretch, self.room.info().tick);
+        self.clock.set_stretch(stretch, self.room.last_tick());
         let (is_slow, was_slow) = (stretch > AS_IT_IS, before > AS_IT_IS);
         self.presence.set_slow(is_slow);
         match (was_slow, is_slow) {
@@ -461,16 +468,17 @@ impl Live {
     /// went on without it, but not for those who held seats, and what was due meanwhile is due now,
     /// once, however long it was away.
     fn tick_now(&mut self) {
-        let last = self.room.info().tick;
+        let last = self.room.last_tick();
         let now = Instant::now();
         let (reached, _) = self.clock.now(now, last);
         self.tick(Tick(reached.0.max(last.0 + 1)), now);
+        self.give();
     }
 
     /// The tick that clients are told when they ask. In a turn-based room the clock's: the last one that
     /// ran would tell when somebody else acted.
     fn present(&mut self) -> Tick {
-        let last = self.room.info().tick;
+        let last = self.room.last_tick();
         match &self.clock {
             Clock::Turns { .. } => self.clock.now(Instant::now(), last).0,
             Clock::Realtime { .. } => last,

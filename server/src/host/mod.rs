@@ -21,6 +21,7 @@
 //! | `wheel` | when to look whether a client is still there |
 
 mod actor;
+mod alarm;
 mod clock;
 mod committed;
 mod connection;

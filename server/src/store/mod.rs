@@ -22,6 +22,7 @@ mod error;
 mod file;
 mod format;
 mod journal;
+mod landing;
 mod load;
 mod open;
 mod queue;
@@ -121,10 +122,12 @@ impl Store {
             }
         };
         let journal = journal::file::open(&journal_file, &tail, &of_journal)?;
+        let landing = of_journal.landing.clone();
         let open_journal: Open =
             Box::new(move || journal::file::reopen(&journal_file, store, &of_journal));
         let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes, &of_rooms));
-        let journal = Journal::new(journal, open_journal, tail, config);
+        let opened = journal::Opened { database: journal, open: open_journal, landing };
+        let journal = Journal::new(opened, tail, config);
         Self::start(Parts { rooms, open_rooms, meta, journal, folder: Some(folder) }, config)
     }
 

@@ -9,13 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
+use super::landing::Landing;
+
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Whether the last sync of a file failed; kept while the file is closed and opened again.
+/// What is known of a file while it is closed and opened again. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Doubt(Arc<AtomicBool>);
+pub(super) struct Doubt {
+    /// The last sync failed.
+    failed: Arc<AtomicBool>,
+    /// When its commits are on disk.
+    pub(super) landing: Landing,
+}
 
-/// A backend that notices when a sync fails.
+/// A backend that notices when a sync fails, and when a commit is on disk.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     backend: B,
@@ -25,10 +32,11 @@ pub(super) struct Watched<B> {
 impl<B: StorageBackend> Watched<B> {
     /// Takes a backend into use; writes all of it again when there is doubt about it.
     pub(super) fn new(backend: B, doubt: &Doubt) -> io::Result<Self> {
-        if doubt.0.load(Ordering::Acquire) {
+        if doubt.failed.load(Ordering::Acquire) {
             write_again(&backend)?;
-            doubt.0.store(false, Ordering::Release);
+            doubt.failed.store(false, Ordering::Release);
         }
+        doubt.landing.opened();
         Ok(Self { backend, doubt: doubt.clone() })
     }
 }
@@ -67,13 +75,16 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     fn sync_data(&self) -> io::Result<()> {
         let outcome = self.backend.sync_data();
         if outcome.is_err() {
-            self.doubt.0.store(true, Ordering::Release);
+            self.doubt.failed.store(true, Ordering::Release);
         }
+        self.doubt.landing.synced(outcome.is_ok());
         outcome
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.backend.write(offset, data)
+        self.backend.write(offset, data)?;
+        self.doubt.landing.written(offset, data);
+        Ok(())
     }
 
     fn close(&self) -> io::Result<()> {

@@ -111,7 +111,7 @@ async fn the_numbers_move_as_the_server_does() {
     assert_eq!(later["referee_drops_total{reason=\"gone\"}"], 1.0);
     assert_eq!(later["referee_entries_total{kind=\"drop\"}"], 1.0);
     // After so many ticks what the first player did is in a snapshot on disk.
-    for number in 2..=40 {
+    for number in 2..=80 {
         press(&ann);
         counts(&ann, number).await;
     }

@@ -124,6 +124,9 @@ pub(super) struct Keep {
     follows: bool,
     /// The number of the newest append.
     appended: u64,
+    /// Where in `since` begins what the journal was not given yet, and after which tick: a turn is one
+    /// chunk, so that it is on disk with one commit.
+    ungiven: Option<(Tick, usize)>,
     /// The journal took nothing the last time.
     behind: bool,
     /// That this life of a stored room has begun is not on disk. Until it is, or until then at the
@@ -159,6 +162,7 @@ impl Keep {
             past_is: if durability == Durability::Ephemeral { JournalKeep::None } else { keep },
             follows,
             appended: 0,
+            ungiven: None,
             behind: false,
             opening: opens.then(|| Instant::now() + OPENS_WITHIN),
             ticks: VecDeque::new(),
@@ -218,6 +222,11 @@ impl Keep {
         self.ticks.push_back((number, self.since.upto));
     }
 
+    /// Whether the journal has all that happened.
+    fn is_given(&self) -> bool {
+        !self.behind && self.ungiven.is_none()
+    }
+
     /// The last tick of what has come onto the disk since this was asked last.
     fn came_onto_disk(&mut self) -> Option<Tick> {
         let (durable, mut upto) = (self.line.durable(), None);
@@ -230,7 +239,7 @@ impl Keep {
     /// Whether all that happened is on disk and told.
     pub(super) fn is_at_rest(&self) -> bool {
         let durable = self.line.durable() >= self.appended;
-        self.held.is_empty() && self.ticks.is_empty() && !self.behind && durable
+        self.held.is_empty() && self.ticks.is_empty() && self.is_given() && durable
     }
 
     /// Whether the newest snapshot is of the last tick, and saved.
@@ -245,7 +254,7 @@ impl Keep {
 
     /// Whether what the last tick did may be told.
     pub(super) fn is_open(&self) -> bool {
-        let durable = || !self.behind && self.line.durable() >= self.appended;
+        let durable = || self.is_given() && self.line.durable() >= self.appended;
         match self.waits() {
             true => self.held.is_empty() && durable(),
             false => self.held.is_empty(),
@@ -257,7 +266,7 @@ impl Keep {
         if self.is_open() {
             return Some(output);
         }
-        self.held.push_back(((!self.behind).then_some(self.appended), output));
+        self.held.push_back((self.is_given().then_some(self.appended), output));
         None
     }
 
@@ -273,7 +282,7 @@ impl Keep {
 }
 
 impl Live {
-    /// Writes into the journal what the last tick did.
+    /// Takes down what the last tick did, and gives it to the journal at the end of the turn.
     pub(super) fn journal(&mut self) {
         if self.is_disowned() {
             return;
@@ -283,7 +292,10 @@ impl Live {
         self.keep.since.upto = span.upto;
         match self.keep.durability {
             Durability::Gated | Durability::Logged if self.room.is_lasting() => {
-                self.append(span.after, from);
+                self.keep.ungiven.get_or_insert((span.after, from));
+                if !self.room.is_settling() {
+                    self.give();
+                }
             }
             // Nothing that is worth keeping is lost with it.
             Durability::Logged => drop(self.guarded(|room| room.durable(span.upto))),
@@ -311,8 +323,18 @@ impl Live {
         }
     }
 
+    /// Gives the journal what it does not have yet.
+    pub(super) fn give(&mut self) {
+        if let Some((after, from)) = self.keep.ungiven
+            && !self.is_disowned()
+        {
+            self.append(after, from);
+        }
+    }
+
     fn append(&mut self, after: Tick, from: usize) {
         let keep = &mut self.keep;
+        keep.ungiven = None;
         let chunk = keep.chunk(self.incarnation.0, after, from);
         match self.house.store.append(&self.key, &keep.line, chunk, keep.waits()) {
             Some(number) => {

@@ -167,6 +167,7 @@ impl Live {
             quiet_since: migrant.quiet_since,
             idle_since: now,
             ended: migrant.ended,
+            unannounced: true,
             failed: false,
             panicked: migrant.panicked,
             remains: None,

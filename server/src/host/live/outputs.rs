@@ -137,9 +137,10 @@ impl Live {
 
     /// Tells the clients of the end of the match, and the directory of what it lists.
     pub(super) fn announce(&mut self) {
-        if !self.keep.is_open() {
+        if !self.unannounced || !self.keep.is_open() {
             return;
         }
+        self.unannounced = false;
         let info = self.room.info();
         if !self.ended
             && let Some(result) = &info.ended

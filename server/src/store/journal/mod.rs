@@ -24,6 +24,7 @@ use tokio::sync::watch;
 pub use line::JournalLine;
 
 use super::chain::Base;
+use super::landing::Landing;
 use super::writer::Open;
 use super::{Chunk, JournalStats, StoreConfig, StoreError};
 use crate::key::RoomKey;
@@ -52,6 +53,8 @@ struct State {
     /// The thread waits to be woken.
     asleep: bool,
     stats: JournalStats,
+    /// Threads that wait for a write to be over. To tell nobody would be a system call for each commit.
+    waiting: usize,
     /// What was queued up to here is on disk.
     durable: u64,
 }
@@ -65,14 +68,26 @@ pub(super) struct Journal {
     /// None while it cannot be opened again after a failure.
     database: RwLock<Option<Database>>,
     open: Open,
+    /// When the commit of a batch is on disk.
+    landing: Landing,
     progress: watch::Sender<Progress>,
     ring: Duration,
     /// Chunks moved beside snapshots.
     settled: AtomicU64,
 }
 
+/// The journal's file, opened.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// Opens it again.
+    pub(super) open: Open,
+    /// Of its backend.
+    pub(super) landing: Landing,
+}
+
 impl Journal {
-    pub(super) fn new(database: Database, open: Open, tail: Tail, config: &StoreConfig) -> Self {
+    pub(super) fn new(opened: Opened, tail: Tail, config: &StoreConfig) -> Self {
+        let Opened { database, open, landing } = opened;
         let begun = Progress { durable: tail.last_id, ..Progress::default() };
         let queue =
             Queue::new(config.journal_queue_max_bytes, config.journal_every_ms, tail.last_id);
@@ -85,12 +100,14 @@ impl Journal {
                 closing: false,
                 asleep: false,
                 stats: JournalStats::default(),
+                waiting: 0,
                 durable: tail.last_id,
             }),
             work: Condvar::new(),
             over: Condvar::new(),
             database: RwLock::new(Some(database)),
             open,
+            landing,
             progress: watch::Sender::new(begun),
             ring: Duration::from_millis(config.journal_ring_ms),
             settled: AtomicU64::new(0),
@@ -246,9 +263,11 @@ impl Journal {
         let target = self.hurry();
         let mut state = self.state();
         let failed = state.stats.failed_writes;
+        state.waiting += 1;
         while state.durable < target && state.stats.failed_writes == failed {
             state = self.over.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.waiting -= 1;
     }
 
     fn write_error(&self) -> StoreError {

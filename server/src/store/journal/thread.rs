@@ -3,10 +3,11 @@
 //! redb writes a commit without quick repair and in one phase: changed pages and a header, then one
 //! `fdatasync` (a test counts them). Such a commit is found to be whole or not by checksums after a
 //! crash, for which the file is walked once; a ring of minutes is small enough for that. The bytes of
-//! a batch carry a hash of our own as well.
+//! a batch carry a hash of our own as well. Who waits is told as that sync returns; the index learns of
+//! the batch when redb is done with it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::{Database, Durability};
@@ -20,6 +21,8 @@ use crate::store::{StoreError, open};
 
 /// Batches removed in one transaction, so that what comes in never waits long behind them.
 const REMOVED_MAX: usize = 256;
+/// Chunks that are put into the index while others wait for it.
+const LANDED_AT_ONCE: usize = 32;
 /// How long the thread sleeps when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 
@@ -37,7 +40,8 @@ pub(in crate::store) struct Progress {
 /// One transaction's worth of work, as bytes.
 struct Batch {
     number: u64,
-    work: Work,
+    /// Shared with what is done as soon as it is on disk.
+    work: Arc<Work>,
     spots: Vec<Spot>,
     bytes: Vec<u8>,
     remove: Vec<u64>,
@@ -100,8 +104,20 @@ impl Journal {
         }
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = database.as_ref() else { return Err("it is closed".to_owned()) };
-        match catch_unwind(AssertUnwindSafe(|| transact(database, batch))) {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        // Who waits is told before redb has cleared up: the next moves come meanwhile.
+        let (work, number) = (batch.work.clone(), batch.number);
+        self.landing.on_next(move || tell(&work, number));
+        let outcome = catch_unwind(AssertUnwindSafe(|| transact(database, batch)));
+        let told = self.landing.is_over();
+        match outcome {
+            Ok(Ok(())) => {
+                if !told {
+                    tell(&batch.work, batch.number);
+                }
+                Ok(())
+            }
+            // It is written again, also where it is on disk and this was told.
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("the database panicked".to_owned()),
         }
     }
@@ -139,9 +155,16 @@ impl Journal {
             (true, true) => Kind::Empty,
         };
         state.index.batch(number, kind, now);
-        for (nth, (item, spot)) in (0..).zip(work.items.iter().zip(spots)) {
-            state.index.landed(&item.key, item.id, (number, nth), spot);
+        drop(state);
+        let mut landed = (0..).zip(work.items.iter().zip(spots)).peekable();
+        while landed.peek().is_some() {
+            // Rooms that were told go on meanwhile, and append.
+            let mut state = self.state();
+            for (nth, (item, spot)) in landed.by_ref().take(LANDED_AT_ONCE) {
+                state.index.landed(&item.key, item.id, (number, nth), spot);
+            }
         }
+        let mut state = self.state();
         for (key, life) in &work.forgets {
             state.index.forgotten(key, *life);
         }
@@ -152,12 +175,14 @@ impl Journal {
         stats.chunks_written += work.items.len() as u64;
         stats.bytes_written += work.bytes() as u64;
         stats.commit_time += now - begun;
+        let waiting = state.waiting > 0;
         drop(state);
         if recovered {
             tracing::info!("the journal can be written again");
         }
-        tell(&work, number);
-        self.over.notify_all();
+        if waiting {
+            self.over.notify_all();
+        }
         self.progress.send_modify(|progress| progress.durable = work.up_to);
     }
 
@@ -167,7 +192,8 @@ impl Journal {
         state.removing = batch.remove;
         state.stats.failed_writes += 1;
         state.stats.commit_time += now - begun;
-        let first = state.queue.failed(batch.work, why.clone(), now);
+        let work = Arc::into_inner(batch.work).expect("nothing is done for a commit that is over");
+        let first = state.queue.failed(work, why.clone(), now);
         drop(state);
         if first {
             tracing::error!("the journal cannot be written, what happens waits in memory: {why}");
@@ -193,7 +219,7 @@ fn encode(number: u64, work: Work, remove: Vec<u64>) -> Batch {
     for (key, life) in &work.forgets {
         builder.forget(key, *life);
     }
-    Batch { number, work, spots, bytes: builder.finish(), remove }
+    Batch { number, work: Arc::new(work), spots, bytes: builder.finish(), remove }
 }
 
 /// One durable transaction.

@@ -153,20 +153,24 @@ impl Machine {
     }
 
     pub(crate) fn try_open(&self, config: &StoreConfig) -> Result<Arc<Store>, StoreError> {
-        let open = |disk: &Disk| disk.opener(config.cache_bytes);
-        let (open_rooms, open_journal) = (open(&self.rooms), open(&self.journal));
+        let (of_rooms, of_journal) = (Doubt::default(), Doubt::default());
+        let landing = of_journal.landing.clone();
+        let open = |disk: &Disk, doubt| disk.opener(config.cache_bytes, doubt);
+        let (open_rooms, open_journal) =
+            (open(&self.rooms, of_rooms), open(&self.journal, of_journal));
         let rooms = open_rooms()?;
         let meta = file::read_meta(&rooms, Path::new("rooms"))?;
         let journal = open_journal()?;
         let tail = journal::file::read_tail(&journal, Path::new("journal"), meta.store)?;
-        let journal = Journal::new(journal, open_journal, tail, config);
+        let opened = journal::Opened { database: journal, open: open_journal, landing };
+        let journal = Journal::new(opened, tail, config);
         Store::start(Parts { rooms, open_rooms, meta, journal, folder: None }, config)
     }
 }
 
 impl Disk {
-    fn opener(&self, cache_bytes: usize) -> Open {
-        let (disk, doubt) = (self.clone(), Doubt::default());
+    fn opener(&self, cache_bytes: usize, doubt: Doubt) -> Open {
+        let disk = self.clone();
         Box::new(move || {
             let opened = Watched::new(disk.clone(), &doubt).map_err(redb::Error::Io);
             let opened = opened.and_then(|backend| {

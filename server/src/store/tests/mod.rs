@@ -4,6 +4,7 @@ mod alarms;
 mod crash;
 pub(crate) mod disk;
 mod journal;
+mod landing;
 mod old;
 mod past;
 

@@ -75,3 +75,54 @@ async fn what_the_journal_does_not_take_is_told_once_it_does() {
     let again = Revival::new(&live.template, remains.base, passages, [2; 32]).finish().unwrap();
     assert_eq!(again.room.snapshot(), live.room.snapshot());
 }
+
+/// How many chunks the journal was given so far.
+async fn chunks(site: &Site) -> u64 {
+    site.house.store.flush().await.unwrap();
+    site.house.store.stats().journal.chunks_written
+}
+
+#[tokio::test]
+async fn an_act_and_what_comes_of_it_are_one_chunk() {
+    let site = site(Config::default());
+    let template = Template::new("count", gated).unwrap();
+    let mut room = Room::create(&template, &create()).unwrap();
+    room.record();
+    let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    let (link, _wire) = come(&mut live, wish());
+    live.message(link, &action(1, 0));
+    rest(&mut live);
+    let (before, ticks) = (chunks(&site).await, live.ticks);
+    live.message(link, &action(2, 0));
+    rest(&mut live);
+    assert_eq!(live.ticks - ticks, 2, "the act, and a tick in which nothing changes any more");
+    assert_eq!(chunks(&site).await - before, 1);
+}
+
+#[tokio::test]
+async fn what_a_turn_did_before_it_panicked_is_in_the_journal() {
+    let site = site(Config::default());
+    let game = |game: &mut Game| {
+        game.turn_based().gated().max_players(1).replicate::<Count>().action::<Press>();
+        game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| {
+            assert!(count.0 < 3, "boom");
+            count.0 += presses.len() as u32;
+        });
+    };
+    let template = Template::new("count", game).unwrap();
+    let mut room = Room::create(&template, &create()).unwrap();
+    room.record();
+    let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    let (link, _wire) = come(&mut live, wish());
+    for number in 1..=3 {
+        live.message(link, &action(number, 0));
+        rest(&mut live);
+    }
+    assert!(live.failed(), "in the tick after the third act");
+    let remains = live.take_remains().unwrap();
+    assert!(remains.follows);
+    site.house.store.flush().await.unwrap();
+    let stored = site.house.store.load(&key()).unwrap().unwrap();
+    let (_, passages) = Remains::stored(stored).unwrap();
+    assert_eq!(passages.last().map(|passage| passage.upto), Some(remains.since.upto));
+}

@@ -21,11 +21,11 @@ async fn what_was_never_saved_is_in_the_history_after_a_crash() {
         let site = site(config.clone());
         let mut live = live(&site);
         let (link, _wire) = come(&mut live, wish());
-        press(&mut live, link, 1..=40);
+        press(&mut live, link, 1..=80);
         if saved {
             assert!(live.save_now());
         }
-        press(&mut live, link, 41..=100);
+        press(&mut live, link, 81..=160);
         site.house.store.flush().await.unwrap();
         // As a crash leaves it: neither sealed nor saved.
         drop(live);
