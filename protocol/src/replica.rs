@@ -254,9 +254,8 @@ impl Replica {
     pub fn wire_id(&self, handle: u32) -> Option<WireId> {
         let ids = || self.handles.iter().filter(|(_, of)| *of == handle).map(|(id, _)| id);
         // The room knows an entity by the names under which it shows it.
-        let is_shown = |id: &WireId| {
-            self.groups.values().any(|view| view.components(*id).next().is_some())
-        };
+        let is_shown =
+            |id: &WireId| self.groups.values().any(|view| view.components(*id).next().is_some());
         ids().find(is_shown).or_else(|| ids().next())
     }
 

@@ -289,3 +289,11 @@ pub(crate) fn short(game: &mut Game) {
         count.0 += presses.len() as u32;
     });
 }
+
+/// Counts what is pressed; a crash may cost the last of it.
+pub(crate) fn tally(game: &mut Game) {
+    game.turn_based().logged().seats(64).replicate::<Count>().action::<Press>();
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| {
+        count.0 += presses.len() as u32;
+    });
+}

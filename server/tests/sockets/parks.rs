@@ -57,6 +57,24 @@ async fn an_act_brings_it_back_and_nobody_has_noticed_anything() {
 }
 
 #[tokio::test]
+async fn a_logged_room_is_parked_however_many_are_in_it() {
+    for players in [1, 2, 40] {
+        let site = site();
+        let mut clients = vec![];
+        for _ in 0..players {
+            clients.push(site.join("tally/a").await);
+            press(&clients[0]);
+        }
+        parked(&site, 1).await;
+        press(&clients[0]);
+        for client in &clients {
+            counts(client, players + 1).await;
+        }
+        parked(&site, 1).await;
+    }
+}
+
+#[tokio::test]
 async fn a_request_and_a_newcomer_bring_it_back() {
     let site = site();
     let (ann, bob) = two(&site).await;

@@ -299,6 +299,7 @@ pub(crate) fn hosted(count: fn(&mut Game)) -> Games {
     host("teller", games::teller);
     host("runner", games::runner);
     host("short", games::short);
+    host("tally", games::tally);
     host("spinner", games::spinner);
     host("spinner_for_ever", games::spinner_for_ever);
     hosted
