@@ -21,7 +21,7 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result {
     let rooms = bench.sizes.idle_rooms;
     let (mut parked, mut loaded, mut alive) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=bench.sizes.rounds {
-        let keep_alive = percent(bench, Among::One, 0)?;
+        let keep_alive = percent(bench, Among::One, PARK_AFTER_MS)?;
         let with = percent(bench, Among::Many, PARK_AFTER_MS)?;
         let without = percent(bench, Among::Many, 0)?;
         eprintln!(
@@ -59,12 +59,17 @@ fn percent(bench: &Bench, among: Among, park_after_ms: u64) -> Result<f64> {
         let acts = if among == Among::One { number == 0 } else { number % SOCKETS == 0 };
         visitors.come(&format!("idle-{room}"), acts)?;
         visitors.stay(Duration::from_secs(1) / COMING_PER_SECOND)?;
+        if number == 0 {
+            // Else others may come before it, and take the seats: who watches cannot act.
+            first(&mut visitors)?;
+        }
     }
     let expected = match (park_after_ms, among) {
         (0, _) => 0,
-        _ => rooms,
+        (_, Among::One) => 1,
+        (_, Among::Many) => rooms,
     };
-    wait(&mut visitors, process.port, rooms * SOCKETS, expected)?;
+    wait(&mut visitors, process.port, rooms * SOCKETS - 1, expected)?;
     visitors.stay(bench.sizes.warm_up)?;
     let (before, begun) = (process.usage()?, Instant::now());
     visitors.stay(bench.sizes.idle_window)?;
@@ -75,7 +80,19 @@ fn percent(bench: &Bench, among: Among, park_after_ms: u64) -> Result<f64> {
     Ok(us / seconds / 1e4)
 }
 
-/// Until all are in, and so many rooms are parked.
+/// Until somebody is in.
+fn first(visitors: &mut Visitors) -> Result {
+    let begun = Instant::now();
+    while visitors.came_in().is_empty() {
+        if begun.elapsed() > WITHIN {
+            return Err("the first visitor did not come in".into());
+        }
+        visitors.turn(Duration::from_millis(100))?;
+    }
+    Ok(())
+}
+
+/// Until so many more are in, and so many rooms are parked.
 fn wait(visitors: &mut Visitors, port: u16, sockets: usize, parked: usize) -> Result {
     let (begun, mut came) = (Instant::now(), 0);
     loop {
