@@ -181,6 +181,9 @@ pub struct Report {
     /// What the room was made from was written by another build of the game, or by one with other
     /// types: what players did was applied all the same, and no hash was compared.
     pub another_build: bool,
+    /// What the room was made from does not say which build wrote it. It does from here on, so what the
+    /// room writes now must not follow on what is there.
+    pub untold: bool,
     /// Types and fields that were stored and of which the present game knows nothing: what they held is
     /// gone with the next save. Sorted; `Purse`, `Health.poison`.
     pub dropped: Vec<String>,
@@ -328,9 +331,14 @@ impl Revival {
     /// what the room writes into its journal now follows on it.
     fn note_build(&mut self, room: &Room) -> Result<(), ReviveError> {
         let now = self.template.type_bytes();
-        let Some(written) = self.base.type_bytes().filter(|written| *written != &now[..]) else {
+        let Some(written) = self.base.type_bytes() else {
+            self.report.untold = true;
+            self.base = self.base.by(room);
             return Ok(());
         };
+        if written == &now[..] {
+            return Ok(());
+        }
         if !same_types(written, now) {
             let old = Types::decode(written).map_err(RestoreError::Layouts)?;
             let functions = self.template.migrations();

@@ -2,14 +2,17 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{bare, busy, join};
 use proptest::prelude::*;
 use referee_room::Room;
 use referee_room::inspect::difference;
 use referee_room::prelude::{Game, Tick};
+use referee_room::revive::{Base, Revival};
 use referee_room::snapshot::RestoreError;
 
-fn saved() -> (std::sync::Arc<referee_room::Template>, Vec<u8>) {
+fn saved() -> (Arc<referee_room::Template>, Vec<u8>) {
     let (template, mut room) = bare(busy);
     for tick in 1..30 {
         room.handle(join(tick, "Ann"));
@@ -76,6 +79,20 @@ fn formats_without_layouts_are_for_the_same_types_alone() {
         assert!(error.to_string().contains("format before 4"), "{error}");
     }
     assert!(Room::restore(&template, OLD[3], [0; 32]).is_ok(), "what is gone is dropped");
+}
+
+/// Else the next build could take what comes after it for its own.
+#[test]
+fn what_does_not_say_its_build_does_from_then_on() {
+    let (template, _) = saved();
+    for (format, old) in (1..).zip(OLD) {
+        let base = Base::Snapshot(Arc::new(old.to_vec()));
+        let says = base.type_bytes().is_some();
+        assert_eq!(says, format == 4, "format {format}");
+        let revived = Revival::new(&template, base, vec![], [0; 32]).finish().expect("it is read");
+        assert_eq!(revived.report.untold, !says, "format {format}");
+        assert!(revived.base.type_bytes().is_some(), "format {format}");
+    }
 }
 
 /// With the build that made them: `REFEREE_WRITE_DATA=1 cargo test -p referee-room --test snapshot`.

@@ -103,9 +103,10 @@ impl Remains {
         let Self { created_unix_ms, past, acknowledged, .. } = self;
         let past = if report.another_build { Past::default() } else { past };
         let past = past.goes_on(created_unix_ms, &began, before);
-        // A journal with which the game panics is not followed on, nor one that another build wrote: what
-        // comes next tells everything.
-        let follows = self.follows && report.panicked.is_empty() && !report.another_build;
+        // A journal with which the game panics is not followed on, nor one that another build wrote, or
+        // may have: what comes next tells everything.
+        let same_build = !report.another_build && !report.untold;
+        let follows = self.follows && report.panicked.is_empty() && same_build;
         (room, Self { created_unix_ms, base, since, past, broken: None, follows, acknowledged })
     }
 }
