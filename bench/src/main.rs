@@ -14,6 +14,7 @@ mod light;
 mod load;
 mod measure;
 mod metrics;
+mod poll;
 mod process;
 mod quic;
 mod random;

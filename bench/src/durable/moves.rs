@@ -12,10 +12,9 @@ use referee_protocol::Tick;
 use referee_protocol::block::Heads;
 use referee_protocol::frame::{Ack, ActionFrame, Lane, Payload, Prelude, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl};
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::io::Errno;
 
+use crate::poll;
 use crate::usage::{self, Machine, Usage};
 use crate::websocket::{self, Frame};
 
@@ -29,7 +28,6 @@ const IN_WITHIN: Duration = Duration::from_secs(20);
 /// A client acknowledges states after so many, which is early enough for the server to go on.
 const ACK_EVERY: u64 = 3;
 const READ_BYTES: usize = 16 * 1024;
-const EVENTS_MAX: usize = 1_024;
 
 /// What a move is answered by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -187,16 +185,7 @@ impl Crowd<'_> {
         }
         let next = self.due.peek().map_or(until, |Reverse((at, _))| (*at).min(until));
         let wait = next.saturating_duration_since(Instant::now());
-        let timeout =
-            Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        let into = rustix::buffer::spare_capacity(&mut events);
-        match epoll::wait(&self.epoll, into, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-        for event in &events {
-            let number = event.data.u64() as usize;
+        for number in poll::wait(&self.epoll, wait)? {
             self.read(number).map_err(|fault| format!("client {number}: {fault}"))?;
         }
         Ok(())

@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use referee_protocol::frame::{Ack, ActionFrame, Lane, Payload, split};
 use referee_protocol::message::{self, ClientControl, Hello, ServerControl};
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::io::Errno;
 
+use crate::poll;
 use crate::websocket::{self, Frame};
 
 const READ_BYTES: usize = 16 * 1024;
-const EVENTS_MAX: usize = 256;
 
 /// All of them.
 pub(super) struct Visitors {
@@ -73,16 +71,7 @@ impl Visitors {
 
     /// Takes what comes within this time.
     pub(super) fn turn(&mut self, wait: Duration) -> Result<(), String> {
-        let timeout =
-            Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        let into = rustix::buffer::spare_capacity(&mut events);
-        match epoll::wait(&self.epoll, into, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-        for event in &events {
-            let number = event.data.u64() as usize;
+        for number in poll::wait(&self.epoll, wait)? {
             self.read(number).map_err(|fault| format!("visitor {number}: {fault}"))?;
         }
         Ok(())
