@@ -248,15 +248,10 @@ impl Replica {
         self.handles.find(id)
     }
 
-    /// The wire id of the entity that has this number; the smallest by which something of it is shown, where
-    /// it has several.
+    /// The wire id of the entity that has this number; the smallest, where it has several.
     #[must_use]
     pub fn wire_id(&self, handle: u32) -> Option<WireId> {
-        let ids = || self.handles.iter().filter(|(_, of)| *of == handle).map(|(id, _)| id);
-        // The room knows an entity by the names under which it shows it.
-        let is_shown =
-            |id: &WireId| self.groups.values().any(|view| view.components(*id).next().is_some());
-        ids().find(is_shown).or_else(|| ids().next())
+        self.handles.iter().find(|(_, h)| *h == handle).map(|(id, _)| id)
     }
 
     /// The components of an entity (or of the room: its resources), by number, sorted. The entity may
