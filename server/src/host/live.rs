@@ -99,7 +99,7 @@ pub(crate) struct Live {
     told_time: bool,
     /// What it costs its thread.
     meter: Meter,
-    /// Clients get a state every so many ticks.
+    /// Clients get a state every so many ticks, as the thread wishes.
     sends_every: u8,
     presence: Presence,
 }
@@ -397,6 +397,7 @@ impl Live {
     pub(crate) fn cost(&mut self, now: Instant) -> (Cost, bool) {
         let cost = self.meter.cost(now);
         self.slow(cost);
+        self.pace(cost);
         (cost, self.meter.may_move(now) && !self.failed)
     }
 
@@ -422,10 +423,14 @@ impl Live {
         }
     }
 
-    /// Clients get a state every so many ticks from now on.
+    /// The thread wishes that clients get a state every so many ticks. They do as soon as it is known what
+    /// the room costs.
     pub(crate) fn send_every(&mut self, ticks: u8) {
         self.sends_every = ticks;
-        if let Some(ticks) = NonZeroU64::new(u64::from(ticks)) {
+    }
+
+    fn pace(&mut self, cost: Cost) {
+        if let Some(ticks) = NonZeroU64::new(load::send_every(self.sends_every, cost.ticks)) {
             self.guarded(|room| room.send_every(ticks));
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use referee_protocol::limits::STATE_SILENCE_MAX_MS;
+
 use super::clock::AS_IT_IS;
 
 /// How long a room is watched before its cost is known, and how often threads look whether theirs are
@@ -159,6 +161,14 @@ impl Pace {
     }
 }
 
+/// Every how many ticks a room's clients get a state, where its thread wishes so many and so many ticks ran in the
+/// last window. Ticks that are slow themselves are not passed over: whoever hears nothing for long takes the
+/// connection for dead and comes anew, which would be more work.
+pub(crate) fn send_every(wish: u8, ticks: u32) -> u64 {
+    let heard_of = u64::from(ticks) * STATE_SILENCE_MAX_MS / WINDOW.as_millis() as u64;
+    u64::from(wish).min(heard_of).max(1)
+}
+
 /// How busy each thread is: those that rooms come to first, then as many for heavy rooms.
 #[derive(Debug)]
 pub(crate) struct Loads(Box<[AtomicU32]>);
@@ -280,6 +290,13 @@ mod tests {
         assert_eq!(paces(51, 5), [2, 3, 4, 4, 4]);
         assert_eq!(paces(0, 11), [4, 4, 4, 4, 3, 3, 3, 3, 3, 2, 2]);
         assert_eq!(paces(60, 1), [3]);
+    }
+
+    #[test]
+    fn states_are_never_further_apart_than_silence_may_be() {
+        assert_eq!([20, 60].map(|hz| send_every(4, hz)), [4, 4]);
+        assert_eq!([19, 14, 9, 3, 0].map(|ran| send_every(4, ran)), [3, 2, 1, 1, 1]);
+        assert_eq!(send_every(1, 60), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Small games, each for one thing to test.
 #![allow(elided_lifetimes_in_paths, reason = "games are written without them")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use referee_room::prelude::*;
@@ -256,6 +256,18 @@ pub(crate) fn runner(game: &mut Game) {
     game.on_request(|request: Request, mut weight: ResMut<Weight>| {
         weight.0 = request.path.trim_start_matches('/').parse().unwrap_or(0);
         weight.0
+    });
+}
+
+/// How long the ticks of [`crowded`] take.
+pub(crate) static CROWDED_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts what is pressed. The ticks of all its rooms take as long as is wished.
+pub(crate) fn crowded(game: &mut Game) {
+    game.realtime(20).replicate::<Count>().action::<Press>();
+    game.systems(|mut count: ResMut<Count>, presses: Actions<Press>| {
+        count.0 += presses.len() as u32;
+        std::thread::sleep(Duration::from_millis(CROWDED_MS.load(Ordering::SeqCst)));
     });
 }
 

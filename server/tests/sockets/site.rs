@@ -298,6 +298,7 @@ pub(crate) fn hosted(count: fn(&mut Game)) -> Games {
     host("ticker", games::ticker);
     host("teller", games::teller);
     host("runner", games::runner);
+    host("crowded", games::crowded);
     host("short", games::short);
     host("tally", games::tally);
     host("spinner", games::spinner);

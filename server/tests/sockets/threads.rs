@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use referee_client_tokio::{Client, Code, Options, Status};
 
-use crate::games::SPINS;
+use crate::games::{CROWDED_MS, SPINS};
 use crate::site::{Site, Transport, counts, press, soon, until};
 
 async fn post(site: &Site, path: &str) -> u16 {
@@ -107,6 +107,11 @@ async fn a_room_whose_ticks_are_too_long_is_slowed_until_they_are_not() {
     let (ann, metrics) = (site.join("runner/a").await, site.metrics());
     assert_eq!(post(&site, "runner/a/call/60").await, 200);
     until(|| metrics.rooms_slowed.get() == 1).await;
+    // It keeps its slower pace, and leaves no tick out.
+    let (slips, ticks) = (metrics.slips.get(), metrics.ticks.get());
+    until(|| metrics.ticks.get() >= ticks + 30).await;
+    let slipped = metrics.slips.get() - slips;
+    assert!(slipped < 3, "as it was, it would leave out 6 of 30: {slipped}");
     press(&ann);
     counts(&ann, 1).await;
     assert_eq!(post(&site, "runner/a/call/0").await, 200);
@@ -114,6 +119,30 @@ async fn a_room_whose_ticks_are_too_long_is_slowed_until_they_are_not() {
     press(&ann);
     counts(&ann, 2).await;
     assert_eq!(metrics.gone.get(), 0);
+}
+
+/// Their ticks take four times the time that one thread has, and are too short to go apart.
+#[tokio::test]
+async fn a_thread_with_too_much_to_do_sends_less_until_it_has_not() {
+    let site = Site::over(Transport::Memory, |config| config.host_threads = 1);
+    let mut clients = vec![];
+    for n in 0..64 {
+        clients.push(site.join(&format!("crowded/{n}")).await);
+    }
+    let metrics = site.metrics();
+    assert_eq!(metrics.ticks_paced.get(), 0);
+    CROWDED_MS.store(3, Ordering::SeqCst);
+    until(|| metrics.threads_paced.get() > 0 && metrics.ticks_paced.get() > 0).await;
+    // What happens is seen all the same.
+    press(&clients[0]);
+    counts(&clients[0], 1).await;
+    CROWDED_MS.store(0, Ordering::SeqCst);
+    until(|| metrics.threads_paced.get() == 0).await;
+    // A client that hears nothing for half a second comes by a second connection. The server lets nobody go.
+    let let_go = [Code::Silent, Code::SlowReader, Code::Busy].map(|code| metrics.ends(code));
+    assert_eq!((let_go, metrics.entries("leave")), ([0; 3], 0));
+    until(|| metrics.players.get() == 64).await;
+    assert!(clients.iter().all(is_open));
 }
 
 /// All rooms are on one thread. A gated, a logged and a turn-based one go on where they were.

@@ -15,6 +15,7 @@ mod alarms;
 mod gated;
 mod kept;
 mod logged;
+mod paced;
 mod parked;
 
 use super::*;

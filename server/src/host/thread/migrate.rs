@@ -118,21 +118,22 @@ impl Thread {
         if pace.every() == before.every() {
             return;
         }
-        let (every, metrics) = (pace.every(), &self.house.metrics);
+        let (every, paced) = (pace.every(), &self.house.metrics.threads_paced);
         match (before.every(), every) {
-            (1, _) => metrics.threads_paced.up(),
-            (_, 1) => metrics.threads_paced.down(),
-            _ => {}
-        }
-        match (before.every(), every) {
-            (1, _) => tracing::warn!(
-                thread = self.number,
-                ticks = all.ticks,
-                late = all.late,
-                "a thread has too much to do, or the machine has: its clients get states less often until \
-                 that is over"
-            ),
-            (_, 1) => tracing::info!(thread = self.number, "a thread sends all states again"),
+            (1, _) => {
+                paced.up();
+                tracing::warn!(
+                    thread = self.number,
+                    ticks = all.ticks,
+                    late = all.late,
+                    "a thread has too much to do, or the machine has: its clients get states less often \
+                     until that is over"
+                );
+            }
+            (_, 1) => {
+                paced.down();
+                tracing::info!(thread = self.number, "a thread sends all states again");
+            }
             _ => {}
         }
         for place in self.places.borrow().values() {
