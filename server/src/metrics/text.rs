@@ -176,7 +176,8 @@ fn store(out: &mut Writer<'_>, store: &StoreStats) -> fmt::Result {
 
 fn journal(out: &mut Writer<'_>, journal: &JournalStats) -> fmt::Result {
     out.counter("journal_commits", "Transactions of the journal", journal.commits)?;
-    out.counter("journal_failures", "Transactions that failed", journal.failed_writes)?;
+    out.counter("journal_failures", "Batches that were not written at once", journal.failed_writes)?;
+    out.counter("journal_moves", "Transactions from its log into its database", journal.moves)?;
     out.counter("journal_bytes", "Bytes of chunks written", journal.bytes_written)?;
     out.counter("journal_chunks", "Chunks written", journal.chunks_written)?;
     let seconds = journal.commit_time.as_secs_f64();

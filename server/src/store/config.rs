@@ -81,16 +81,18 @@ pub struct JournalStats {
     pub rooms: usize,
     /// Chunks moved beside their rooms' snapshots since the start.
     pub settled: u64,
-    /// Batches in the file.
+    /// Batches in the log and in the database.
     pub batches: usize,
-    /// Transactions done since the start.
+    /// Batches put on disk since the start.
     pub commits: u64,
-    /// Transactions that failed since the start.
+    /// Batches that could not be put on disk, at the first try, since the start.
     pub failed_writes: u64,
+    /// Transactions since the start that moved batches from the log into the database.
+    pub moves: u64,
     /// Chunks written since the start.
     pub chunks_written: u64,
     /// Bytes of chunks written since the start.
     pub bytes_written: u64,
-    /// Time spent in transactions since the start.
+    /// Time spent since the start in putting batches on disk.
     pub commit_time: Duration,
 }

@@ -9,6 +9,7 @@ use rand::rngs::SysRng;
 use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 
 use super::StoreError;
+use super::journal;
 use super::format::{
     ALARMS, DAYS, FORMAT, HISTORY, META, META_FORMAT, META_NUMBERS, META_STORE, META_TOKEN_KEY,
     ROOMS, TAILS,
@@ -18,6 +19,7 @@ use super::sure::Doubt;
 
 const FILE: &str = "rooms.redb";
 const JOURNAL: &str = "journal.redb";
+const LOG: &str = "journal.log";
 const LOCK: &str = "lock";
 
 /// The first format with a journal beside it.
@@ -68,6 +70,21 @@ impl Folder {
     /// The file of the journal.
     pub(super) fn journal(&self) -> PathBuf {
         self.dir.join(JOURNAL)
+    }
+
+    /// The file of the journal's log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.dir.join(LOG)
+    }
+
+    /// Makes that file.
+    pub(super) fn make_log(&self, store: StoreId) -> Result<(), StoreError> {
+        journal::log::make(&self.log(), store).map_err(|error| self.refusal(&error))
+    }
+
+    /// That the folder cannot be used.
+    pub(super) fn refusal(&self, error: &io::Error) -> StoreError {
+        refusal(&self.dir, error)
     }
 
     /// Whether this file is there.

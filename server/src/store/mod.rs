@@ -1,7 +1,8 @@
 //! The store: rooms at rest, the key of the resume tokens, and numbers that are never given out
 //! twice. The only module that touches the databases.
 //!
-//! `rooms.redb` has snapshots, `journal.redb` what happened since; each has one thread that writes.
+//! `rooms.redb` has snapshots, `journal.redb` and `journal.log` before it what happened since; each has one
+//! thread that writes.
 //! [`Store::save`] only queues, and the newest of each room wins; [`Store::append`] only queues, and
 //! nothing is left out. All that waits goes to disk in one transaction. When that fails it waits in
 //! memory and the thread tries again, [`Store::healthy`] says so, and loads go on as far as the files
@@ -22,7 +23,6 @@ mod error;
 mod file;
 mod format;
 mod journal;
-mod landing;
 mod load;
 mod open;
 mod queue;
@@ -50,9 +50,11 @@ pub use journal::JournalLine;
 
 use crate::key::RoomKey;
 use alarms::Planned;
-use file::{Folder, Meta};
+use file::{Folder, Meta, StoreId};
 use format::FORMAT;
 use journal::Journal;
+use journal::file::Tail;
+use journal::log::Log;
 use queue::{Change, Queue};
 use sure::Doubt;
 use writer::{Open, Progress, Shared};
@@ -60,7 +62,7 @@ use writer::{Open, Progress, Shared};
 /// The databases, opened.
 pub struct Store {
     shared: Arc<Shared>,
-    /// That of the rooms, then that of the journal.
+    /// That of the rooms, then those of the journal.
     threads: Mutex<Vec<JoinHandle<()>>>,
     token_key: [u8; 32],
     /// Keeps other processes out of the data folder until the store is closed.
@@ -102,6 +104,9 @@ impl Store {
         let meta = file::look(&rooms_file, cache_bytes)?;
         let look = || journal::file::look(&journal_file, meta.store);
         let tail = has_journal.then(look).transpose()?;
+        if let (Some(tail), Some(store)) = (&tail, meta.store) {
+            look_at_log(&folder, store, tail.floor)?;
+        }
         if !is_new && meta.store.is_some() && !has_journal {
             tracing::warn!("the stored rooms have no journal; they go on from their snapshots");
         }
@@ -112,21 +117,25 @@ impl Store {
             Some(store) if meta.format == FORMAT => store,
             known => file::upgrade(&rooms, known).map_err(failed)?,
         };
-        let tail = match tail {
+        let mut tail = match tail {
             Some(tail) => tail,
             None => {
                 let first = file::first_batch(&rooms).map_err(failed)?;
-                let initialise = |new: &Database| journal::file::initialise(new, store, first);
+                // What an earlier journal left in a log is without its beginning.
+                let log = look_at_log(&folder, store, u64::MAX)?;
+                let floor = log.map_or(1, |log| log.beyond());
+                let initialise =
+                    |new: &Database| journal::file::initialise(new, store, first, floor);
                 folder.make(&journal_file, journal::file::CACHE_BYTES, initialise)?;
                 journal::file::look(&journal_file, Some(store))?
             }
         };
-        let journal = journal::file::open(&journal_file, &tail, &of_journal)?;
-        let landing = of_journal.landing.clone();
+        let log = open_log(&folder, store, &mut tail)?;
+        let database = journal::file::open(&journal_file, &tail, &of_journal)?;
         let open_journal: Open =
             Box::new(move || journal::file::reopen(&journal_file, store, &of_journal));
         let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes, &of_rooms));
-        let opened = journal::Opened { database: journal, open: open_journal, landing };
+        let opened = journal::Opened { database, open: open_journal, log };
         let journal = Journal::new(opened, tail, config);
         Self::start(Parts { rooms, open_rooms, meta, journal, folder: Some(folder) }, config)
     }
@@ -154,8 +163,10 @@ impl Store {
             folder: Mutex::new(folder),
         });
         let journal = shared.journal.clone();
+        let mover = journal.clone();
         store.spawn("store", move || shared.write_until_closed())?;
         store.spawn("journal", move || journal.write_until_closed())?;
+        store.spawn("journal-move", move || mover.move_until_closed())?;
         Ok(store)
     }
 
@@ -405,6 +416,35 @@ impl Store {
         }
         if shared.queue().len() > 0 { Err(self.write_error()) } else { journal }
     }
+}
+
+/// What is in the log of a journal, which stays as it is; none where there is no log.
+fn look_at_log(
+    folder: &Folder,
+    store: StoreId,
+    floor: u64,
+) -> Result<Option<journal::log::Found>, StoreError> {
+    let file = folder.log();
+    let look = |there: bool| there.then(|| journal::log::look(&file, store, floor)).transpose();
+    folder.has(&file).and_then(look)
+}
+
+/// Opens the log, or makes one, and puts what is in it behind what is in the journal's database.
+fn open_log(folder: &Folder, store: StoreId, tail: &mut Tail) -> Result<Log, StoreError> {
+    let file = folder.log();
+    let found = match look_at_log(folder, store, tail.floor)? {
+        Some(found) => found,
+        None => {
+            if tail.has_log() && tail.has_batches() {
+                tracing::warn!("the journal has no log; what happened last in its rooms is gone");
+            }
+            folder.make_log(store)?;
+            journal::log::look(&file, store, tail.floor)?
+        }
+    };
+    tail.append(&file, &found)?;
+    let backend = journal::log::open(&file).map_err(|error| folder.refusal(&error))?;
+    Ok(Log::new(backend, store, &found, tail.floor))
 }
 
 impl Drop for Store {

@@ -31,28 +31,39 @@ pub(super) fn private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Makes a database under another name first, so that a crash leaves a whole one or none.
-pub(super) fn make(
+/// Makes a file under another name first, so that a crash leaves a whole one or none.
+pub(super) fn make_whole(
     file: &Path,
-    cache_bytes: usize,
-    initialise: impl FnOnce(&Database) -> Result<(), redb::Error>,
+    fill: impl FnOnce(File) -> io::Result<()>,
 ) -> io::Result<()> {
     let new = file.with_added_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    private_file(&new)?;
-    let database =
-        Database::builder().set_cache_size(cache_bytes).create(&new).map_err(io::Error::other)?;
-    initialise(&database).map_err(io::Error::other)?;
-    database.close().map_err(io::Error::other)?;
+    fill(private_file(&new)?)?;
     fs::rename(&new, file)?;
     #[cfg(unix)]
     if let Some(dir) = file.parent() {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Makes a database, wholly or not at all.
+pub(super) fn make(
+    file: &Path,
+    cache_bytes: usize,
+    initialise: impl FnOnce(&Database) -> Result<(), redb::Error>,
+) -> io::Result<()> {
+    make_whole(file, |new| {
+        let backend = FileBackend::new(new).map_err(io::Error::other)?;
+        let mut builder = Database::builder();
+        let database = builder.set_cache_size(cache_bytes).create_with_backend(backend);
+        let database = database.map_err(io::Error::other)?;
+        initialise(&database).map_err(io::Error::other)?;
+        database.close().map_err(io::Error::other)
+    })
 }
 
 /// Opens a file that [`look`] found to be whole.

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
-use super::landing::Landing;
-
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// What is known of a file while it is closed and opened again. Clones are the same.
@@ -18,11 +16,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub(super) struct Doubt {
     /// The last sync failed.
     failed: Arc<AtomicBool>,
-    /// When its commits are on disk.
-    pub(super) landing: Landing,
 }
 
-/// A backend that notices when a sync fails, and when a commit is on disk.
+/// A backend that notices when a sync fails.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     backend: B,
@@ -36,7 +32,6 @@ impl<B: StorageBackend> Watched<B> {
             write_again(&backend)?;
             doubt.failed.store(false, Ordering::Release);
         }
-        doubt.landing.opened();
         Ok(Self { backend, doubt: doubt.clone() })
     }
 }
@@ -77,14 +72,11 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
         if outcome.is_err() {
             self.doubt.failed.store(true, Ordering::Release);
         }
-        self.doubt.landing.synced(outcome.is_ok());
         outcome
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.backend.write(offset, data)?;
-        self.doubt.landing.written(offset, data);
-        Ok(())
+        self.backend.write(offset, data)
     }
 
     fn close(&self) -> io::Result<()> {

@@ -1,9 +1,9 @@
 //! What the journal holds of which room, and which batches of the file are still needed. In memory
 //! only: a start builds it from the heads of the batches.
 //!
-//! A batch is dead when no room needs a chunk in it. It is removed in the transaction that writes the
-//! next one, so that the newest key always says where numbers go on. One that says that a room was
-//! forgotten stays as long as there are older ones: that room may have chunks in them.
+//! A batch is dead when no room needs a chunk in it. It goes when what is in the log moves on into the
+//! database. One that says that a room was forgotten stays as long as there are older ones: that room may
+//! have chunks in them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -73,8 +73,6 @@ struct Batch {
 /// What a batch holds beside chunks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
-    /// Nothing, and no chunks either.
-    Empty,
     /// Nothing.
     Chunks,
     /// It says that a room was forgotten.
@@ -83,11 +81,8 @@ pub(super) enum Kind {
 
 impl Kind {
     fn of(records: &[Record]) -> Self {
-        match records {
-            [] => Self::Empty,
-            all if all.iter().any(|of| matches!(of, Record::Forget(..))) => Self::Forgets,
-            _ => Self::Chunks,
-        }
+        let forgets = records.iter().any(|of| matches!(of, Record::Forget(..)));
+        if forgets { Self::Forgets } else { Self::Chunks }
     }
 }
 
@@ -117,11 +112,10 @@ impl Index {
         self.batches.len()
     }
 
-    /// Whether the file would be smaller after one more batch.
+    /// Whether there is a batch that nobody needs, and that may go.
     pub(super) fn has_dead(&self) -> bool {
-        let filled = |number| self.batches.get(number).is_some_and(|of| of.kind != Kind::Empty);
         let first = self.batches.first_key_value().map(|(number, _)| number);
-        self.dead.iter().any(filled) || first.is_some_and(|of| self.dead_forgets.contains(of))
+        !self.dead.is_empty() || first.is_some_and(|of| self.dead_forgets.contains(of))
     }
 
     /// A chunk was appended.
@@ -236,17 +230,24 @@ impl Index {
         holding.into_iter().take(max).cloned().collect()
     }
 
-    /// Takes the batches that the transaction of the next one removes, at most so many.
-    pub(super) fn take_dead(&mut self, max: usize) -> Vec<u64> {
+    /// Takes dead batches out, at most so many, and none from this number on.
+    pub(super) fn take_dead(&mut self, max: usize, before: u64) -> Vec<u64> {
         let mut taken = Vec::new();
         while taken.len() < max {
             let oldest = self.batches.first_key_value().map(|(number, _)| *number);
-            let forgets = oldest.filter(|number| self.dead_forgets.remove(number));
-            let Some(number) = forgets.or_else(|| self.dead.pop_first()) else { break };
+            let forgets = oldest.filter(|number| *number < before && self.dead_forgets.remove(number));
+            let first = || self.dead.first().copied().filter(|number| *number < before);
+            let Some(number) = forgets.or_else(first) else { break };
+            self.dead.remove(&number);
             self.batches.remove(&number);
             taken.push(number);
         }
         taken
+    }
+
+    /// Whether a batch was not taken out.
+    pub(super) fn has(&self, batch: u64) -> bool {
+        self.batches.contains_key(&batch)
     }
 
     fn drop_where(&mut self, key: &RoomKey, goes: impl Fn(&Entry) -> bool) {

@@ -4,16 +4,20 @@
 //!
 //! [`Journal::append`] only queues. The thread writes all that waits, of all rooms, as one batch: as
 //! soon as the one before is written when somebody waits for it, else when the oldest is old enough.
-//! The file is a ring: batches go when snapshots cover them, or when what is left in them has been
-//! moved beside the snapshots. Knows nothing of what a room's bytes mean.
+//! A batch is on disk when it is in the log ([`log`]); what of a full half of the log is still needed moves
+//! on into the database ([`checkpoint`]). That is a ring: batches go when snapshots cover them, or when
+//! what is left in them has been moved beside the snapshots. Knows nothing of what a room's bytes mean.
 
 mod batch;
+mod checkpoint;
 pub(super) mod file;
 mod index;
 mod line;
+pub(super) mod log;
 mod queue;
 mod thread;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -24,12 +28,13 @@ use tokio::sync::watch;
 pub use line::JournalLine;
 
 use super::chain::Base;
-use super::landing::Landing;
+use super::backoff::Backoff;
 use super::writer::Open;
 use super::{Chunk, JournalStats, StoreConfig, StoreError};
 use crate::key::RoomKey;
 use file::Tail;
 use index::{Entry, Index, Place};
+use log::Log;
 use queue::{Item, Queue};
 use thread::Progress;
 
@@ -46,7 +51,17 @@ struct State {
     index: Index,
     /// The key of the next batch.
     next_batch: u64,
-    /// Batches taken out of the index that may still be in the file.
+    /// Batches of the log that the database does not have.
+    pending: BTreeMap<u64, Pending>,
+    /// The epoch of the log that is being written, and the first that counts: the database has what was
+    /// needed of those before.
+    epoch: u64,
+    floor: u64,
+    /// The same, as a transaction said it that may have failed.
+    floor_tried: u64,
+    /// Whether moving on from the log works.
+    moving: Backoff,
+    /// Batches taken out of the index that may still be in the database.
     removing: Vec<u64>,
     /// The thread ends when all is written.
     closing: bool,
@@ -59,35 +74,44 @@ struct State {
     durable: u64,
 }
 
-/// The journal, shared with its thread.
+/// A batch that only the log has, and memory.
+struct Pending {
+    epoch: u64,
+    bytes: Arc<Vec<u8>>,
+}
+
+/// The journal, shared with its threads.
 pub(super) struct Journal {
     state: Mutex<State>,
     work: Condvar,
+    /// Tells the thread that moves batches into the database that a half of the log is full.
+    full: Condvar,
+    /// Taken before all else by the thread that writes.
+    log: Mutex<Log>,
+    /// Held while batches move into the database: one does so at a time.
+    moves: Mutex<()>,
     /// Tells the rooms' thread that a write is over.
     over: Condvar,
     /// None while it cannot be opened again after a failure.
     database: RwLock<Option<Database>>,
     open: Open,
-    /// When the commit of a batch is on disk.
-    landing: Landing,
     progress: watch::Sender<Progress>,
     ring: Duration,
     /// Chunks moved beside snapshots.
     settled: AtomicU64,
 }
 
-/// The journal's file, opened.
+/// The journal's files, opened.
 pub(super) struct Opened {
     pub(super) database: Database,
     /// Opens it again.
     pub(super) open: Open,
-    /// Of its backend.
-    pub(super) landing: Landing,
+    pub(super) log: Log,
 }
 
 impl Journal {
     pub(super) fn new(opened: Opened, tail: Tail, config: &StoreConfig) -> Self {
-        let Opened { database, open, landing } = opened;
+        let Opened { database, open, log } = opened;
         let begun = Progress { durable: tail.last_id, ..Progress::default() };
         let queue =
             Queue::new(config.journal_queue_max_bytes, config.journal_every_ms, tail.last_id);
@@ -96,6 +120,11 @@ impl Journal {
                 queue,
                 index: tail.index,
                 next_batch: tail.next_batch,
+                pending: tail.pending,
+                epoch: log.epoch(),
+                floor: tail.floor,
+                floor_tried: tail.floor,
+                moving: Backoff::default(),
                 removing: vec![],
                 closing: false,
                 asleep: false,
@@ -104,10 +133,12 @@ impl Journal {
                 durable: tail.last_id,
             }),
             work: Condvar::new(),
+            full: Condvar::new(),
+            log: Mutex::new(log),
+            moves: Mutex::new(()),
             over: Condvar::new(),
             database: RwLock::new(Some(database)),
             open,
-            landing,
             progress: watch::Sender::new(begun),
             ring: Duration::from_millis(config.journal_ring_ms),
             settled: AtomicU64::new(0),
@@ -117,6 +148,11 @@ impl Journal {
     /// The state. Its own code does not panic half way, so a poisoned lock holds a sound state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log. A panic in its code leaves it as after a failure at worst.
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a chunk, and gives its number on that line; none when it is not taken.
@@ -158,21 +194,25 @@ impl Journal {
 
     /// All chunks that a room may need, in the order in which they were appended. Reads the disk.
     pub(super) fn read(&self, key: &RoomKey) -> Result<Vec<Found>, StoreError> {
-        let in_memory = |entry: &Entry| matches!(entry.place, Place::Waiting(_));
-        let entries = self.state().index.list(key);
+        let (entries, logged) = self.state().list(key);
+        let in_memory = |entry: &Entry| match &entry.place {
+            Place::Waiting(_) => true,
+            Place::Disk { batch, .. } => logged.contains_key(batch),
+        };
         if entries.iter().all(in_memory) {
-            return fetch(None, key, entries);
+            return fetch(None, key, entries, &logged);
         }
         // Taken before the state: whoever opens the file again holds it for long.
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or_else(|| self.failure())?;
-        let (entries, begun) = {
+        let ((entries, logged), begun) = {
             let state = self.state();
-            // Under the lock: what is listed is not yet removed for this transaction.
-            (state.index.list(key), database.begin_read())
+            // Under the lock: what is listed is not yet removed for this transaction, and what is not
+            // in the log any more is there for it.
+            (state.list(key), database.begin_read())
         };
         let begun = begun.map_err(|error| StoreError::Read(error.to_string()))?;
-        fetch(Some(&begun), key, entries)
+        fetch(Some(&begun), key, entries, &logged)
     }
 
     fn failure(&self) -> StoreError {
@@ -287,6 +327,7 @@ impl Journal {
         state.closing = true;
         drop(state);
         self.work.notify_all();
+        self.full.notify_all();
     }
 
     /// Closes the file, after the thread has ended.
@@ -301,6 +342,10 @@ impl Journal {
         let state = self.state();
         match &state.queue.backoff.failing {
             Some(why) => Err(format!("the journal cannot be written: {why}")),
+            None if state.moving.failing.is_some() => {
+                let why = state.moving.failing.as_deref().unwrap_or_default();
+                Err(format!("the journal's log cannot be emptied: {why}"))
+            }
             None if state.queue.refused > 0 => Err("too much waits for the journal".to_owned()),
             None => Ok(()),
         }
@@ -327,32 +372,56 @@ impl Journal {
     }
 }
 
+type Logged = BTreeMap<u64, Arc<Vec<u8>>>;
+
+impl State {
+    /// Whether something could go from the log into the database, or from there.
+    fn has_moves(&self) -> bool {
+        !self.pending.is_empty() || !self.removing.is_empty() || self.index.has_dead()
+    }
+
+    /// What there is of a room, and the batches of it that are in the log.
+    fn list(&self, key: &RoomKey) -> (Vec<Entry>, Logged) {
+        let (entries, mut logged) = (self.index.list(key), Logged::new());
+        for entry in &entries {
+            let Place::Disk { batch, .. } = entry.place else { continue };
+            if let Some(pending) = self.pending.get(&batch) {
+                logged.entry(batch).or_insert_with(|| pending.bytes.clone());
+            }
+        }
+        (entries, logged)
+    }
+}
+
 /// The chunks themselves.
 fn fetch(
     begun: Option<&ReadTransaction>,
     key: &RoomKey,
     entries: Vec<Entry>,
+    logged: &Logged,
 ) -> Result<Vec<Found>, StoreError> {
     let unreadable = |why| StoreError::Unreadable { room: key.to_string(), why };
-    let mut batches = match begun {
-        Some(begun) => Some(file::Batches::of(begun).map_err(StoreError::Read)?),
-        None => None,
-    };
+    let batches = begun.map(file::Batches::of).transpose().map_err(StoreError::Read)?;
     let mut found = Vec::with_capacity(entries.len());
     for Entry { id, place, .. } in entries {
-        found.push(match (place, &mut batches) {
-            (Place::Waiting(chunk), _) => Found { place: None, id, chunk: (*chunk).clone() },
-            (Place::Disk { batch, nth, spot }, Some(batches)) => {
-                let chunk = batches.chunk(batch, &spot).map_err(|fault| match fault {
-                    file::Fault::Damaged(why) => unreadable(why),
-                    file::Fault::Disk(why) => StoreError::Read(why),
-                })?;
-                Found { place: Some((batch, nth)), id, chunk }
+        let (batch, nth, spot) = match place {
+            Place::Waiting(chunk) => {
+                found.push(Found { place: None, id, chunk: (*chunk).clone() });
+                continue;
             }
-            (Place::Disk { .. }, None) => {
+            Place::Disk { batch, nth, spot } => (batch, nth, spot),
+        };
+        let chunk = match (logged.get(&batch), &batches) {
+            (Some(bytes), _) => batch::chunk(bytes, &spot).map_err(unreadable)?,
+            (None, Some(batches)) => batches.chunk(batch, &spot).map_err(|fault| match fault {
+                file::Fault::Damaged(why) => unreadable(why),
+                file::Fault::Disk(why) => StoreError::Read(why),
+            })?,
+            (None, None) => {
                 return Err(unreadable("its journal moved while it was read".to_owned()));
             }
-        });
+        };
+        found.push(Found { place: Some((batch, nth)), id, chunk });
     }
     Ok(found)
 }

@@ -1,26 +1,18 @@
 //! The journal's thread: all that waits becomes one batch, again and again.
 //!
-//! redb writes a commit without quick repair and in one phase: changed pages and a header, then one
-//! `fdatasync` (a test counts them). Such a commit is found to be whole or not by checksums after a
-//! crash, for which the file is walked once; a ring of minutes is small enough for that. The bytes of
-//! a batch carry a hash of our own as well. Who waits is told as that sync returns; the index learns of
-//! the batch when redb is done with it.
+//! A batch is written into the log, by one write and one sync, and who waits is told as that returns.
+//! Where the log cannot take it, because it is too large, or because the log failed, it goes into the
+//! database in one transaction with all that is still in the log.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use redb::{Database, Durability};
-
-use super::Journal;
 use super::batch::{Builder, Spot};
-use super::file::BATCHES;
 use super::index::Kind;
+use super::log::Log;
 use super::queue::Work;
-use crate::store::{StoreError, open};
+use super::{Journal, Pending};
 
-/// Batches removed in one transaction, so that what comes in never waits long behind them.
-const REMOVED_MAX: usize = 256;
 /// Chunks that are put into the index while others wait for it.
 const LANDED_AT_ONCE: usize = 32;
 /// How long the thread sleeps when there is nothing to do.
@@ -37,14 +29,12 @@ pub(in crate::store) struct Progress {
     pub(super) ended: bool,
 }
 
-/// One transaction's worth of work, as bytes.
+/// What goes to disk at once, as bytes.
 struct Batch {
     number: u64,
-    /// Shared with what is done as soon as it is on disk.
-    work: Arc<Work>,
+    work: Work,
     spots: Vec<Spot>,
-    bytes: Vec<u8>,
-    remove: Vec<u64>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl Journal {
@@ -52,21 +42,22 @@ impl Journal {
     pub(in crate::store) fn write_until_closed(&self) {
         while let Some(batch) = self.next_batch() {
             let begun = Instant::now();
-            let outcome = self.write(&batch);
-            let worked = outcome.is_ok();
-            match outcome {
-                Ok(()) => self.done(batch, begun),
-                Err(why) => self.failed(batch, why, begun),
-            }
-            if !worked {
-                // It is tried again before the next write.
-                if let Err(error) = self.reopen() {
-                    tracing::debug!("cannot open the journal again: {error}");
-                }
-                if self.state().closing {
-                    return;
+            match self.write(&batch) {
+                Ok(logged) => self.done(batch, logged, begun),
+                Err(why) => {
+                    self.failed(batch, why, begun);
+                    if self.state().closing {
+                        return;
+                    }
                 }
             }
+        }
+        if !self.state().has_moves() {
+            return;
+        }
+        // What is left on disk should be what is needed.
+        if let Err(why) = self.move_all(&mut self.log(), None) {
+            tracing::warn!("the journal stays in its log until the next start: {why}");
         }
     }
 
@@ -76,12 +67,10 @@ impl Journal {
         loop {
             let now = Instant::now();
             let due = state.queue.due(now);
-            let last = state.closing && due.is_none();
-            // What is left in the file should be what is needed.
-            if last && !state.index.has_dead() && state.removing.is_empty() {
+            if state.closing && due.is_none() {
                 return None;
             }
-            if last || due.is_some_and(|due| due <= now) {
+            if due.is_some_and(|due| due <= now) {
                 break;
             }
             let wait = due.map_or(IDLE, |due| due - now);
@@ -90,71 +79,66 @@ impl Journal {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.asleep = false;
         }
-        let work = state.queue.take();
-        let mut remove = std::mem::take(&mut state.removing);
-        remove.extend(state.index.take_dead(REMOVED_MAX));
-        let number = state.next_batch;
+        let (work, number) = (state.queue.take(), state.next_batch);
         drop(state);
-        Some(encode(number, work, remove))
+        Some(encode(number, work))
     }
 
-    fn write(&self, batch: &Batch) -> Result<(), String> {
-        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
-            self.reopen().map_err(|error| format!("it cannot be opened again: {error}"))?;
+    /// Puts a batch on disk, and tells who waits. Gives the epoch of the log that has it; none where the
+    /// database has.
+    fn write(&self, batch: &Batch) -> Result<Option<u64>, String> {
+        let mut log = self.log();
+        if self.has_room(&mut log, batch.bytes.len()) {
+            let written = log.append(batch.number, &batch.bytes);
+            written.map_err(|error| error.to_string())?;
+            tell(&batch.work, batch.number);
+            return Ok(Some(log.epoch()));
         }
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = database.as_ref() else { return Err("it is closed".to_owned()) };
-        // Who waits is told before redb has cleared up: the next moves come meanwhile.
-        let (work, number) = (batch.work.clone(), batch.number);
-        self.landing.on_next(move || tell(&work, number));
-        let outcome = catch_unwind(AssertUnwindSafe(|| transact(database, batch)));
-        let told = self.landing.is_over();
-        match outcome {
-            Ok(Ok(())) => {
-                if !told {
-                    tell(&batch.work, batch.number);
-                }
-                Ok(())
-            }
-            // It is written again, also where it is on disk and this was told.
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the database panicked".to_owned()),
-        }
+        self.move_all(&mut log, Some((batch.number, batch.bytes.clone())))?;
+        tell(&batch.work, batch.number);
+        Ok(None)
     }
 
-    /// Opens the database again where a read that failed left it refusing all work.
-    pub(in crate::store) fn mend(&self) {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        if self.state().closing || database.as_ref().is_some_and(open::works) {
-            return;
+    /// Whether the log takes so many bytes now: in the half of this epoch, or in the other one if what
+    /// that has is in the database.
+    fn has_room(&self, log: &mut Log, bytes: usize) -> bool {
+        if log.is_broken() || !log.could_take(bytes) {
+            return false;
         }
-        drop(database.take());
-        match (self.open)() {
-            Ok(opened) => *database = Some(opened),
-            Err(error) => tracing::debug!("cannot open the journal again: {error}"),
+        let mut state = self.state();
+        if log.has_room(bytes) {
+            return state.floor + 1 >= log.epoch();
         }
+        if state.floor < log.epoch() {
+            return false;
+        }
+        log.turn();
+        state.epoch = log.epoch();
+        drop(state);
+        self.full.notify_one();
+        true
     }
 
-    /// Closes the database and opens it again.
-    fn reopen(&self) -> Result<(), StoreError> {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        // The file is locked until the old one is gone.
-        drop(database.take());
-        *database = Some((self.open)()?);
+    /// Moves all that is in the log into the database, and this batch with it. The log begins anew.
+    fn move_all(&self, log: &mut Log, batch: Option<(u64, Arc<Vec<u8>>)>) -> Result<(), String> {
+        // The database may say that this epoch does not count any more, and fail after that.
+        log.break_off();
+        self.move_on(log.epoch() + 1, batch)?;
+        log.turn();
+        self.state().epoch = log.epoch();
         Ok(())
     }
 
-    fn done(&self, batch: Batch, begun: Instant) {
+    fn done(&self, batch: Batch, logged: Option<u64>, begun: Instant) {
         let now = Instant::now();
-        let Batch { number, work, spots, .. } = batch;
+        let Batch { number, work, spots, bytes } = batch;
         let mut state = self.state();
         state.next_batch = number + 1;
-        let kind = match (work.items.is_empty(), work.forgets.is_empty()) {
-            (_, false) => Kind::Forgets,
-            (false, true) => Kind::Chunks,
-            (true, true) => Kind::Empty,
-        };
+        let kind = if work.forgets.is_empty() { Kind::Chunks } else { Kind::Forgets };
         state.index.batch(number, kind, now);
+        if let Some(epoch) = logged {
+            state.pending.insert(number, Pending { epoch, bytes });
+        }
         drop(state);
         let mut landed = (0..).zip(work.items.iter().zip(spots)).peekable();
         while landed.peek().is_some() {
@@ -189,11 +173,9 @@ impl Journal {
     fn failed(&self, batch: Batch, why: String, begun: Instant) {
         let now = Instant::now();
         let mut state = self.state();
-        state.removing = batch.remove;
         state.stats.failed_writes += 1;
         state.stats.commit_time += now - begun;
-        let work = Arc::into_inner(batch.work).expect("nothing is done for a commit that is over");
-        let first = state.queue.failed(work, why.clone(), now);
+        let first = state.queue.failed(batch.work, why.clone(), now);
         drop(state);
         if first {
             tracing::error!("the journal cannot be written, what happens waits in memory: {why}");
@@ -213,27 +195,11 @@ fn tell(work: &Work, number: u64) {
     }
 }
 
-fn encode(number: u64, work: Work, remove: Vec<u64>) -> Batch {
+fn encode(number: u64, work: Work) -> Batch {
     let mut builder = Builder::for_chunks(work.items.len(), work.bytes());
     let spots = work.items.iter().map(|item| builder.chunk(&item.key, &item.chunk)).collect();
     for (key, life) in &work.forgets {
         builder.forget(key, *life);
     }
-    Batch { number, work: Arc::new(work), spots, bytes: builder.finish(), remove }
-}
-
-/// One durable transaction.
-fn transact(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    {
-        let mut batches = transaction.open_table(BATCHES)?;
-        for number in &batch.remove {
-            batches.remove(number)?;
-        }
-        // The same key again when an attempt failed: whatever became of that, this takes its place.
-        batches.insert(batch.number, batch.bytes.as_slice())?;
-    }
-    transaction.commit()?;
-    Ok(())
+    Batch { number, work, spots, bytes: Arc::new(builder.finish()) }
 }

@@ -1,4 +1,4 @@
-//! Power cuts and failures at any operation of either disk, with writes that were lost or done in part:
+//! Power cuts and failures at any operation of any disk, with writes that were lost or done in part:
 //! what was reported durable is there, in order, and nothing else is half there.
 //!
 //! A run does things with some rooms until the power goes out, comes back on what is left of the

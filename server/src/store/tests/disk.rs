@@ -1,4 +1,4 @@
-//! A machine with two disks in memory, one for each file, that can fail at any operation, be full, and
+//! A machine with three disks in memory, one for each file, that can fail at any operation, be full, and
 //! lose its power: then what was not synced may be there, or not, or in part.
 
 use std::io;
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use redb::{Database, StorageBackend};
 
+use super::super::journal::log::Log;
 use super::super::journal::{self, Journal};
 use super::super::sure::{Doubt, Watched};
 use super::super::{Open, Parts, Store, StoreConfig, StoreError, file};
@@ -46,7 +47,7 @@ struct Bytes {
     unsynced: Vec<Op>,
 }
 
-/// What both disks hang on.
+/// What all disks hang on.
 #[derive(Debug)]
 struct Power {
     /// Operations until the power is out.
@@ -65,25 +66,30 @@ pub(super) struct Disk {
     syncs: Arc<AtomicU64>,
 }
 
+/// A half of the log: small, so that it is often full.
+const HALF_BYTES: u64 = 16 << 10;
+
 pub(crate) struct Machine {
     rooms: Disk,
     journal: Disk,
+    log: Disk,
     power: Arc<Power>,
 }
 
 impl Machine {
     /// Holds an empty store.
     pub(crate) fn new() -> Self {
-        let machine = Self::with(vec![], vec![]);
+        let machine = Self::with(vec![], vec![], vec![]);
         let database = Database::builder().create_with_backend(machine.rooms.clone()).unwrap();
         file::initialise(&database).unwrap();
         let store = file::read_meta(&database, Path::new("rooms")).unwrap().store.unwrap();
         let database = Database::builder().create_with_backend(machine.journal.clone()).unwrap();
-        journal::file::initialise(&database, store, 1).unwrap();
+        journal::file::initialise(&database, store, 1, 1).unwrap();
+        journal::log::initialise(&machine.log, store, HALF_BYTES).unwrap();
         machine
     }
 
-    fn with(rooms: Vec<u8>, journal: Vec<u8>) -> Self {
+    fn with(rooms: Vec<u8>, journal: Vec<u8>, log: Vec<u8>) -> Self {
         let power = Arc::new(Power {
             left: AtomicU64::new(u64::MAX),
             good: AtomicU64::new(u64::MAX),
@@ -99,7 +105,8 @@ impl Machine {
             power: power.clone(),
             syncs: Arc::default(),
         };
-        Self { rooms: disk(rooms), journal: disk(journal), power: power.clone() }
+        let (rooms, journal, log) = (disk(rooms), disk(journal), disk(log));
+        Self { rooms, journal, log, power: power.clone() }
     }
 
     /// The power goes out after so many operations.
@@ -127,12 +134,18 @@ impl Machine {
         self.power.deaf.store(deaf, Ordering::SeqCst);
     }
 
-    /// How often the journal was synced.
-    pub(super) fn journal_syncs(&self) -> u64 {
-        self.journal.syncs.load(Ordering::SeqCst)
+    /// How often the journal's database and its log were synced.
+    pub(super) fn journal_syncs(&self) -> (u64, u64) {
+        let syncs = |disk: &Disk| disk.syncs.load(Ordering::SeqCst);
+        (syncs(&self.journal), syncs(&self.log))
     }
 
-    /// The size of the journal's file.
+    /// How many batches of about so many bytes the log has room for.
+    pub(super) fn batches_in_log(&self, bytes: u64) -> usize {
+        usize::try_from(2 * HALF_BYTES / bytes).unwrap()
+    }
+
+    /// The size of the journal's database.
     pub(super) fn journal_len(&self) -> usize {
         self.journal.bytes.lock().unwrap().live.len()
     }
@@ -140,12 +153,12 @@ impl Machine {
     /// The machine when the power comes back, of which only what was synced is left.
     pub(super) fn after_power_cut(&self) -> Self {
         let synced = |disk: &Disk| disk.bytes.lock().unwrap().synced.clone();
-        Self::with(synced(&self.rooms), synced(&self.journal))
+        Self::with(synced(&self.rooms), synced(&self.journal), synced(&self.log))
     }
 
     /// The same, with some of what was not synced.
     pub(super) fn after_torn_power_cut(&self, rng: &mut Rng) -> Self {
-        Self::with(self.rooms.torn(rng), self.journal.torn(rng))
+        Self::with(self.rooms.torn(rng), self.journal.torn(rng), self.log.torn(rng))
     }
 
     pub(crate) fn open(&self) -> Arc<Store> {
@@ -154,15 +167,18 @@ impl Machine {
 
     pub(crate) fn try_open(&self, config: &StoreConfig) -> Result<Arc<Store>, StoreError> {
         let (of_rooms, of_journal) = (Doubt::default(), Doubt::default());
-        let landing = of_journal.landing.clone();
         let open = |disk: &Disk, doubt| disk.opener(config.cache_bytes, doubt);
         let (open_rooms, open_journal) =
             (open(&self.rooms, of_rooms), open(&self.journal, of_journal));
         let rooms = open_rooms()?;
         let meta = file::read_meta(&rooms, Path::new("rooms"))?;
         let journal = open_journal()?;
-        let tail = journal::file::read_tail(&journal, Path::new("journal"), meta.store)?;
-        let opened = journal::Opened { database: journal, open: open_journal, landing };
+        let mut tail = journal::file::read_tail(&journal, Path::new("journal"), meta.store)?;
+        let (file, store) = (Path::new("log"), meta.store.unwrap());
+        let found = journal::log::read(&self.log, file, store, tail.floor)?;
+        tail.append(file, &found)?;
+        let log = Log::new(Box::new(self.log.clone()), store, &found, tail.floor);
+        let opened = journal::Opened { database: journal, open: open_journal, log };
         let journal = Journal::new(opened, tail, config);
         Store::start(Parts { rooms, open_rooms, meta, journal, folder: None }, config)
     }

@@ -4,7 +4,7 @@ mod alarms;
 mod crash;
 pub(crate) mod disk;
 mod journal;
-mod landing;
+mod log;
 mod old;
 mod past;
 

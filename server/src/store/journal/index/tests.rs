@@ -3,6 +3,9 @@
 use super::super::batch::{self, Builder};
 use super::*;
 
+/// Before no number in particular.
+const ALL: u64 = u64::MAX;
+
 fn key(name: &str) -> RoomKey {
     RoomKey::parse(name).unwrap()
 }
@@ -53,9 +56,9 @@ fn a_batch_is_dead_when_nobody_needs_a_chunk_in_it() {
     assert_eq!((scene.ticks("g/a"), scene.ticks("g/b")), (vec![8], vec![4]));
     assert!(!scene.index.has_dead());
     scene.cover("g/a", 1, 9);
-    assert_eq!(scene.index.take_dead(9), [2]);
+    assert_eq!(scene.index.take_dead(9, ALL), [2]);
     scene.cover("g/b", 3, 0);
-    assert_eq!(scene.index.take_dead(9), [1]);
+    assert_eq!(scene.index.take_dead(9, ALL), [1]);
     assert_eq!((scene.index.rooms(), scene.index.batches()), (0, 0));
 }
 
@@ -82,7 +85,7 @@ fn what_comes_before_a_whole_chunk_is_not_needed() {
     scene.batch(&[("g/a", chunk(1, 0, 4))], &[]);
     scene.batch(&[("g/a", Chunk { whole: true, ..chunk(2, 0, 1) })], &[]);
     assert_eq!(scene.ticks("g/a"), [1]);
-    assert_eq!(scene.index.take_dead(9), [1]);
+    assert_eq!(scene.index.take_dead(9, ALL), [1]);
 }
 
 #[test]
@@ -97,11 +100,11 @@ fn a_removed_room_is_hidden_then_forgotten_and_its_next_life_is_not_concerned() 
     assert_eq!(scene.ticks("g/a"), [1]);
     scene.batch(&[], &[("g/a", 1)]);
     assert_eq!(scene.ticks("g/a"), [1]);
-    assert!(scene.index.take_dead(9).is_empty(), "the first batch could bring it back");
+    assert!(scene.index.take_dead(9, ALL).is_empty(), "the first batch could bring it back");
     scene.cover("g/a", 7, 1);
-    assert_eq!(scene.index.take_dead(9), [2]);
+    assert_eq!(scene.index.take_dead(9, ALL), [2]);
     scene.cover("g/b", 1, 4);
-    assert_eq!(scene.index.take_dead(9), [1, 3]);
+    assert_eq!(scene.index.take_dead(9, ALL), [1, 3]);
 }
 
 #[test]
@@ -115,4 +118,17 @@ fn rooms_that_hold_old_batches_are_named() {
     assert_eq!(scene.index.holding(between, 1), [key("g/a")]);
     scene.index.cover(&key("g/a"), Base { life: 1, tick: Some(4) });
     assert_eq!(scene.index.holding(between, 9), [key("g/b")]);
+}
+
+#[test]
+fn what_is_still_in_the_log_stays() {
+    let mut scene = Scene::default();
+    scene.batch(&[("g/a", chunk(1, 0, 4))], &[]);
+    scene.batch(&[("g/b", chunk(1, 0, 4))], &[("g/a", 1)]);
+    scene.batch(&[("g/a", chunk(2, 0, 4))], &[("g/b", 1)]);
+    scene.cover("g/a", 2, 4);
+    assert_eq!(scene.index.take_dead(9, 2), [1]);
+    assert_eq!(scene.index.take_dead(9, 2), [0; 0], "the second says what was forgotten");
+    assert_eq!(scene.index.take_dead(9, 3), [2]);
+    assert!(scene.index.has(3) && !scene.index.has(2));
 }
