@@ -65,6 +65,8 @@ pub(in crate::store) struct Log {
     backend: Backend,
     store: StoreId,
     half_bytes: u64,
+    /// How long the file is at least.
+    len: u64,
     epoch: u64,
     /// Where in the half the next record begins.
     at: u64,
@@ -90,7 +92,8 @@ impl Log {
     ) -> Self {
         let epoch = floor.max(found.beyond());
         let half_bytes = found.half_bytes;
-        Self { backend, store, half_bytes, epoch, at: 0, broken: false, record: vec![] }
+        let len = SECTOR_BYTES;
+        Self { backend, store, half_bytes, len, epoch, at: 0, broken: false, record: vec![] }
     }
 
     /// The epoch that is being written.
@@ -147,12 +150,24 @@ impl Log {
         self.record.extend_from_slice(&hash.to_le_bytes());
         self.record.extend_from_slice(bytes);
         let end = from + self.record.len() as u64;
-        if self.backend.len()? < end {
-            let whole = SECTOR_BYTES + 2 * self.half_bytes;
-            self.backend.set_len(end.next_multiple_of(GROWS_BYTES).min(whole))?;
+        if self.len < end {
+            self.grow(end)?;
         }
         self.backend.write(from, &self.record)?;
         self.backend.sync_data()
+    }
+}
+
+impl Log {
+    fn grow(&mut self, end: u64) -> io::Result<()> {
+        self.len = self.backend.len()?;
+        if self.len < end {
+            let whole = SECTOR_BYTES + 2 * self.half_bytes;
+            let grown = end.next_multiple_of(GROWS_BYTES).min(whole);
+            self.backend.set_len(grown)?;
+            self.len = grown;
+        }
+        Ok(())
     }
 }
 

@@ -71,9 +71,8 @@ async fn what_the_database_took_in_an_attempt_that_failed_is_not_there_twice() {
         store.append(&key("large"), &line, large, true).unwrap();
         while store.flush().await.is_err() {}
         for number in 2..=40 {
-            let next = Chunk { bytes: vec![9; 900], ..chunk(1, number - 1, number) };
-            store.append(&key("a"), &line, next, true).unwrap();
-            store.flush().await.unwrap();
+            store.append(&key("a"), &line, chunk(1, number - 1, number), true).unwrap();
+            while store.flush().await.is_err() {}
         }
         let left = machine.after_power_cut();
         drop(store);
