@@ -161,10 +161,9 @@ impl Game {
         self
     }
 
-    /// The first visitor may ask for a whole number by this name (`?name=4` of a page, or whatever it
-    /// gives as `params`): `on_create` finds it by
-    /// [`Params::asked`](crate::hooks::Params::asked). A number beyond the range, or what
-    /// is none, is refused by name before anything runs.
+    /// The first visitor may ask for a whole number by this name, in its `params`: `on_create` finds it by
+    /// [`Params::asked`](crate::hooks::Params::asked). A number beyond the range, or what is none, is
+    /// refused by name before anything runs.
     pub fn param(&mut self, name: &'static str, allowed: RangeInclusive<u16>) -> &mut Self {
         self.ask(name, allowed, Sets::Nothing)
     }

@@ -224,6 +224,32 @@ fn numbers_that_visitors_may_ask_for_are_checked_by_name_and_set_the_room_up() {
 }
 
 #[test]
+fn whoever_is_away_sees_nothing_rather_than_what_was() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    let away = |room: &TestRoom, player| {
+        let seen = std::panic::AssertUnwindSafe(|| room.seen(player, "Log"));
+        *std::panic::catch_unwind(seen).unwrap_err().downcast::<String>().unwrap()
+    };
+    room.drop_connection(ann);
+    let text = away(&room, ann);
+    assert!(text.starts_with("seat 0 sees nothing: its connection was dropped"), "{text}");
+    assert!(text.contains("call resume(player)"), "{text}");
+    room.resume(ann).unwrap();
+    assert_eq!(room.seen(ann, "Log"), room.seen(bob, "Log"));
+    room.restart();
+    assert!(away(&room, bob).contains("the room went away"));
+    room.resume(bob).unwrap();
+    assert!(room.seen(bob, "Log").is_some());
+    room.act(bob, KickMe);
+    assert!(away(&room, bob).contains("the room has ended its connection"));
+    assert!(room.replica(bob).entities().count() > 0, "what it saw last");
+    room.resume(ann).unwrap();
+    room.leave(ann);
+    assert!(away(&room, ann).contains("it has left"));
+}
+
+#[test]
 fn a_player_comes_with_what_it_has() {
     let mut room = TestRoom::new(|game: &mut Game| {
         game.keep::<(Velocity, Until)>().player_has::<(Velocity, Until)>();
