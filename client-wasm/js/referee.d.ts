@@ -113,9 +113,12 @@ export interface View<G extends Game = AnyGame> {
   /** The player's own entity. */
   readonly me: Entity<G["components"] & Players> | null;
   readonly tick: number;
-  /** The value of a resource; `undefined` when the room shows this player none of that name. */
+  /**
+   * The value of a resource; `undefined` when the room does not show it to this player. Throws a
+   * `RefereeError` (`unknown_type`) that names what there is, when the game has none of that name.
+   */
   get<K extends Name<G["resources"]>>(resource: K): G["resources"][K];
-  /** The entities that have all of these components. */
+  /** The entities that have all of these components. Throws as `get` does. */
   entities<K extends Name<G["components"] & Players>>(
     ...components: K[]
   ): (Entity<G["components"] & Players> & Required<Pick<Entity<G["components"] & Players>, K>>)[];
@@ -152,7 +155,7 @@ export interface Room<G extends Game = AnyGame> extends View<G> {
    * callback: the next picture changes it.
    */
   onFrame(callback: (frame: View<G>) => void): () => void;
-  /** Calls back for each event of this type, after the state it belongs to. */
+  /** Calls back for each event of this type, after the state it belongs to. Throws as `get` does. */
   onEvent<K extends Name<G["events"]>>(
     name: K,
     callback: (event: G["events"][K], tick: number) => void,

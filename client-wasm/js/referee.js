@@ -118,8 +118,8 @@ class Frame {
   get me() { return this.#core.shownMe(); }
   get tick() { return this.#core.shownTick(); }
 
-  get(resource) { return this.#core.shownGet(resource); }
-  entities(...components) { return this.#core.shownEntities(components); }
+  get(resource) { return checked(() => this.#core.shownGet(resource)); }
+  entities(...components) { return checked(() => this.#core.shownEntities(components)); }
   entity(id) { return this.#core.shownEntity(id); }
 }
 
@@ -169,8 +169,8 @@ class Room {
   get schema() { return this.#core.schema(); }
   get result() { return JSON.parse(this.#core.result() ?? "null"); }
 
-  get(resource) { return this.#core.get(resource); }
-  entities(...components) { return this.#core.entities(components); }
+  get(resource) { return checked(() => this.#core.get(resource)); }
+  entities(...components) { return checked(() => this.#core.entities(components)); }
   entity(id) { return this.#core.entity(id); }
 
   onChange(callback) {
@@ -186,6 +186,7 @@ class Room {
   }
 
   onEvent(name, callback) {
+    checked(() => this.#core.checkEvent(name));
     if (!this.#events.has(name)) this.#events.set(name, new Callbacks());
     return this.#events.get(name).add(callback);
   }

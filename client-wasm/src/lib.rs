@@ -9,7 +9,7 @@ use js_sys::{Array, Uint8Array};
 use referee_client::protocol::replica::Departed;
 use referee_client::protocol::{GameName, MatchId, Schema, TypeDef, Value};
 use referee_client::{
-    ClientError, Config, EntityView, Event, LinkId, Output, Session, ShownEntity, Status,
+    ClientError, Config, EntityView, Event, LinkId, Named, Output, Session, ShownEntity, Status,
     close_code,
 };
 use values::{FromJsError, from_js, object, to_js};
@@ -246,21 +246,36 @@ impl Core {
         }
     }
 
-    /// The value of a resource; `undefined` when the room shows none of that name.
-    #[must_use]
-    pub fn get(&self, resource: &str) -> JsValue {
+    /// Whether there are events of that name.
+    ///
+    /// # Errors
+    /// Names those that there are.
+    #[wasm_bindgen(js_name = checkEvent)]
+    pub fn check_event(&self, name: &str) -> Result<(), JsValue> {
+        self.check(Named::Event, name)
+    }
+
+    /// The value of a resource; `undefined` when the room does not show it.
+    ///
+    /// # Errors
+    /// Names those that there are when there is none of that name.
+    pub fn get(&self, resource: &str) -> Result<JsValue, JsValue> {
+        self.check(Named::Resource, resource)?;
         let value = self.session.resource(resource);
-        value.map_or(JsValue::UNDEFINED, |value| {
+        Ok(value.map_or(JsValue::UNDEFINED, |value| {
             self.typed(|schema| &schema.components, resource, &value)
-        })
+        }))
     }
 
     /// The entities that have all of these components.
-    #[must_use]
+    ///
+    /// # Errors
+    /// As [`Self::get`].
     #[expect(clippy::needless_pass_by_value, reason = "JavaScript hands its arrays over")]
-    pub fn entities(&self, components: Vec<String>) -> Vec<JsValue> {
+    pub fn entities(&self, components: Vec<String>) -> Result<Vec<JsValue>, JsValue> {
+        components.iter().try_for_each(|name| self.check(Named::Component, name))?;
         let fits = |entity: &EntityView<'_>| components.iter().all(|name| entity.has(name));
-        self.session.entities().filter(fits).map(entity).collect()
+        Ok(self.session.entities().filter(fits).map(entity).collect())
     }
 
     /// The entity with this id.
@@ -288,24 +303,30 @@ impl Core {
     }
 
     /// As [`Self::get`], at the shown moment.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
     #[wasm_bindgen(js_name = shownGet)]
-    #[must_use]
-    pub fn shown_get(&self, resource: &str) -> JsValue {
+    pub fn shown_get(&self, resource: &str) -> Result<JsValue, JsValue> {
+        self.check(Named::Resource, resource)?;
         let value = self.session.shown().and_then(|shown| shown.resource(resource));
-        value.map_or(JsValue::UNDEFINED, |value| {
+        Ok(value.map_or(JsValue::UNDEFINED, |value| {
             self.typed(|schema| &schema.components, resource, &value)
-        })
+        }))
     }
 
     /// As [`Self::entities`], at the shown moment.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
     #[wasm_bindgen(js_name = shownEntities)]
-    #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "JavaScript hands its arrays over")]
-    pub fn shown_entities(&self, components: Vec<String>) -> Vec<JsValue> {
+    pub fn shown_entities(&self, components: Vec<String>) -> Result<Vec<JsValue>, JsValue> {
+        components.iter().try_for_each(|name| self.check(Named::Component, name))?;
         let fits = |entity: &ShownEntity<'_>| components.iter().all(|name| entity.has(name));
         let shown = self.session.shown();
         let entities = shown.into_iter().flat_map(|shown| shown.entities());
-        entities.filter(fits).map(shown_entity).collect()
+        Ok(entities.filter(fits).map(shown_entity).collect())
     }
 
     /// As [`Self::entity`], at the shown moment.
@@ -346,6 +367,10 @@ impl Core {
 }
 
 impl Core {
+    fn check(&self, what: Named, name: &str) -> Result<(), JsValue> {
+        self.session.check_name(what, name).map_err(|e| refused(&e))
+    }
+
     /// A value of the type that has this name in a list of the schema.
     fn typed(&self, list: fn(&Schema) -> &[TypeDef], name: &str, value: &Value) -> JsValue {
         let types = self.session.schema().map_or(&[][..], list);

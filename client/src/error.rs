@@ -10,7 +10,7 @@ pub enum ClientError {
     /// The game has no type of that name.
     #[error("the game has no {kind} {name}; it has {}", list(known))]
     UnknownType {
-        /// "action" or "input".
+        /// "action", "input", "resource", "component" or "event".
         kind: &'static str,
         /// The name asked for.
         name: String,

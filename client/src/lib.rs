@@ -43,5 +43,6 @@ pub use random::Random;
 pub use referee_protocol as protocol;
 pub use retry::{RETRY_AFTER_MAX_MS, RETRY_MAX_MS, Retry};
 pub use session::{
-    EVENTS_WAITING_MAX, EntityView, Session, Shown, ShownEntity, UNREADABLE_LINKS_MAX, close_code,
+    EVENTS_WAITING_MAX, EntityView, Named, Session, Shown, ShownEntity, UNREADABLE_LINKS_MAX,
+    close_code,
 };

@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 
 use second::Second;
 
-pub use read::EntityView;
+pub use read::{EntityView, Named};
 pub use show::{Shown, ShownEntity};
 pub use timing::UNREADABLE_LINKS_MAX;
 

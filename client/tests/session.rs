@@ -10,7 +10,7 @@ use referee_client::protocol::frame::Prelude;
 use referee_client::protocol::limits::{LINK_SILENCE_MAX_MS, PING_EVERY_MS};
 use referee_client::protocol::message::{self, Resume, ServerControl};
 use referee_client::protocol::{Incarnation, Seat, Tick, Value, WireId};
-use referee_client::{Config, Event, Output, RETRY_MAX_MS, Status, UNREADABLE_LINKS_MAX};
+use referee_client::{Config, Event, Named, Output, RETRY_MAX_MS, Status, UNREADABLE_LINKS_MAX};
 
 fn applied(tick: u64, before: u64, action: u16) -> Vec<u8> {
     let prelude = Prelude { tick: Tick(tick), action: Some(action), ..Prelude::default() };
@@ -38,6 +38,21 @@ fn a_handshake_leads_to_state() {
     assert_eq!(rig.count(), Some(Value::Int(3)));
     let open = Event::Status { status: Status::Open, reason: None };
     assert_eq!(rig.events(), [open, Event::State { tick: Tick(7) }]);
+}
+
+#[test]
+fn a_name_that_the_game_does_not_have_is_told_with_those_that_it_has() {
+    let unknown = Rig::new(config());
+    assert_eq!(unknown.session.check_name(Named::Event, "Sad"), Ok(()), "there is no schema yet");
+    let rig = Rig::open();
+    let check = |what, name| rig.session.check_name(what, name).map_err(|e| e.to_string());
+    let good = [(Named::Resource, "Count"), (Named::Component, "Target"), (Named::Event, "Said")];
+    assert!(good.iter().all(|(what, name)| check(*what, name).is_ok()));
+    let wrong = |what, name, text: &str| assert_eq!(check(what, name), Err(text.to_owned()));
+    wrong(Named::Resource, "Cuont", "the game has no resource Cuont; it has Count");
+    wrong(Named::Resource, "Player", "the game has no resource Player; it has Count");
+    wrong(Named::Component, "Count", "the game has no component Count; it has Player, Target");
+    wrong(Named::Event, "Place", "the game has no event Place; it has Said");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use bevy_ecs::change_detection::Tick;
 use bevy_ecs::component::{Component, Mutable};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
@@ -22,74 +21,20 @@ use crate::alarms::{AlarmQueue, AlarmRow};
 use crate::evolve::Migration;
 use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::grid::{Grid, SIGHT_MAX};
-use crate::hooks::{Created, Hook, IntoHook, Join, NoOccasion, Params, Reply, Request};
+use crate::hooks::Hooks;
 use crate::order;
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
-use crate::rules::Rules;
+use crate::rules::{Asked, Rules, Sets};
 pub use crate::rules::{Durability, LateJoin};
+use crate::several::{ActionTypes, EventTypes, StateTypes};
 use crate::types::{Attributes, InGroups, NetId, Owner, Player, Sees, Team};
+
+mod occasions;
 
 /// Keeps calls of [`Game::systems`] in the order written.
 #[derive(SystemSet, Clone, PartialEq, Eq, Hash, Debug)]
 struct Call(usize);
-
-/// Puts a player's components onto its new entity.
-pub(crate) type Dress = Box<dyn FnOnce(&mut EntityWorldMut<'_>) + Send + Sync>;
-
-/// The hooks of a game.
-#[derive(Default)]
-pub(crate) struct Hooks {
-    pub(crate) player: Vec<Hook<Player, DressBox>>,
-    pub(crate) on_create: Vec<Hook<Params, Created>>,
-    pub(crate) on_start: Vec<Hook<NoOccasion, ()>>,
-    pub(crate) on_join: Option<Hook<Player, Join>>,
-    pub(crate) on_drop: Vec<Hook<Player, ()>>,
-    pub(crate) on_resume: Vec<Hook<Player, ()>>,
-    pub(crate) on_leave: Vec<Hook<Player, ()>>,
-    pub(crate) on_stop: Vec<Hook<NoOccasion, ()>>,
-    pub(crate) on_request: Option<Hook<Request, Reply>>,
-}
-
-impl Hooks {
-    /// When each hook ran last, in a fixed order.
-    pub(crate) fn last_runs(&self) -> impl Iterator<Item = Tick> {
-        let many = [&self.on_drop, &self.on_resume, &self.on_leave];
-        (self.player.iter().map(Hook::last_run))
-            .chain(self.on_create.iter().map(Hook::last_run))
-            .chain(self.on_start.iter().map(Hook::last_run))
-            .chain(self.on_join.iter().map(Hook::last_run))
-            .chain(many.into_iter().flatten().map(Hook::last_run))
-            .chain(self.on_stop.iter().map(Hook::last_run))
-            .chain(self.on_request.iter().map(Hook::last_run))
-    }
-
-    /// Sets what [`Hooks::last_runs`] gave, in the same order.
-    pub(crate) fn set_last_runs<E>(
-        &mut self,
-        mut next: impl FnMut() -> Result<Tick, E>,
-    ) -> Result<(), E> {
-        let many = [&mut self.on_drop, &mut self.on_resume, &mut self.on_leave];
-        self.player.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
-        self.on_create.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
-        self.on_start.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
-        self.on_join.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
-        many.into_iter().flatten().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
-        self.on_stop.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
-        self.on_request.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))
-    }
-}
-
-/// A bundle on its way to an entity.
-pub struct DressBox(pub(crate) Dress);
-
-impl<B: Bundle> From<B> for DressBox {
-    fn from(bundle: B) -> Self {
-        Self(Box::new(move |entity| {
-            entity.insert(bundle);
-        }))
-    }
-}
 
 /// A game in the making. Every method gives the game back, so that calls can be chained.
 pub struct Game {
@@ -133,6 +78,8 @@ impl Game {
                 bytes_per_second: 0,
                 urgency: |_| 1,
                 snapshot_ticks: None,
+                asked: Vec::new(),
+                whole_map: 0,
                 durability: Durability::Logged,
             },
             world,
@@ -214,6 +161,43 @@ impl Game {
         self
     }
 
+    /// The first visitor may ask for a whole number by this name, in its `params`: `on_create` finds it by
+    /// [`Params::asked`](crate::hooks::Params::asked). A number beyond the range, or what is none, is
+    /// refused by name before anything runs.
+    pub fn param(&mut self, name: &'static str, allowed: RangeInclusive<u16>) -> &mut Self {
+        self.ask(name, allowed, Sets::Nothing)
+    }
+
+    /// The first visitor may ask by this name for so many seats. Without, the room has the most of
+    /// them, or as [`Game::seats`] says, called after this.
+    pub fn seats_param(&mut self, name: &'static str, allowed: RangeInclusive<u16>) -> &mut Self {
+        let fewest = *self.rules.players.start();
+        if *allowed.start() < fewest.max(1) {
+            self.problems.push(format!(
+                "seats_param({allowed:?}): a room has at least 1 seat, and as many as the fewest \
+                 players, {fewest}"
+            ));
+        }
+        self.players(fewest..=*allowed.end()).ask(name, allowed, Sets::Seats)
+    }
+
+    /// The first visitor may ask by this name for so many ticks a second. Without, the room has the
+    /// rate of [`Game::realtime`], called before this.
+    pub fn rate_param(&mut self, name: &'static str, allowed: RangeInclusive<u16>) -> &mut Self {
+        if self.rules.kind != Kind::Realtime {
+            self.problems.push(format!("rate_param({name:?}): call .realtime(..) before"));
+        }
+        self.rate(allowed.clone()).ask(name, allowed, Sets::Rate)
+    }
+
+    fn ask(&mut self, name: &'static str, allowed: RangeInclusive<u16>, sets: Sets) -> &mut Self {
+        if allowed.is_empty() {
+            self.problems.push(format!("param {name}: the range {allowed:?} is empty"));
+        }
+        self.rules.asked.push(Asked { name, allowed, sets });
+        self
+    }
+
     /// Visitors beyond the seats may watch, up to so many (at most 4,096).
     pub fn spectators(&mut self, most: u16) -> &mut Self {
         self.rules.spectators = most.min(SPECTATORS_MAX);
@@ -244,7 +228,7 @@ impl Game {
     /// without a place, and types that say `to = everyone`, are seen by all. `cell` is the edge of the
     /// cells that the map is cut into: half of the sight is a good size, and at least two fifths.
     /// Whoever only watches sees what the first player sees. A room can do without:
-    /// [`Setup::whole_map`](crate::core::Setup::whole_map).
+    /// [`Game::whole_map`], [`Setup::whole_map`](crate::core::Setup::whole_map).
     pub fn grid<C: Component>(
         &mut self,
         place: fn(&C) -> Vec2,
@@ -258,6 +242,13 @@ impl Game {
             ));
         }
         self.grid = Some(Grid::new(place, cell, sight));
+        self
+    }
+
+    /// In a game with a grid: rooms with at most so many seats do without it, and show the whole map to
+    /// all.
+    pub fn whole_map(&mut self, seats: u16) -> &mut Self {
+        self.rules.whole_map = seats;
         self
     }
 
@@ -368,20 +359,48 @@ impl Game {
         self
     }
 
-    /// State that is kept and sent: a component, or a resource, whose default is put in.
-    pub fn replicate<C: Replicate + Component<Mutability = Mutable>>(&mut self) -> &mut Self {
+    /// State that is kept and sent: a component, or a resource, whose default is put in. Several in one
+    /// call as a tuple: `replicate::<(Position, Ship, Round)>()`.
+    pub fn replicate<T: StateTypes>(&mut self) -> &mut Self {
+        T::replicate(self);
+        self
+    }
+
+    /// State that is kept and never sent: a component, or a resource, whose default is put in. Several
+    /// in one call as a tuple.
+    pub fn keep<T: StateTypes>(&mut self) -> &mut Self {
+        T::keep(self);
+        self
+    }
+
+    /// What a resource holds in a new room, where that is not its default, or it has none: then call
+    /// this before it is registered.
+    ///
+    /// ```
+    /// # use referee_room::prelude::*;
+    /// #[derive(Resource, Replicate)]
+    /// struct Lives(u8);
+    ///
+    /// fn game(game: &mut Game) {
+    ///     game.begin_with(Lives(3)).replicate::<Lives>();
+    /// }
+    /// # referee_room::testkit::TestRoom::new(game);
+    /// ```
+    pub fn begin_with(&mut self, resource: impl Resource) -> &mut Self {
+        self.world.insert_resource(resource);
+        self
+    }
+
+    pub(crate) fn replicate_type<C: Replicate + Component<Mutability = Mutable>>(&mut self) {
         let number = self.sent;
         if let Some(row) = self.register::<C>() {
             row.sent = Some(number);
             self.sent += 1;
         }
-        self
     }
 
-    /// State that is kept and never sent: a component, or a resource, whose default is put in.
-    pub fn keep<C: Replicate + Component<Mutability = Mutable>>(&mut self) -> &mut Self {
+    pub(crate) fn keep_type<C: Replicate + Component<Mutability = Mutable>>(&mut self) {
         self.register::<C>();
-        self
     }
 
     fn register<C: Replicate + Component<Mutability = Mutable>>(
@@ -407,9 +426,11 @@ impl Game {
                 let _ = self.world.try_register_required_components::<C, NetId>();
                 false
             }
+            Bearer::ResourceWithoutDefault if self.world.contains_resource_by_id(id) => true,
             Bearer::ResourceWithoutDefault => {
                 self.problems.push(format!(
-                    "{}: a resource needs a default to start with; add #[derive(Default)]",
+                    "{}: a resource needs something to start with; add #[derive(Default)], or call \
+                     .begin_with(..) before",
                     short_name::<C>()
                 ));
                 self.failed.push(std::any::type_name::<C>());
@@ -431,20 +452,30 @@ impl Game {
         self
     }
 
-    /// An act of a player, read through `Actions<T>`.
-    pub fn action<T: Action>(&mut self) -> &mut Self {
-        let Some(shape) = self.shape_of::<T>("action") else { return self };
-        self.world.insert_resource(ActionQueue::<T>(Vec::new()));
-        self.actions.push(ActionRow::of::<T>(shape));
+    /// An act of a player, read through `Actions<T>`. Several in one call as a tuple.
+    pub fn action<T: ActionTypes>(&mut self) -> &mut Self {
+        T::register(self);
         self
     }
 
-    /// A one-shot event, sent through `Events<T>`.
-    pub fn event<T: Event>(&mut self) -> &mut Self {
-        let Some(shape) = self.shape_of::<T>("event") else { return self };
-        self.world.insert_resource(Outbox::<T>(Vec::new()));
-        self.events.push(EventRow::of::<T>(shape));
+    pub(crate) fn action_type<T: Action>(&mut self) {
+        if let Some(shape) = self.shape_of::<T>("action") {
+            self.world.insert_resource(ActionQueue::<T>(Vec::new()));
+            self.actions.push(ActionRow::of::<T>(shape));
+        }
+    }
+
+    /// A one-shot event, sent through `Events<T>`. Several in one call as a tuple.
+    pub fn event<T: EventTypes>(&mut self) -> &mut Self {
+        T::register(self);
         self
+    }
+
+    pub(crate) fn event_type<T: Event>(&mut self) {
+        if let Some(shape) = self.shape_of::<T>("event") {
+            self.world.insert_resource(Outbox::<T>(Vec::new()));
+            self.events.push(EventRow::of::<T>(shape));
+        }
     }
 
     /// A type of timer, set through `Timers<T>` and read through `Due<T>`. Any type with
@@ -498,68 +529,6 @@ impl Game {
             self.schedule.configure_sets(Call(self.calls).after(Call(self.calls - 1)));
         }
         self.calls += 1;
-        self
-    }
-
-    /// The components a player's entity comes with: a function that gives a bundle.
-    pub fn player<M>(&mut self, bundle: impl IntoHook<Player, DressBox, M>) -> &mut Self {
-        self.hooks.player.push(bundle.into_hook());
-        self
-    }
-
-    /// Runs first, with what the first visitor asked for: `|params: Params, mut setup: ResMut<Setup>|`.
-    /// May refuse by `Err(reason)`.
-    pub fn on_create<M>(&mut self, hook: impl IntoHook<Params, Created, M>) -> &mut Self {
-        self.hooks.on_create.push(hook.into_hook());
-        self
-    }
-
-    /// Runs when the match starts: at once, or when the fewest players of [`Game::players`] are there.
-    pub fn on_start<M>(&mut self, hook: impl IntoHook<NoOccasion, (), M>) -> &mut Self {
-        self.hooks.on_start.push(hook.into_hook());
-        self
-    }
-
-    /// Decides on a visitor for whom there is a seat: [`Join::Seat`], [`Join::Spectate`] or
-    /// [`Join::Refuse`]. It has no entity yet.
-    pub fn on_join<M>(&mut self, hook: impl IntoHook<Player, Join, M>) -> &mut Self {
-        if self.hooks.on_join.is_some() {
-            self.problems.push("on_join is given twice; one must decide".into());
-        }
-        self.hooks.on_join = Some(hook.into_hook());
-        self
-    }
-
-    /// Runs when a player's connection is gone.
-    pub fn on_drop<M>(&mut self, hook: impl IntoHook<Player, (), M>) -> &mut Self {
-        self.hooks.on_drop.push(hook.into_hook());
-        self
-    }
-
-    /// Runs when a player is back.
-    pub fn on_resume<M>(&mut self, hook: impl IntoHook<Player, (), M>) -> &mut Self {
-        self.hooks.on_resume.push(hook.into_hook());
-        self
-    }
-
-    /// Runs when a player loses the seat, for whatever reason; its entity is still there.
-    pub fn on_leave<M>(&mut self, hook: impl IntoHook<Player, (), M>) -> &mut Self {
-        self.hooks.on_leave.push(hook.into_hook());
-        self
-    }
-
-    /// Runs before the room is saved and goes away.
-    pub fn on_stop<M>(&mut self, hook: impl IntoHook<NoOccasion, (), M>) -> &mut Self {
-        self.hooks.on_stop.push(hook.into_hook());
-        self
-    }
-
-    /// Answers requests over HTTP to `/{game}/{match}/call`: JSON in, JSON out.
-    pub fn on_request<M>(&mut self, hook: impl IntoHook<Request, Reply, M>) -> &mut Self {
-        if self.hooks.on_request.is_some() {
-            self.problems.push("on_request is given twice; one must answer".into());
-        }
-        self.hooks.on_request = Some(hook.into_hook());
         self
     }
 

@@ -9,12 +9,71 @@ use bevy_ecs::system::{BoxedSystem, SystemInput};
 use referee_protocol::{Code, Refusal};
 use serde_json::Value;
 
+use crate::types::Player;
+
 /// A hook, ready to run: with or without its occasion.
 pub enum Hook<I: SystemInput + 'static, O: 'static> {
     /// It takes no occasion.
     Plain(BoxedSystem<(), O>),
     /// It takes the occasion.
     With(BoxedSystem<I, O>),
+}
+
+/// Puts a player's components onto its new entity.
+pub(crate) type Dress = Box<dyn FnOnce(&mut EntityWorldMut<'_>) + Send + Sync>;
+
+/// The hooks of a game.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) player: Vec<Hook<Player, DressBox>>,
+    pub(crate) on_create: Vec<Hook<Params, Created>>,
+    pub(crate) on_start: Vec<Hook<NoOccasion, ()>>,
+    pub(crate) on_join: Option<Hook<Player, Join>>,
+    pub(crate) on_drop: Vec<Hook<Player, ()>>,
+    pub(crate) on_resume: Vec<Hook<Player, ()>>,
+    pub(crate) on_leave: Vec<Hook<Player, ()>>,
+    pub(crate) on_stop: Vec<Hook<NoOccasion, ()>>,
+    pub(crate) on_request: Option<Hook<Request, Reply>>,
+}
+
+impl Hooks {
+    /// When each hook ran last, in a fixed order.
+    pub(crate) fn last_runs(&self) -> impl Iterator<Item = Tick> {
+        let many = [&self.on_drop, &self.on_resume, &self.on_leave];
+        (self.player.iter().map(Hook::last_run))
+            .chain(self.on_create.iter().map(Hook::last_run))
+            .chain(self.on_start.iter().map(Hook::last_run))
+            .chain(self.on_join.iter().map(Hook::last_run))
+            .chain(many.into_iter().flatten().map(Hook::last_run))
+            .chain(self.on_stop.iter().map(Hook::last_run))
+            .chain(self.on_request.iter().map(Hook::last_run))
+    }
+
+    /// Sets what [`Hooks::last_runs`] gave, in the same order.
+    pub(crate) fn set_last_runs<E>(
+        &mut self,
+        mut next: impl FnMut() -> Result<Tick, E>,
+    ) -> Result<(), E> {
+        let many = [&mut self.on_drop, &mut self.on_resume, &mut self.on_leave];
+        self.player.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_create.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_start.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_join.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        many.into_iter().flatten().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_stop.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))?;
+        self.on_request.iter_mut().try_for_each(|h| next().map(|t| h.set_last_run(t)))
+    }
+}
+
+/// A bundle on its way to an entity.
+pub struct DressBox(pub(crate) Dress);
+
+impl<B: Bundle> From<B> for DressBox {
+    fn from(bundle: B) -> Self {
+        Self(Box::new(move |entity| {
+            entity.insert(bundle);
+        }))
+    }
 }
 
 /// What can be a hook for the occasion `I` with the answer `O`. The marker keeps the two ways apart.
@@ -157,6 +216,13 @@ impl Deref for Params {
 }
 
 impl Params {
+    /// What was asked for under the name of a [`Game::param`](crate::Game::param), which is within its
+    /// range; none where it was not.
+    #[must_use]
+    pub fn asked(&self, name: &str) -> Option<u16> {
+        self.whole(name, 0..=u16::MAX).ok().flatten()
+    }
+
     /// A whole number that was asked for under this name; none where it was not.
     ///
     /// # Errors

@@ -17,10 +17,10 @@ pub trait Draw {
     /// 64 random bits.
     fn bits(&mut self) -> u64;
 
-    /// A number from a range, each equally likely.
+    /// A whole number from 0 to just under `end`, each equally likely.
     ///
     /// # Panics
-    /// When the range is empty.
+    /// When `end` is 0.
     fn below(&mut self, end: u32) -> u32;
 
     /// An integer from a range, each equally likely.
@@ -38,7 +38,7 @@ pub trait Draw {
         (self.bits() >> 40) as f32 / (1u32 << 24) as f32
     }
 
-    /// A number from a range.
+    /// A number from the first of a range to just under its last.
     fn between(&mut self, range: Range<f32>) -> f32 {
         range.start + (range.end - range.start) * self.unit()
     }

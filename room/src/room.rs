@@ -214,10 +214,12 @@ impl Room {
     }
 
     fn run_on_create(&mut self, params: Params) -> Result<(), Refusal> {
-        let setup = self.core().setup.clone();
-        let asked = params.get("public").and_then(Value::as_bool).unwrap_or(false);
+        let mut setup = self.core().setup.clone();
+        setup.public = params.get("public").and_then(Value::as_bool).unwrap_or(false);
         let game = &mut self.game;
-        game.world.insert_resource(Setup { public: asked, ..setup });
+        let refused = |reason| Refusal::new(Code::BadParams, reason);
+        game.rules.set_up(&params, &mut setup).map_err(refused)?;
+        game.world.insert_resource(setup);
         for hook in &mut game.hooks.on_create {
             self.running = hook.name();
             if let Some(created) = hook.run(params.clone(), &mut game.world) {
@@ -226,16 +228,17 @@ impl Room {
         }
         self.running.clear();
         let rules = &game.rules;
-        let setup = game.world.remove_resource::<Setup>().expect("it was inserted above");
+        let mut setup = game.world.remove_resource::<Setup>().expect("it was inserted above");
+        setup.whole_map |= setup.seats <= rules.whole_map;
         let most = (*rules.players.start()).max(1)..=*rules.players.end();
         if !most.contains(&setup.seats) {
             let text = format!("{} seats are asked for; {most:?} are allowed", setup.seats);
-            return Err(Refusal::new(Code::BadParams, text));
+            return Err(refused(text));
         }
         if rules.kind == Kind::Realtime && !rules.rate.contains(&setup.hz) {
             let text =
                 format!("a rate of {} Hz is asked for; {:?} is allowed", setup.hz, rules.rate);
-            return Err(Refusal::new(Code::BadParams, text));
+            return Err(refused(text));
         }
         game.world.resource_mut::<Time>().hz = setup.hz;
         game.world.resource_mut::<Core>().setup = setup;

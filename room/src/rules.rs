@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use referee_protocol::{Group, Kind};
 
+use crate::core::Setup;
+use crate::hooks::Params;
+
 /// What happens to a visitor who comes when the match has started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LateJoin {
@@ -48,9 +51,44 @@ pub(crate) struct Rules {
     /// What a client gets of the state in a second at most, in bytes; 0: as much as there is.
     pub(crate) bytes_per_second: u32,
     pub(crate) urgency: fn(Group) -> u16,
+    /// What the first visitor may ask for.
+    pub(crate) asked: Vec<Asked>,
+    /// Rooms with at most so many seats do without the grid.
+    pub(crate) whole_map: u16,
+}
+
+/// A number for which the first visitor may ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) name: &'static str,
+    pub(crate) allowed: RangeInclusive<u16>,
+    pub(crate) sets: Sets,
+}
+
+/// What such a number sets by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sets {
+    Nothing,
+    Seats,
+    Rate,
 }
 
 impl Rules {
+    /// Sets a room up as its first visitor asks.
+    ///
+    /// # Errors
+    /// Names the first number that is not allowed.
+    pub(crate) fn set_up(&self, params: &Params, setup: &mut Setup) -> Result<(), String> {
+        for Asked { name, allowed, sets } in &self.asked {
+            match (params.whole(name, allowed.clone())?, sets) {
+                (Some(seats), Sets::Seats) => setup.seats = seats,
+                (Some(hz), Sets::Rate) => setup.hz = hz,
+                (_, Sets::Nothing) | (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Ticks that run between two rebuilds.
     pub(crate) fn snapshot_ticks(&self) -> u64 {
         self.snapshot_ticks.unwrap_or(match self.kind {

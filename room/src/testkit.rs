@@ -293,6 +293,7 @@ impl TestRoom {
                     let client = self.clients.iter_mut().find(|c| c.session == session);
                     let link = client.map(|client| {
                         client.ended = Some(refusal);
+                        client.away = Some("the room has ended its connection");
                         client.link
                     });
                     link.into_iter().for_each(|link| self.room.link(link, Link::Close));
@@ -330,6 +331,7 @@ impl TestRoom {
         self.room.link(link, Link::Close);
         self.room.handle(Entry::Drop { session });
         self.settle();
+        self.clients[player.0].away = Some("its connection was dropped");
     }
 
     /// A player's client forgets what it knows, as a client with a fault might: its next state differs
@@ -377,6 +379,7 @@ impl TestRoom {
         self.room.handle(Entry::Leave { session });
         self.settle();
         self.room.link(link, Link::Close);
+        self.clients[player.0].away = Some("it has left");
     }
 
     /// A request over HTTP: its status and answer.
@@ -459,24 +462,25 @@ impl TestRoom {
     /// A resource as a client sees it, as JSON; none when it sees none.
     ///
     /// # Panics
-    /// When the game sends nothing of this name.
+    /// When the game sends nothing of this name, or the client is away: it has none but an old view then,
+    /// which [`TestRoom::replica`] has.
     #[must_use]
     pub fn seen(&self, player: TestPlayer, resource: &str) -> Option<Value> {
         let schema = self.template.schema();
         let number = self.number(resource);
-        let words = self.replica(player).component(WireId::ROOM, number as u16)?;
+        let words = self.present(player).component(WireId::ROOM, number as u16)?;
         Some(json_of(&schema.components[number].ty, words))
     }
 
     /// A component on every entity on which a client sees it, as JSON.
     ///
     /// # Panics
-    /// When the game sends nothing of this name.
+    /// As [`TestRoom::seen`].
     #[must_use]
     pub fn seen_on_entities(&self, player: TestPlayer, component: &str) -> Vec<Value> {
         let schema = self.template.schema();
         let number = self.number(component);
-        let replica = self.replica(player);
+        let replica = self.present(player);
         let words = replica.entities().filter_map(|(id, _)| replica.component(id, number as u16));
         words.map(|words| json_of(&schema.components[number].ty, words)).collect()
     }
@@ -491,7 +495,22 @@ impl TestRoom {
         })
     }
 
-    /// Everything a client knows.
+    /// What a client knows while it is connected: what it knew before would let a test that something is
+    /// hidden, or has happened, tell of an earlier time.
+    fn present(&self, player: TestPlayer) -> &Replica {
+        let client = &self.clients[player.0];
+        if let Some(why) = client.away {
+            let who =
+                client.seat.map_or("a spectator".to_owned(), |seat| format!("seat {}", seat.0));
+            panic!(
+                "{who} sees nothing: {why}; call resume(player) before, or look by replica(player) at \
+                 what it saw last"
+            );
+        }
+        &client.replica
+    }
+
+    /// Everything a client knows, also while it is away: then as it saw it last.
     #[must_use]
     pub fn replica(&self, player: TestPlayer) -> &Replica {
         &self.clients[player.0].replica

@@ -96,6 +96,19 @@ fn a_room_may_do_without_the_grid_and_stays_so() {
 }
 
 #[test]
+fn rooms_with_few_seats_do_without_the_grid_where_the_game_says_so() {
+    for (seats, seen) in [(16, 2), (17, 1)] {
+        let mut room = TestRoom::new(move |rules: &mut Game| {
+            game(rules);
+            rules.players(0..=20).seats(seats).whole_map(16);
+        });
+        let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+        send(&mut room, bob, 1500.0, 1500.0);
+        assert_eq!((places(&room, ann), places(&room, bob)), (seen, seen), "{seats} seats");
+    }
+}
+
+#[test]
 fn a_far_thing_takes_no_bytes() {
     let (mut room, ann, bob) = two();
     send(&mut room, bob, 1500.0, 1500.0);

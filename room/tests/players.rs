@@ -196,6 +196,91 @@ fn params_set_the_room_up_within_the_games_bounds() {
 }
 
 #[test]
+fn numbers_that_visitors_may_ask_for_are_checked_by_name_and_set_the_room_up() {
+    #[derive(Resource, Replicate)]
+    struct Size(u16);
+    let game = |game: &mut Game| {
+        game.realtime(30).rate_param("hz", 10..=60).seats_param("players", 2..=16).seats(4);
+        game.param("size", 400..=900).begin_with(Size(500)).replicate::<Size>();
+        game.on_create(|params: Params, setup: Res<Setup>, mut size: ResMut<Size>| {
+            size.0 = params.asked("size").unwrap_or(size.0) + setup.seats;
+        });
+    };
+    let made = |params| {
+        let mut room = TestRoom::with(game, 1, &params).unwrap();
+        let info = room.room().info();
+        (info.hz, info.seats, room.resource::<Size>().0)
+    };
+    assert_eq!(made(json!(null)), (Some(30), 4, 504));
+    assert_eq!(made(json!({ "hz": 60, "players": 2, "size": 400 })), (Some(60), 2, 402));
+    assert_eq!(made(json!({ "hz": null, "other": "x" })), (Some(30), 4, 504));
+    let refused = |params| TestRoom::with(game, 1, &params).err().expect("it is refused");
+    for (name, value) in [("hz", json!(9)), ("players", json!(17)), ("size", json!("big"))] {
+        let refusal = refused(json!({ name: value }));
+        assert_eq!(refusal.code, Code::BadParams);
+        let text = format!("{name} is {value}; a whole number from ");
+        assert!(refusal.message.starts_with(&text), "{refusal}");
+    }
+}
+
+#[test]
+fn whoever_is_away_sees_nothing_rather_than_what_was() {
+    let mut room = TestRoom::new(logging);
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    let away = |room: &TestRoom, player| {
+        let seen = std::panic::AssertUnwindSafe(|| room.seen(player, "Log"));
+        *std::panic::catch_unwind(seen).unwrap_err().downcast::<String>().unwrap()
+    };
+    room.drop_connection(ann);
+    let text = away(&room, ann);
+    assert!(text.starts_with("seat 0 sees nothing: its connection was dropped"), "{text}");
+    assert!(text.contains("call resume(player)"), "{text}");
+    room.resume(ann).unwrap();
+    assert_eq!(room.seen(ann, "Log"), room.seen(bob, "Log"));
+    room.restart();
+    assert!(away(&room, bob).contains("the room went away"));
+    room.resume(bob).unwrap();
+    assert!(room.seen(bob, "Log").is_some());
+    room.act(bob, KickMe);
+    assert!(away(&room, bob).contains("the room has ended its connection"));
+    assert!(room.replica(bob).entities().count() > 0, "what it saw last");
+    room.resume(ann).unwrap();
+    room.leave(ann);
+    assert!(away(&room, ann).contains("it has left"));
+}
+
+#[test]
+fn a_player_comes_with_what_it_has() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.keep::<(Velocity, Until)>().player_has::<(Velocity, Until)>();
+    });
+    let ann = room.join("Ann");
+    assert_eq!(room.component::<Velocity>(ann), &Velocity::default());
+    assert_eq!(room.component::<Until>(ann), &Until::default());
+}
+
+#[test]
+fn what_lasts_until_a_tick_is_over_in_it() {
+    #[derive(Resource, Replicate, Default)]
+    struct Over(#[field(max = 8)] Vec<bool>);
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.realtime(20).replicate::<Over>().keep::<Until>().player_has::<Until>();
+        game.systems(|time: Res<Time>, mut over: ResMut<Over>, mut all: Query<&mut Until>| {
+            for mut until in &mut all {
+                let is_over = until.is_over(&time);
+                over.0.push(is_over);
+                if is_over {
+                    until.0 = time.after(Duration::from_millis(150));
+                }
+            }
+        });
+    });
+    room.join("Ann");
+    room.run_ticks(4);
+    assert_eq!(room.resource::<Over>().0, [true, false, false, true, false]);
+}
+
+#[test]
 fn an_input_stands_from_the_join_on_repeats_and_then_falls_back() {
     let mut room = TestRoom::new(busy);
     let ann = room.join("Ann");

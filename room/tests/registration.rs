@@ -88,6 +88,79 @@ fn a_type_is_registered_once_and_names_are_unique() {
 }
 
 #[test]
+fn several_types_in_one_call_are_as_each_in_its_own_and_in_the_same_order() {
+    #[derive(Component, Replicate)]
+    struct Place(u8);
+    #[derive(Component, Replicate)]
+    struct Hidden(u8);
+    #[derive(Action)]
+    struct Bid;
+    #[derive(Event)]
+    struct Sold;
+    #[derive(Event)]
+    struct Bought;
+    let of = |game: fn(&mut Game)| Template::new("shop", game).expect("the game is right");
+    let each = of(|game| {
+        game.replicate::<Place>().replicate::<Score>().keep::<Hidden>();
+        game.action::<Act>().action::<Bid>().event::<Sold>().event::<Bought>();
+    });
+    let all = of(|game| {
+        game.replicate::<(Place, Score)>().keep::<(Hidden,)>();
+        game.action::<(Act, Bid)>().event::<(Sold, Bought)>();
+    });
+    assert_eq!(all.schema_hash(), each.schema_hash());
+    let nested = of(|game| {
+        game.replicate::<((Place, Score),)>().keep::<Hidden>();
+        game.action::<((Act,), Bid)>().event::<(Sold, (Bought,))>();
+    });
+    assert_eq!(nested.schema_hash(), each.schema_hash());
+    let text = problem(|game| {
+        let _ = game.replicate::<(Score, Name, Score)>();
+    });
+    assert!(text.contains("Name: ") && text.contains("Score: it is registered twice"), "{text}");
+}
+
+#[test]
+fn a_resource_without_a_default_begins_with_what_is_said_before() {
+    let said = Template::new("shop", |game: &mut Game| {
+        game.begin_with(NoDefault(3)).replicate::<NoDefault>();
+    });
+    assert!(said.is_ok());
+    let late = problem(|game| {
+        let _ = game.replicate::<NoDefault>().begin_with(NoDefault(3));
+    });
+    assert!(late.contains(".begin_with(..) before"), "{late}");
+}
+
+#[test]
+fn what_visitors_may_ask_for_lies_within_the_bounds_of_the_game() {
+    let text = problem(|game| {
+        let _ = game.turn_based().rate_param("hz", 10..=60);
+    });
+    assert!(text.contains("rate_param(\"hz\"): call .realtime(..) before"), "{text}");
+    let text = problem(|game| {
+        let _ = game.realtime(30).rate_param("hz", 40..=60);
+    });
+    assert!(text.contains("realtime(30)"), "{text}");
+    let text = problem(|game| {
+        let _ = game.seats_param("players", 0..=4);
+    });
+    assert!(text.contains("at least 1 seat"), "{text}");
+    let text = problem(|game| {
+        let _ = game.players(3..=4).seats_param("players", 2..=4);
+    });
+    assert!(text.contains("the fewest players, 3"), "{text}");
+    let text = problem(|game| {
+        let _ = game.seats_param("players", 2..=9999);
+    });
+    assert!(text.contains("4096"), "{text}");
+    let text = problem(|game| {
+        let _ = game.param("size", std::ops::RangeInclusive::new(9, 8));
+    });
+    assert!(text.contains("param size: the range 9..=8 is empty"), "{text}");
+}
+
+#[test]
 fn numbers_lie_within_their_bounds() {
     assert!(
         problem(|game| {

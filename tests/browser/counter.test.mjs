@@ -21,6 +21,32 @@ async function call(scene, match, method) {
   return response.json();
 }
 
+scene('a name that the game does not have is told with those that it has', async (scene) => {
+  const page = await scene.visit(`/counter/${freshMatch()}`);
+  await untilOpen(page);
+  const told = await page.evaluate(() => {
+    const caught = (body) => {
+      try {
+        return body();
+      } catch ({ name, code, message }) {
+        return `${name} ${code}: ${message}`;
+      }
+    };
+    return [
+      caught(() => room.get('Count')),
+      caught(() => room.get('Cuont')),
+      caught(() => room.entities('Player', 'Plaier')),
+      caught(() => room.onEvent('Pressed', () => {})),
+    ];
+  });
+  assert.deepEqual(told, [
+    0,
+    'RefereeError unknown_type: the game has no resource Cuont; it has Count',
+    'RefereeError unknown_type: the game has no component Plaier; it has Player',
+    'RefereeError unknown_type: the game has no event Pressed; it has none',
+  ]);
+});
+
 scene('it counts from a page and from plain HTTP at once, and two tabs see it', async (scene) => {
   const match = freshMatch();
   const person = await scene.person();

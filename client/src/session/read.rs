@@ -1,7 +1,7 @@
 //! Reading what is known, by the names in the schema.
 
 use super::Session;
-use crate::error::Reason;
+use crate::error::{ClientError, Reason};
 use crate::metrics::Metrics;
 use crate::output::Status;
 use crate::references::to_handles;
@@ -9,6 +9,17 @@ use referee_protocol::{Schema, Seat, Tick, TypeDef, Value, WireId};
 
 /// The component that every player's entity has: `{seat, name, connected}`.
 pub(super) const PLAYER: &str = "Player";
+
+/// What a name is looked for among.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// [`Session::resource`].
+    Resource,
+    /// [`EntityView::component`] and [`EntityView::has`].
+    Component,
+    /// [`crate::Event::Event`].
+    Event,
+}
 
 impl Session {
     /// How the session stands.
@@ -106,6 +117,26 @@ impl Session {
     #[must_use]
     pub fn checks(&self) -> (u64, u64) {
         self.checks
+    }
+
+    /// Whether the game sends something of that name. Reading what it does not send gives nothing, as if
+    /// it were hidden: so a slip of the pen is found by this. Until the schema is known all names hold.
+    ///
+    /// # Errors
+    /// Names what there is instead.
+    pub fn check_name(&self, what: Named, name: &str) -> Result<(), ClientError> {
+        let Some(schema) = self.schema() else { return Ok(()) };
+        let (kind, types) = match what {
+            Named::Resource => ("resource", &schema.components),
+            Named::Component => ("component", &schema.components),
+            Named::Event => ("event", &schema.events),
+        };
+        let of_kind = |def: &&TypeDef| def.resource == (what == Named::Resource);
+        if types.iter().filter(of_kind).any(|def| def.name == name) {
+            return Ok(());
+        }
+        let known = types.iter().filter(of_kind).map(|def| def.name.clone()).collect();
+        Err(ClientError::UnknownType { kind, name: name.into(), known })
     }
 
     /// The value of a resource; none when the room does not show one of that name.

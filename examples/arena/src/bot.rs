@@ -12,7 +12,7 @@ const CLOSE: f32 = 190.0;
 /// Farther than this it does not shoot, in units: a shot's reach, and a little less.
 const REACH: f32 = 540.0;
 /// With less health than this it goes for a pick-up.
-const HURT: f32 = 50.0;
+const HURT: f32 = 3.0;
 /// How far ahead it looks for walls, in units: each of these.
 const FEELERS: [f32; 3] = [12.0, 40.0, 90.0];
 /// How wide it feels: a ship beside a wall is seen a little within it, in the steps of the wire.
@@ -65,7 +65,7 @@ pub fn bot(seed: u64) -> Ace {
 
 impl Bot for Ace {
     fn play(&mut self, match_: &Session) -> Option<Say> {
-        self.map = self.map.take().or_else(|| map(&match_.resource("Map")?));
+        self.map = self.map.take().or_else(|| map(&match_.resource("Tiles")?));
         let me = match_.me()?;
         let (at, ship) = (position(&me.component("Position")?)?, me.component("Ship")?);
         let health = ship.number_of("health")? as f32;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use arena::{Map, Position, Round, Ship, Stick, arena};
+use arena::{Position, Round, Ship, Stick, arena};
 use referee::prelude::*;
 use referee::testkit::{TestPlayer, TestRoom};
 
@@ -32,7 +32,7 @@ fn duels() -> impl Iterator<Item = (TestRoom, TestPlayer, TestPlayer, Angle)> {
         let (from, to) = (at(&room, ann), at(&room, bob));
         let close = (60.0..400.0).contains(&from.distance(to));
         let aim = (to - from).to_angle().rem_euclid(std::f32::consts::TAU);
-        let good = close && room.resource::<Map>().0.sees(from, to);
+        let good = close && room.resource::<Tiles>().sees(from, to);
         good.then_some((room, ann, bob, Angle(aim)))
     })
 }
@@ -50,7 +50,7 @@ fn health(room: &TestRoom) -> Vec<Vec2> {
 
 /// Health to which a ship can fly straight.
 fn open_health(room: &TestRoom, player: TestPlayer) -> Option<Vec2> {
-    let (map, from) = (&room.resource::<Map>().0, at(room, player));
+    let (map, from) = (room.resource::<Tiles>(), at(room, player));
     let open = |to: &Vec2| (0..=100).all(|n| map.is_free(from.lerp(*to, n as f32 / 100.0), 14.5));
     health(room).into_iter().filter(|to| from.distance(*to) > 40.0).find(open)
 }
@@ -70,7 +70,7 @@ fn shoot_down(room: &mut TestRoom, ann: TestPlayer, bob: TestPlayer, aim: Angle)
 #[test]
 fn a_ship_flies_where_the_stick_points_and_no_faster_on_the_diagonal() {
     let (mut room, ann, ..) = duel();
-    let map = &room.resource::<Map>().0;
+    let map = room.resource::<Tiles>();
     let from = at(&room, ann);
     let ways = [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 1.0), (-1.0, -1.0)];
     let open = |way: &(f32, f32)| {
@@ -97,7 +97,7 @@ fn walls_and_edges_stop_ships_whatever_they_do() {
         room.run(Duration::from_millis(50));
         for player in &players {
             let place = at(&room, *player);
-            assert!(room.resource::<Map>().0.is_free(place, 13.9), "step {step}: {place}");
+            assert!(room.resource::<Tiles>().is_free(place, 13.9), "step {step}: {place}");
         }
     }
 }
@@ -106,12 +106,12 @@ fn walls_and_edges_stop_ships_whatever_they_do() {
 fn shots_cost_health_then_the_ship_and_the_shooter_gets_a_point() {
     let (mut room, ann, bob, aim) = duel();
     shoot_down(&mut room, ann, bob, aim);
-    assert_eq!((ship(&room, bob), ship(&room, ann)), ((0, 0), (100, 1)));
+    assert_eq!((ship(&room, bob), ship(&room, ann)), ((0, 0), (5, 1)));
     room.input(ann, &Stick::default());
     room.run(Duration::from_millis(1500));
     assert_eq!(ship(&room, bob).0, 0, "not yet back");
     room.run(SECOND);
-    assert_eq!(ship(&room, bob), (100, 0));
+    assert_eq!(ship(&room, bob), (5, 0));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn whoever_is_down_neither_flies_nor_shoots() {
     room.input(ann, &Stick::default());
     room.input(bob, &Stick { x: Axis(1.0), y: Axis(0.0), aim: back, fire: true });
     room.run(SECOND);
-    assert_eq!((at(&room, bob), ship(&room, ann).0), (place, 100));
+    assert_eq!((at(&room, bob), ship(&room, ann).0), (place, 5));
 }
 
 /// Where this player's shots end: where the last of them was seen, and how long one step of it is.
@@ -152,7 +152,7 @@ fn a_shot_does_not_pass_a_wall_at_any_rate() {
         let stopped = rooms.filter_map(|mut room| {
             let ann = room.join("Ann");
             let from = at(&room, ann);
-            let map = &room.resource::<Map>().0;
+            let map = room.resource::<Tiles>();
             // To the right stands a wall, and behind it there is room again.
             let free: Vec<_> =
                 (0..400).map(|far| map.is_free(from + Vec2::X * far as f32, 0.0)).collect();
@@ -173,7 +173,7 @@ fn a_shot_that_meets_nothing_ends_by_itself() {
     let ann = room.join("Ann");
     let from = at(&room, ann);
     let ways = (0..64).map(|n| Vec2::from_angle(n as f32 * 0.098));
-    let mut open = ways.filter(|way| room.resource::<Map>().0.sees(from, from + way * 640.0));
+    let mut open = ways.filter(|way| room.resource::<Tiles>().sees(from, from + way * 640.0));
     let aim =
         Angle(open.next().expect("some way is open").to_angle().rem_euclid(std::f32::consts::TAU));
     let end = last_of_a_shot(&mut room, ann, aim).expect("a shot was fired");
@@ -193,7 +193,7 @@ fn a_round_ends_by_time_and_the_one_with_the_most_points_has_won() {
     assert_eq!((round.winner, round.seconds), (Some(room.entity(ann)), 7));
     room.run(SECOND * 8);
     assert_eq!(room.resource::<Round>().winner, None, "the next round");
-    assert_eq!((ship(&room, ann), ship(&room, bob)), ((100, 0), (100, 0)));
+    assert_eq!((ship(&room, ann), ship(&room, bob)), ((5, 0), (5, 0)));
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn enough_points_win_the_round_and_the_next_begins_from_nothing() {
     let round = room.resource::<Round>();
     assert_eq!(round.winner, None);
     assert!(round.seconds > 170, "{}", round.seconds);
-    assert_eq!((ship(&room, ann), ship(&room, bob)), ((100, 0), (100, 0)));
+    assert_eq!((ship(&room, ann), ship(&room, bob)), ((5, 0), (5, 0)));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn health_is_picked_up_and_appears_elsewhere() {
         Some((room, ann, bob, aim, to))
     });
     let (mut room, ann, bob, aim, to) = good.next().expect("some health lies open");
-    while ship(&room, bob).0 == 100 {
+    while ship(&room, bob).0 == 5 {
         room.input(ann, &Stick { aim, fire: true, ..Stick::default() });
         room.run(Duration::from_millis(30));
     }
@@ -256,7 +256,7 @@ fn health_is_picked_up_and_appears_elsewhere() {
         }
         assert!(step < 300, "Bob is at {}, health lies at {to}", at(&room, bob));
     }
-    assert_eq!(ship(&room, bob).0, 100);
+    assert_eq!(ship(&room, bob).0, 5);
     let after = health(&room);
     assert_eq!(before.len(), after.len());
     assert_eq!(after.iter().filter(|place| !before.contains(place)).count(), 1);
@@ -277,7 +277,7 @@ fn in_a_large_room_players_see_what_is_near() {
 #[test]
 fn params_have_bounds_that_are_told() {
     let made = room(json!({ "players": 3, "hz": 60, "size": 900 }));
-    assert_eq!(made.resource::<Map>().0.size(), Vec2::splat(18.0 * 48.0), "whole tiles");
+    assert_eq!(made.resource::<Tiles>().size(), Vec2::splat(18.0 * 48.0), "whole tiles");
     let wrong = [("players", 1), ("players", 1025), ("hz", 9), ("hz", 61), ("size", 399)];
     for (name, value) in wrong {
         let refusal = TestRoom::with(arena, 1, &json!({ name: value })).err().unwrap();
@@ -291,7 +291,7 @@ fn a_restart_in_mid_match_keeps_what_was_reached() {
     let (mut room, ann, bob, aim) = duel();
     shoot_down(&mut room, ann, bob, aim);
     let reached = |room: &TestRoom| {
-        let walls = room.resource::<Map>().0.clone();
+        let walls = room.resource::<Tiles>().clone();
         (ship(room, ann), ship(room, bob), at(room, ann), room.resource::<Round>().seconds, walls)
     };
     let before = reached(&room);
@@ -300,11 +300,7 @@ fn a_restart_in_mid_match_keeps_what_was_reached() {
     room.resume(ann).unwrap();
     room.resume(bob).unwrap();
     room.run(SECOND * 3);
-    assert_eq!(
-        (ship(&room, ann).1, ship(&room, bob).0),
-        (1, 100),
-        "Bob came back, the point stays"
-    );
+    assert_eq!((ship(&room, ann).1, ship(&room, bob).0), (1, 5), "Bob came back, the point stays");
 }
 
 #[test]

@@ -35,12 +35,23 @@ impl<T: Copy> Near<T> {
     pub fn within(&self, at: Vec2, radius: f32) -> impl Iterator<Item = T> + use<T> {
         let far = |place: Vec2| Some(place.distance(at)).filter(|far| *far <= radius);
         let beside = self.beside(at, at, radius);
-        in_order(beside.filter_map(|(place, thing)| Some((far(*place)?, *thing))).collect())
+        let found = beside.filter_map(|(place, thing)| Some((far(*place)?, *thing)));
+        in_order(found.collect()).map(|(_, thing)| thing)
     }
 
     /// What comes no farther than this from something that moves straight from one place to another,
     /// in the order in which they meet: so nothing is passed by, however fast it is.
     pub fn on_way(&self, from: Vec2, to: Vec2, radius: f32) -> impl Iterator<Item = T> + use<T> {
+        self.parts_on_way(from, to, radius).map(|(_, thing)| thing)
+    }
+
+    /// As [`Near::on_way`], each with the part of the way that lies behind then, 0 to 1.
+    pub(super) fn parts_on_way(
+        &self,
+        from: Vec2,
+        to: Vec2,
+        radius: f32,
+    ) -> impl Iterator<Item = (f32, T)> + use<T> {
         let part = |place: Vec2| meets(place - from, to - from, radius);
         let beside = self.beside(from, to, radius);
         in_order(beside.filter_map(|(place, thing)| Some((part(*place)?, *thing))).collect())
@@ -55,9 +66,9 @@ impl<T: Copy> Near<T> {
     }
 }
 
-fn in_order<T>(mut found: Vec<(f32, T)>) -> impl Iterator<Item = T> {
+fn in_order<T>(mut found: Vec<(f32, T)>) -> impl Iterator<Item = (f32, T)> {
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    found.into_iter().map(|(_, thing)| thing)
+    found.into_iter()
 }
 
 /// Which part of a way from 0 lies behind what moves when it comes within a radius of a place.

@@ -2,9 +2,11 @@
 
 use std::ops::RangeInclusive;
 
+use bevy_ecs::resource::Resource;
 use glam::Vec2;
 use referee_macros::Replicate;
 
+use super::Flight;
 use crate::random::{Draw, Rng};
 
 /// Most tiles of a map: 256 by 256.
@@ -16,26 +18,23 @@ const GAP: f32 = 1.0 / 1024.0;
 const TRIES: usize = 64;
 
 /// A map of square tiles, each free or a wall, from the top left. What lies beyond its edges counts as
-/// walls. It is a field of a game's own type, and travels and is kept with it:
+/// walls. It is a resource, empty until the game builds it, which goes to clients by
+/// `game.replicate::<Tiles>()`; a game with several maps has it as a field of its own types.
 ///
 /// ```
 /// # use referee_room::prelude::*;
-/// #[derive(Resource, Replicate, Default)]
-/// struct Map(Tiles);
-///
-/// fn create(mut map: ResMut<Map>, mut rng: ResMut<Rng>) {
-///     map.0 = Tiles::scattered(20, 12, 48.0, &mut rng);
+/// fn create(mut tiles: ResMut<Tiles>, mut rng: ResMut<Rng>) {
+///     *tiles = Tiles::scattered(20, 12, 48.0, &mut rng);
 /// }
 ///
 /// # #[derive(Component)] struct Position(Vec2);
-/// # #[derive(Component)] struct Velocity(Vec2);
-/// fn walk(map: Res<Map>, time: Res<Time>, mut all: Query<(&Velocity, &mut Position)>) {
+/// fn walk(tiles: Res<Tiles>, time: Res<Time>, mut all: Query<(&Velocity, &mut Position)>) {
 ///     for (velocity, mut at) in &mut all {
-///         at.0 = map.0.slide(at.0, velocity.0 * time.delta, 14.0);
+///         at.0 = tiles.slide(at.0, velocity.0 * time.delta, 14.0);
 ///     }
 /// }
 /// ```
-#[derive(Clone, PartialEq, Debug, Default, Replicate)]
+#[derive(Resource, Clone, PartialEq, Debug, Default, Replicate)]
 pub struct Tiles {
     /// Edge of a tile, in units.
     tile: f32,
@@ -179,6 +178,14 @@ impl Tiles {
             }
         }
         from + way * part.max(0.0)
+    }
+
+    /// Moves what has no size on a straight way, in units: to its end, or to the wall before it, where it
+    /// stays. What else it may meet [`Flight::until`] says.
+    pub fn fly<'a>(&self, at: &'a mut Vec2, way: Vec2) -> Flight<'a> {
+        let (from, to) = (*at, *at + way);
+        *at = self.until_wall(from, to);
+        Flight { from, wall: *at != to, at }
     }
 
     /// Whether no wall stands between two places.

@@ -32,6 +32,8 @@ pub(super) struct TestClient {
     pub(super) sent: Vec<(Tick, Sent)>,
     pub(super) ended: Option<Refusal>,
     pub(super) cut: bool,
+    /// Why it has no connection, while it has none: then what it knows is of an earlier time.
+    pub(super) away: Option<&'static str>,
     received: u64,
     last_event: u64,
     knows: bool,
@@ -56,6 +58,7 @@ impl TestClient {
             sent: Vec::new(),
             ended: None,
             cut: false,
+            away: None,
             received: 0,
             last_event: 0,
             knows: false,
@@ -139,6 +142,7 @@ impl TestClient {
         (self.session, self.link) = (session, link);
         (self.life_before, self.life) = (self.life, life);
         (self.received, self.cut, self.ended) = (0, false, None);
+        self.away = None;
     }
 
     /// It is told the number of the last event before those that come. In another life of the room they

@@ -76,6 +76,8 @@ impl TestRoom {
         for session in self.room.sessions() {
             self.room.handle(Entry::Drop { session });
         }
+        let gone = self.clients.iter_mut().filter(|client| client.away.is_none());
+        gone.for_each(|client| client.away = Some("the room went away and came back"));
         if self.template.has_alarms() {
             self.tell_time_now();
         }

@@ -1,8 +1,8 @@
 //! What the arena keeps to itself.
 
+use arena::{Shot, Stick, arena};
+use referee::prelude::*;
 use referee::testkit::Secrecy;
-
-use super::*;
 
 #[test]
 fn nobody_learns_when_a_ship_may_shoot_and_how_far_a_shot_will_fly() {
