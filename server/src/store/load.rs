@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::chain::{Base, chain};
-use super::format::{self, HISTORY, ROOMS, TAILS};
+use super::format::{self, GONE, HISTORY, META, ROOMS, TAILS};
 use super::journal::Found;
 use super::queue::Change;
-use super::{Chunk, Store, StoreError, StoredRoom};
+use super::{Chunk, Store, StoreError, StoredRoom, rows};
 use crate::key::RoomKey;
 
 /// A room's row, and its tick when the row says it.
@@ -102,6 +102,25 @@ impl Store {
             Err(_) => Err(unreadable("its pages contradict each other".to_owned())),
         }
     }
+}
+
+/// Rooms that were removed, and of which the journal may still have something, with the last life of each.
+pub(super) fn gone(database: &Database) -> Result<Vec<(RoomKey, u64)>, StoreError> {
+    let look = || -> Result<Vec<(RoomKey, u64)>, redb::Error> {
+        let mut found = Vec::new();
+        for row in database.begin_read()?.open_table(GONE)?.iter()? {
+            let (name, life) = row?;
+            found.extend(RoomKey::parse(name.value()).map(|key| (key, life.value())));
+        }
+        Ok(found)
+    };
+    look().map_err(|error| StoreError::Read(error.to_string()))
+}
+
+/// The bytes of all values of rooms.
+pub(super) fn used_bytes(database: &Database) -> Result<u64, StoreError> {
+    let look = || rows::used_bytes(&database.begin_read()?.open_table(META)?);
+    look().map_err(|error: redb::Error| StoreError::Read(error.to_string()))
 }
 
 /// Whether any room has chunks beside its snapshot.

@@ -38,16 +38,25 @@ pub(super) fn make(
     initialise: impl FnOnce(&Database) -> Result<(), redb::Error>,
 ) -> io::Result<()> {
     let new = file.with_added_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    private_file(&new)?;
-    let database =
-        Database::builder().set_cache_size(cache_bytes).create(&new).map_err(io::Error::other)?;
+    let database = begin(&new, cache_bytes)?;
     initialise(&database).map_err(io::Error::other)?;
     database.close().map_err(io::Error::other)?;
     fs::rename(&new, file)?;
+    sync_folder(file)
+}
+
+/// Makes an empty database in place of what is there.
+pub(super) fn begin(new: &Path, cache_bytes: usize) -> io::Result<Database> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    private_file(new)?;
+    Database::builder().set_cache_size(cache_bytes).create(new).map_err(io::Error::other)
+}
+
+/// Has it on disk which file has this name.
+pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(dir) = file.parent() {
         File::open(dir)?.sync_all()?;

@@ -280,8 +280,10 @@ impl Queue {
         now: Instant,
     ) -> bool {
         for (key, life) in removed {
-            if let Some(Change::Delete(newest)) = Arc::make_mut(&mut self.writing).get_mut(key) {
-                *newest = Some(*life).max(*newest);
+            match Arc::make_mut(&mut self.writing).get_mut(key) {
+                Some(Change::Delete(newest)) => *newest = Some(*life).max(*newest),
+                Some(Change::Save(save)) => save.gone = Some(*life).max(save.gone),
+                None => {}
             }
         }
         let writing = std::mem::take(&mut self.writing);

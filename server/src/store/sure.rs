@@ -5,7 +5,7 @@
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
@@ -18,11 +18,20 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub(super) struct Doubt {
     /// The last sync failed.
     failed: Arc<AtomicBool>,
+    /// How large the file is, in bytes.
+    len: Arc<AtomicU64>,
     /// When its commits are on disk.
     pub(super) landing: Landing,
 }
 
-/// A backend that notices when a sync fails, and when a commit is on disk.
+impl Doubt {
+    /// How large the file is, in bytes.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+}
+
+/// A backend that notices when a sync fails, when a commit is on disk, and how large the file is.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     backend: B,
@@ -36,6 +45,7 @@ impl<B: StorageBackend> Watched<B> {
             write_again(&backend)?;
             doubt.failed.store(false, Ordering::Release);
         }
+        doubt.len.store(backend.len()?, Ordering::Relaxed);
         doubt.landing.opened();
         Ok(Self { backend, doubt: doubt.clone() })
     }
@@ -69,7 +79,9 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.backend.set_len(len)
+        self.backend.set_len(len)?;
+        self.doubt.len.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -9,6 +9,7 @@
 
 mod batch;
 pub(super) mod file;
+mod gone;
 mod index;
 mod line;
 mod queue;
