@@ -248,6 +248,32 @@ impl Keep {
         !self.unsaved && self.since.after == self.since.upto
     }
 
+    /// What the room is made from again where the store has nothing of it, which is sealed.
+    pub(super) fn kept(&mut self) -> Remains {
+        let base = match &self.base {
+            // No more memory than it takes.
+            Base::Snapshot(snapshot) => Base::Snapshot(Arc::new(snapshot.as_slice().to_vec())),
+            Base::Create(create) => Base::Create(create.clone()),
+        };
+        Remains {
+            created_unix_ms: self.created_unix_ms,
+            base,
+            since: self.since.clone(),
+            past: std::mem::take(&mut self.past),
+            broken: None,
+            follows: self.follows,
+            acknowledged: None,
+        }
+    }
+
+    /// How large the newest snapshot is, in bytes; 0 while there is none.
+    pub(super) fn base_bytes(&self) -> usize {
+        match &self.base {
+            Base::Snapshot(snapshot) => snapshot.len(),
+            Base::Create(_) => 0,
+        }
+    }
+
     /// Whether more than may wait does.
     pub(super) fn is_full(&self) -> bool {
         self.held.len() >= HELD_MAX
