@@ -11,6 +11,7 @@ use super::chain::{Base, chain};
 use super::format::{self, GONE, HISTORY, META, ROOMS, TAILS};
 use super::journal::Found;
 use super::queue::Change;
+use super::writer::unix_ms;
 use super::{Chunk, Store, StoreError, StoredRoom, rows};
 use crate::key::RoomKey;
 
@@ -39,13 +40,27 @@ impl Store {
     /// When the stored value cannot be read: it is left as it is, and only this room is concerned. Or
     /// when the disk cannot be read: then it may be tried again.
     pub fn load(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {
-        let loaded = self.find(key);
+        let mut loaded = self.find(key);
+        if let Ok(Some(room)) = &loaded
+            && room.snapshot.is_some()
+            && self.has_nearly_expired(room)
+        {
+            // Again: it may have been removed before it was known that somebody is in it.
+            self.shared.visited().insert(key.clone());
+            loaded = self.find(key);
+        }
         if let Err(StoreError::Read(_)) = &loaded {
             // Whoever tries again finds both files open, if the disk is back.
             self.shared.mend();
             self.shared.journal.mend();
         }
         loaded
+    }
+
+    /// Whether a room may be removed within a day because nobody visited it.
+    fn has_nearly_expired(&self, room: &StoredRoom) -> bool {
+        let days = self.shared.stored_rooms_days.saturating_sub(1);
+        format::day(room.saved_unix_ms) <= format::day(unix_ms()).saturating_sub(days)
     }
 
     fn find(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {

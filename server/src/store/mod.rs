@@ -162,6 +162,7 @@ impl Store {
             tails: AtomicBool::new(tails),
             alarms: Planned::default(),
             forgetting,
+            visited: Mutex::default(),
             of_rooms,
             used_bytes: AtomicU64::new(used_bytes),
             moved_bytes: AtomicU64::new(0),

@@ -151,6 +151,12 @@ impl Queue {
         }
     }
 
+    /// Expired rooms are looked for with the next batch.
+    #[cfg(test)]
+    pub(super) fn sweep_next(&mut self, now: Instant) {
+        self.sweep_at = now;
+    }
+
     /// Queues a change in place of an older one of the same room; false when there is no room for
     /// it, or the store closes.
     pub(super) fn push(&mut self, key: RoomKey, change: Change) -> bool {

@@ -1,5 +1,7 @@
 //! One transaction on the file of the rooms: their rows, what is beside them, and when they expire.
 
+use std::collections::BTreeSet;
+
 use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
 
 use super::chain::Base;
@@ -23,6 +25,8 @@ pub(super) struct Transaction<'a> {
     pub(super) now_ms: u64,
     /// What was saved before this day has expired.
     pub(super) expired_before: u32,
+    /// Rooms that were loaded when they had nearly expired: what they do now follows on what is here.
+    pub(super) visited: &'a BTreeSet<RoomKey>,
 }
 
 /// A room's chunks, on their way out of the journal.
@@ -321,8 +325,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes some of the rooms that have expired; true when none are left. One that is still to be woken
-    /// stays.
+    /// Removes some of the rooms that have expired; true when none are left. One that is still to be woken, or
+    /// was just loaded, stays.
     fn sweep(
         &mut self,
         what: &Transaction<'_>,
@@ -336,7 +340,8 @@ impl<'t> Tables<'t> {
         for (day, name) in &expired {
             let alarm =
                 self.rooms.get(name.as_str())?.and_then(|row| format::alarm_of(row.value()));
-            if alarm.is_some() {
+            let visited = || RoomKey::parse(name).is_some_and(|key| what.visited.contains(&key));
+            if alarm.is_some() || visited() {
                 self.days.insert((format::day(what.now_ms), name.as_str()), ())?;
             } else if self.newest_day(name)?.is_none_or(|newest| newest <= *day) {
                 let newest = self.remove(name)?;

@@ -2,6 +2,7 @@
 //! What is in a snapshot is then no more needed in the journal, and what has been in the journal for
 //! too long moves over.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -67,6 +68,8 @@ pub(super) struct Shared {
     /// Rooms that were removed and the life of which the journal is to forget them, and what it queued last
     /// when it was told.
     pub(super) forgetting: Mutex<Vec<(u64, RoomKey, u64)>>,
+    /// Rooms that were loaded when they had nearly expired, since expired ones were looked for.
+    pub(super) visited: Mutex<BTreeSet<RoomKey>>,
     pub(super) of_rooms: Doubt,
     /// Bytes of all values of rooms.
     pub(super) used_bytes: AtomicU64,
@@ -201,10 +204,12 @@ impl Shared {
         let settling = self.settling(batch);
         let (forgotten_upto, now_ms) = (self.journal.durable(), unix_ms());
         let forgotten = self.forgotten(forgotten_upto);
+        let visited = if batch.sweep { self.visited().clone() } else { BTreeSet::new() };
         let transaction = Transaction {
             batch,
             settling: &settling,
             forgotten: &forgotten,
+            visited: &visited,
             keep: self.keep,
             now_ms,
             expired_before: format::day(now_ms).saturating_sub(self.stored_rooms_days),
@@ -216,10 +221,17 @@ impl Shared {
             .map_err(|_| "the database panicked".to_owned())?
             .map_err(|error| error.to_string())?;
         self.forgetting().retain(|(queued, ..)| *queued > forgotten_upto);
+        if outcome.swept_all {
+            self.visited().retain(|key| !visited.contains(key));
+        }
         for Settling { key, chunks, upto_id } in &settling {
             self.journal.moved(key, *upto_id, chunks.len() as u64);
         }
         Ok(())
+    }
+
+    pub(super) fn visited(&self) -> MutexGuard<'_, BTreeSet<RoomKey>> {
+        self.visited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forgetting(&self) -> MutexGuard<'_, Vec<(u64, RoomKey, u64)>> {
@@ -344,7 +356,7 @@ impl Shared {
 }
 
 /// Milliseconds since 1970.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -102,6 +102,32 @@ async fn what_is_noted_of_a_removed_room_goes_when_the_journal_has_forgotten_it(
 }
 
 #[tokio::test]
+async fn a_room_that_is_visited_on_the_day_on_which_it_expires_stays() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let temp = Temp::new();
+    let store = temp.open();
+    store.save(key("more"), saved(1, 1));
+    store.flush().await.unwrap();
+    let aged = || StoredRoom { saved_unix_ms: now_ms() - 32 * DAY_MS, ..saved(1, 8) };
+    for name in ["visited", "forgotten"] {
+        store.save(key(name), aged());
+    }
+    store.flush().await.unwrap();
+    assert!(store.load(&key("visited")).unwrap().is_some());
+    for _ in 0..2 {
+        store.shared.queue().sweep_next(Instant::now());
+        store.save(key("more"), saved(1, 2));
+        store.flush().await.unwrap();
+    }
+    // What it does now follows on what was stored.
+    append(&store, "visited", chunk(2, 8, 9));
+    store.close().unwrap();
+    let store = temp.open();
+    assert_eq!(ticks(&store, "visited"), Some((Some(8), vec![9])));
+    assert_eq!(ticks(&store, "forgotten"), None);
+}
+
+#[tokio::test]
 async fn an_expired_room_does_not_come_back_out_of_the_journal() {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     let temp = Temp::new();
