@@ -71,8 +71,6 @@ struct Pass {
     touched: BTreeSet<String>,
     moved_bytes: u64,
     database: Database,
-    /// All of the copy is one transaction; none once that is on disk.
-    transaction: Option<WriteTransaction>,
 }
 
 /// What a pass did.
@@ -225,7 +223,6 @@ impl Pass {
         file_bytes: u64,
     ) -> Result<Self, String> {
         let database = made.map_err(|error| error.to_string())?;
-        let transaction = begin(&database).map_err(|error| error.to_string())?;
         Ok(Self {
             begun,
             file_bytes,
@@ -233,17 +230,13 @@ impl Pass {
             touched: BTreeSet::new(),
             moved_bytes: 0,
             database,
-            transaction: Some(transaction),
         })
     }
 
     /// Copies a slice.
     fn slice(&mut self, rooms: &Database) -> Result<Copied, redb::Error> {
         let from = Source::open(&rooms.begin_read()?)?;
-        let transaction = match self.transaction.take() {
-            Some(transaction) => transaction,
-            None => begin(&self.database)?,
-        };
+        let transaction = begin(&self.database)?;
         let mut copied = 0;
         let all = {
             let mut to = Tables::open(&transaction)?;
@@ -263,13 +256,9 @@ impl Pass {
         if let Stage::Again(slices) = &mut self.stage {
             *slices += 1;
         }
-        if all {
-            // Before the files change places, for which others have to wait.
-            transaction.commit()?;
-            return Ok(Copied::All(copied));
-        }
-        self.transaction = Some(transaction);
-        Ok(Copied::Some(copied))
+        // Each by itself: to sync all of the copy at once would keep the journal's disk busy for long.
+        transaction.commit()?;
+        Ok(if all { Copied::All(copied) } else { Copied::Some(copied) })
     }
 
     /// The next room to be copied.
@@ -325,7 +314,6 @@ impl Pass {
 fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    transaction.set_quick_repair(true);
     Ok(transaction)
 }
 

@@ -437,13 +437,19 @@ impl Live {
     /// nothing is worth keeping yet.
     pub(super) fn renew_storage(&mut self) {
         if !self.failed && !self.room.is_lasting() && !self.room.storage().is_empty() {
-            self.leave_storage();
+            // It is of the life before: what this one writes, should it be worth it, does not follow on it.
+            self.keep_storage(self.incarnation.0.saturating_sub(1));
         }
     }
 
     /// Removes the room from the store, but for what its storage holds. False when the store takes no
     /// more.
     pub(crate) fn leave_storage(&mut self) -> bool {
+        self.keep_storage(self.incarnation.0)
+    }
+
+    /// Leaves the storage, in place of all that lives up to this one did.
+    fn keep_storage(&mut self, life: u64) -> bool {
         if self.is_disowned() {
             return true;
         }
@@ -453,7 +459,7 @@ impl Live {
         }
         let room = StoredRoom {
             created_unix_ms: self.keep.created_unix_ms,
-            incarnation: self.incarnation.0,
+            incarnation: life,
             saved_unix_ms: unix_ms(),
             tick: self.keep.since.upto.0,
             snapshot: Some(left::encode(&storage)),

@@ -65,8 +65,7 @@ async fn a_file_of_which_most_rooms_are_gone_becomes_small_while_others_play() {
     let temp = Temp::new();
     let store = Store::open(&temp.0, &config(u64::MAX)).unwrap();
     let kept = nearly_empty(&store, 1_000).await;
-    let full = store.stats().file_bytes;
-    assert_eq!(full, fs::metadata(temp.file()).unwrap().len());
+    assert_eq!(store.stats().file_bytes, fs::metadata(temp.file()).unwrap().len());
     store.close().unwrap();
     drop(store);
 

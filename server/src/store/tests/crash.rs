@@ -183,7 +183,7 @@ async fn run(seed: u64) {
         machine.fail_after(rng.below(OPERATIONS * 2));
         // The power may go out in the middle of a start.
         // In every fourth run the file of the rooms is made anew at each start.
-        let compact_from_bytes = if seed % 4 == 0 { 1 } else { u64::MAX };
+        let compact_from_bytes = if seed.is_multiple_of(4) { 1 } else { u64::MAX };
         let config =
             StoreConfig { journal_every_ms: 1, compact_from_bytes, ..StoreConfig::default() };
         let started = open::quietly(|| machine.try_open(&config).ok()).flatten();
