@@ -252,7 +252,8 @@ fn tell(room: &RoomKey, report: &Report) {
     }
 }
 
-/// The room that panicked, as it was in the tick before; then that tick without what broke it.
+/// The room as what is left of it in memory says. One that panicked is as it was in the tick before; then
+/// that tick runs without what broke it.
 fn resurrect(
     thread: &Thread,
     place: &Place,

@@ -1,5 +1,6 @@
 //! What is kept of a room that is out of memory, its connections open: who they are, what they sent
-//! meanwhile, when the room is due. Its state is on disk; it comes back for whatever it has to know of.
+//! meanwhile, when the room is due. Its state is on disk, or here where nothing is to be left on disk of it; it
+//! comes back for whatever it has to know of.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use referee_room::room::ParkedLink;
 
 use super::clock::Clock;
 use super::connection::{ParkedConnection, slow};
+use super::live::Remains;
 use super::{House, unix_ms};
 use crate::http::RoomListing;
 use crate::key::RoomKey;
@@ -22,6 +24,10 @@ pub(crate) const BACK_BEFORE_MS: u64 = 1_000;
 /// How long a room stays out of memory at most, so that what is stored of it does not expire: half of the
 /// shortest time that a stored room may be kept.
 pub(crate) const PARKED_MAX: Duration = Duration::from_secs(12 * 3_600);
+
+/// What is kept in memory of the state of a room that nothing changed yet, at most, in bytes. That of most
+/// such rooms is far smaller; a larger one stays in memory as a whole.
+pub(crate) const PARKED_STATE_MAX_BYTES: usize = 16 << 10;
 
 /// A client of the room.
 pub(crate) struct ParkedClient {
@@ -53,6 +59,9 @@ pub(crate) struct Parked {
     pub(crate) timer: Instant,
     /// When its next alarm is due, in milliseconds since 1970.
     pub(crate) alarm_unix_ms: Option<u64>,
+    /// Its state, where the store has none: nothing has changed it yet, and of such a room nothing is left on
+    /// disk.
+    pub(crate) kept: Option<Box<Remains>>,
     pub(crate) listing: Option<Box<RoomListing>>,
     /// In the order of their links.
     pub(crate) clients: Box<[ParkedClient]>,

@@ -171,12 +171,21 @@ fn store(out: &mut Writer<'_>, store: &StoreStats) -> fmt::Result {
     let seconds = store.commit_time.as_secs_f64();
     out.seconds("store_seconds", "Time spent in transactions", seconds)?;
     out.gauge("store_queue_rooms", "Rooms that wait to be written", store.rooms_waiting as u64)?;
-    out.gauge("store_queue_bytes", "Bytes that wait to be written", store.bytes_waiting as u64)
+    out.gauge("store_queue_bytes", "Bytes that wait to be written", store.bytes_waiting as u64)?;
+    out.gauge("store_file_bytes", "Size of the file of the rooms", store.file_bytes)?;
+    let help = "Bytes that values take in the file of the rooms";
+    out.gauge("store_used_bytes", help, store.used_bytes)?;
+    let help = "Bytes written once more to make the file of the rooms smaller";
+    out.counter("store_moved_bytes", help, store.moved_bytes)
 }
 
 fn journal(out: &mut Writer<'_>, journal: &JournalStats) -> fmt::Result {
     out.counter("journal_commits", "Transactions of the journal", journal.commits)?;
-    out.counter("journal_failures", "Batches that were not written at once", journal.failed_writes)?;
+    out.counter(
+        "journal_failures",
+        "Batches that were not written at once",
+        journal.failed_writes,
+    )?;
     out.counter("journal_moves", "Transactions from its log into its database", journal.moves)?;
     out.counter("journal_bytes", "Bytes of chunks written", journal.bytes_written)?;
     out.counter("journal_chunks", "Chunks written", journal.chunks_written)?;

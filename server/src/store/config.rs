@@ -21,6 +21,9 @@ pub struct StoreConfig {
     pub journal_ring_ms: u64,
     /// How much of a room's past is kept for replays.
     pub journal_keep: JournalKeep,
+    /// A file of rooms of at least so many bytes is made smaller while the server lives, once values take
+    /// less than a quarter of it. A smaller one is not worth the writing.
+    pub compact_from_bytes: u64,
 }
 
 impl Default for StoreConfig {
@@ -33,6 +36,7 @@ impl Default for StoreConfig {
             journal_queue_max_bytes: 64 << 20,
             journal_ring_ms: 60_000,
             journal_keep: JournalKeep::None,
+            compact_from_bytes: 64 << 20,
         }
     }
 }
@@ -64,6 +68,12 @@ pub struct StoreStats {
     pub bytes_written: u64,
     /// Time spent in transactions since the start.
     pub commit_time: Duration,
+    /// How large the file of the rooms is, in bytes.
+    pub file_bytes: u64,
+    /// How much of it values take, in bytes.
+    pub used_bytes: u64,
+    /// Bytes that were written once more since the start to make it smaller.
+    pub moved_bytes: u64,
     /// The journal.
     pub journal: JournalStats,
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use redb::{Database, ReadableDatabase, ReadableTable, TableError};
+use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use super::StoreError;
-use super::journal;
+use super::compact::Site;
 use super::format::{
-    ALARMS, DAYS, FORMAT, HISTORY, META, META_FORMAT, META_NUMBERS, META_STORE, META_TOKEN_KEY,
-    ROOMS, TAILS,
+    ALARMS, DAYS, FORMAT, GONE, HISTORY, META, META_FORMAT, META_NUMBERS, META_STORE,
+    META_TOKEN_KEY, META_USED, ROOMS, TAILS,
 };
+use super::journal;
 use super::open::{self, CONTRADICTION, private_file, quietly};
 use super::sure::Doubt;
 
@@ -24,6 +25,8 @@ const LOCK: &str = "lock";
 
 /// The first format with a journal beside it.
 const WITH_JOURNAL: u32 = 2;
+/// The first format with alarms.
+const WITH_ALARMS: u32 = 3;
 
 /// What the store and its journal know each other by.
 pub(super) type StoreId = [u8; 16];
@@ -142,9 +145,26 @@ pub(super) fn upgrade(database: &Database, known: Option<StoreId>) -> Result<Sto
         transaction.open_table(TAILS)?;
         transaction.open_table(HISTORY)?;
         transaction.open_table(ALARMS)?;
+        transaction.open_table(GONE)?;
+        meta.insert(META_USED, count_used(&transaction)?.to_le_bytes().as_slice())?;
     }
     transaction.commit()?;
     Ok(store)
+}
+
+/// What [`META_USED`] is to say. Reads all of the file: an older store does so once.
+fn count_used(transaction: &WriteTransaction) -> Result<u64, redb::Error> {
+    let mut used = 0;
+    for row in transaction.open_table(ROOMS)?.iter()? {
+        used += row?.1.value().len() as u64;
+    }
+    for row in transaction.open_table(TAILS)?.iter()? {
+        used += row?.1.value().len() as u64;
+    }
+    for row in transaction.open_table(HISTORY)?.iter()? {
+        used += row?.1.value().len() as u64;
+    }
+    Ok(used)
 }
 
 /// The key of the first batch of a new journal: beyond all that were moved out of older ones.
@@ -162,12 +182,34 @@ pub(super) fn look(file: &Path, cache_bytes: usize) -> Result<Meta, StoreError> 
     open::look(file, cache_bytes, damaged, |database| read_meta(database, file))
 }
 
-/// Opens the file again after a failure.
+/// Where the file is made anew when most of it is free.
+pub(super) fn site(file: &Path, cache_bytes: usize) -> Site {
+    let (file, new) = (file.to_owned(), file.with_added_extension("compact"));
+    let (made, discarded) = (new.clone(), new.clone());
+    let dir = file.parent().unwrap_or(&file).to_owned();
+    Site {
+        make: Box::new(move || {
+            open::begin(&made, cache_bytes).map_err(|error| refusal(&dir, &error))
+        }),
+        replace: Box::new(move || fs::rename(&new, &file)),
+        discard: Box::new(move || {
+            if let Err(error) = fs::remove_file(&discarded)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(file = %discarded.display(), "a copy that is of no use cannot be removed: {error}");
+            }
+        }),
+    }
+}
+
+/// Opens the file again after a failure, or after another has taken its place.
 pub(super) fn reopen(
     file: &Path,
     cache_bytes: usize,
     doubt: &Doubt,
 ) -> Result<Database, StoreError> {
+    // What is written now would be lost if a crash brought back the file that was there before.
+    open::sync_folder(file).map_err(|error| StoreError::Write(error.to_string()))?;
     look(file, cache_bytes)?;
     open::open(file, cache_bytes, doubt)
 }
@@ -213,8 +255,14 @@ fn try_read_meta(database: &Database) -> Result<Option<(u32, Meta)>, redb::Error
             return Ok(None);
         }
     }
-    if format == FORMAT {
+    if format >= WITH_ALARMS {
         transaction.open_table(ALARMS)?;
+    }
+    if format == FORMAT {
+        transaction.open_table(GONE)?;
+        if meta.get(META_USED)?.is_none_or(|used| used.value().len() != size_of::<u64>()) {
+            return Ok(None);
+        }
     }
     let store = store.filter(|_| has_journal);
     Ok(Some((format, Meta { format, token_key, numbers: u64::from_le_bytes(numbers), store })))

@@ -7,8 +7,8 @@ use super::chain::Base;
 use super::{Chunk, StoredRoom};
 
 /// The format of the whole file; a build refuses a file with a higher one. 1 had no journal beside it, 2 no
-/// alarms.
-pub(super) const FORMAT: u32 = 3;
+/// alarms, 3 did not say what is gone and how much is used.
+pub(super) const FORMAT: u32 = 4;
 
 /// What is known of the store as a whole.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -20,6 +20,9 @@ pub(super) const META_TOKEN_KEY: &str = "token_key";
 pub(super) const META_NUMBERS: &str = "numbers";
 /// What the store and its journal know each other by, 16 bytes.
 pub(super) const META_STORE: &str = "store";
+/// The bytes of all values of rooms, of what is beside them and of their past, as eight bytes,
+/// little-endian.
+pub(super) const META_USED: &str = "used_bytes";
 
 /// `game/match` -> the room's bytes.
 pub(super) const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
@@ -35,6 +38,9 @@ pub(super) const TAILS: TableDefinition<'_, (&str, u64, u32), &[u8]> =
     TableDefinition::new("tails");
 /// A room's name and the last tick of a chunk -> the chunk, kept for replays.
 pub(super) const HISTORY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("history");
+/// A room that was removed, and the last life that anything of it was of: of what the journal has of it,
+/// lives up to this one do not count. Here until the journal says so itself, on disk.
+pub(super) const GONE: TableDefinition<'_, &str, u64> = TableDefinition::new("gone");
 
 /// The first byte of a room's bytes; 1 had no tick, 2 no alarm.
 const ROOM_VERSION: u8 = 3;

@@ -5,13 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::chain::{Base, chain};
-use super::format::{self, HISTORY, ROOMS, TAILS};
+use super::format::{self, GONE, HISTORY, META, ROOMS, TAILS};
 use super::journal::Found;
 use super::queue::Change;
-use super::{Chunk, Store, StoreError, StoredRoom};
+use super::writer::unix_ms;
+use super::{Chunk, Store, StoreError, StoredRoom, rows};
 use crate::key::RoomKey;
 
 /// A room's row, and its tick when the row says it.
@@ -39,13 +40,27 @@ impl Store {
     /// When the stored value cannot be read: it is left as it is, and only this room is concerned. Or
     /// when the disk cannot be read: then it may be tried again.
     pub fn load(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {
-        let loaded = self.find(key);
+        let mut loaded = self.find(key);
+        if let Ok(Some(room)) = &loaded
+            && room.snapshot.is_some()
+            && self.has_nearly_expired(room)
+        {
+            // Again: it may have been removed before it was known that somebody is in it.
+            self.shared.visited().insert(key.clone());
+            loaded = self.find(key);
+        }
         if let Err(StoreError::Read(_)) = &loaded {
             // Whoever tries again finds both files open, if the disk is back.
             self.shared.mend();
             self.shared.journal.mend();
         }
         loaded
+    }
+
+    /// Whether a room may be removed within a day because nobody visited it.
+    fn has_nearly_expired(&self, room: &StoredRoom) -> bool {
+        let days = self.shared.stored_rooms_days.saturating_sub(1);
+        format::day(room.saved_unix_ms) <= format::day(unix_ms()).saturating_sub(days)
     }
 
     fn find(&self, key: &RoomKey) -> Result<Option<StoredRoom>, StoreError> {
@@ -102,6 +117,25 @@ impl Store {
             Err(_) => Err(unreadable("its pages contradict each other".to_owned())),
         }
     }
+}
+
+/// Rooms that were removed, and of which the journal may still have something, with the last life of each.
+pub(super) fn gone(database: &Database) -> Result<Vec<(RoomKey, u64)>, StoreError> {
+    let look = || -> Result<Vec<(RoomKey, u64)>, redb::Error> {
+        let mut found = Vec::new();
+        for row in database.begin_read()?.open_table(GONE)?.iter()? {
+            let (name, life) = row?;
+            found.extend(RoomKey::parse(name.value()).map(|key| (key, life.value())));
+        }
+        Ok(found)
+    };
+    look().map_err(|error| StoreError::Read(error.to_string()))
+}
+
+/// The bytes of all values of rooms.
+pub(super) fn used_bytes(database: &Database) -> Result<u64, StoreError> {
+    let look = || rows::used_bytes(&database.begin_read()?.open_table(META)?);
+    look().map_err(|error: redb::Error| StoreError::Read(error.to_string()))
 }
 
 /// Whether any room has chunks beside its snapshot.

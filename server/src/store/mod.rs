@@ -17,6 +17,7 @@ mod alarms;
 mod backoff;
 mod chain;
 mod chunk;
+mod compact;
 mod config;
 mod draft;
 mod error;
@@ -34,7 +35,7 @@ mod writer;
 pub(crate) mod tests;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -50,6 +51,7 @@ pub use journal::JournalLine;
 
 use crate::key::RoomKey;
 use alarms::Planned;
+use compact::Site;
 use file::{Folder, Meta, StoreId};
 use format::FORMAT;
 use journal::Journal;
@@ -75,6 +77,10 @@ struct Parts {
     open_rooms: Open,
     meta: Meta,
     journal: Journal,
+    /// How large the file of the rooms is.
+    of_rooms: Doubt,
+    /// Where that is made anew.
+    site: Site,
     folder: Option<Folder>,
 }
 
@@ -134,15 +140,24 @@ impl Store {
         let database = journal::file::open(&journal_file, &tail, &of_journal)?;
         let open_journal: Open =
             Box::new(move || journal::file::reopen(&journal_file, store, &of_journal));
-        let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes, &of_rooms));
+        let doubt = of_rooms.clone();
+        let site = file::site(&rooms_file, cache_bytes);
+        // What a pass left that a crash ended.
+        (site.discard)();
+        let open_rooms: Open = Box::new(move || file::reopen(&rooms_file, cache_bytes, &doubt));
         let opened = journal::Opened { database, open: open_journal, log };
         let journal = Journal::new(opened, tail, config);
-        Self::start(Parts { rooms, open_rooms, meta, journal, folder: Some(folder) }, config)
+        let folder = Some(folder);
+        Self::start(Parts { rooms, open_rooms, meta, journal, of_rooms, site, folder }, config)
     }
 
     fn start(parts: Parts, config: &StoreConfig) -> Result<Arc<Self>, StoreError> {
-        let Parts { rooms, open_rooms, meta, journal, folder } = parts;
+        let Parts { rooms, open_rooms, meta, journal, of_rooms, site, folder } = parts;
         let tails = load::any_tails(&rooms)?;
+        let (gone, used_bytes) = (load::gone(&rooms)?, load::used_bytes(&rooms)?);
+        journal.forget_again(&gone);
+        let forgetting = gone.into_iter().map(|(key, life)| (journal.queued(), key, life));
+        let forgetting = Mutex::new(forgetting.collect());
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(config.queue_max_bytes, meta.numbers, Instant::now())),
             work: Condvar::new(),
@@ -155,6 +170,12 @@ impl Store {
             journal: Arc::new(journal),
             tails: AtomicBool::new(tails),
             alarms: Planned::default(),
+            forgetting,
+            visited: Mutex::default(),
+            of_rooms,
+            used_bytes: AtomicU64::new(used_bytes),
+            moved_bytes: AtomicU64::new(0),
+            compact_from_bytes: config.compact_from_bytes,
         });
         let store = Arc::new(Self {
             shared: shared.clone(),
@@ -164,7 +185,7 @@ impl Store {
         });
         let journal = shared.journal.clone();
         let mover = journal.clone();
-        store.spawn("store", move || shared.write_until_closed())?;
+        store.spawn("store", move || shared.write_until_closed(site))?;
         store.spawn("journal", move || journal.write_until_closed())?;
         store.spawn("journal-move", move || mover.move_until_closed())?;
         Ok(store)
@@ -384,6 +405,9 @@ impl Store {
             failed_writes: progress.failures,
             bytes_written: progress.bytes,
             commit_time: progress.time,
+            file_bytes: self.shared.of_rooms.file_bytes(),
+            used_bytes: self.shared.used_bytes.load(Ordering::Relaxed),
+            moved_bytes: self.shared.moved_bytes.load(Ordering::Relaxed),
             journal: self.shared.journal.stats(),
         }
     }

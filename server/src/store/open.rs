@@ -32,22 +32,11 @@ pub(super) fn private_file(path: &Path) -> io::Result<File> {
 }
 
 /// Makes a file under another name first, so that a crash leaves a whole one or none.
-pub(super) fn make_whole(
-    file: &Path,
-    fill: impl FnOnce(File) -> io::Result<()>,
-) -> io::Result<()> {
+pub(super) fn make_whole(file: &Path, fill: impl FnOnce(File) -> io::Result<()>) -> io::Result<()> {
     let new = file.with_added_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fill(private_file(&new)?)?;
+    fill(fresh(&new)?)?;
     fs::rename(&new, file)?;
-    #[cfg(unix)]
-    if let Some(dir) = file.parent() {
-        File::open(dir)?.sync_all()?;
-    }
-    Ok(())
+    sync_folder(file)
 }
 
 /// Makes a database, wholly or not at all.
@@ -57,13 +46,39 @@ pub(super) fn make(
     initialise: impl FnOnce(&Database) -> Result<(), redb::Error>,
 ) -> io::Result<()> {
     make_whole(file, |new| {
-        let backend = FileBackend::new(new).map_err(io::Error::other)?;
-        let mut builder = Database::builder();
-        let database = builder.set_cache_size(cache_bytes).create_with_backend(backend);
-        let database = database.map_err(io::Error::other)?;
+        let database = create(new, cache_bytes)?;
         initialise(&database).map_err(io::Error::other)?;
         database.close().map_err(io::Error::other)
     })
+}
+
+/// Makes an empty database in place of what is there.
+pub(super) fn begin(new: &Path, cache_bytes: usize) -> io::Result<Database> {
+    create(fresh(new)?, cache_bytes)
+}
+
+/// An empty file in place of what is there.
+fn fresh(new: &Path) -> io::Result<File> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    private_file(new)
+}
+
+fn create(new: File, cache_bytes: usize) -> io::Result<Database> {
+    let backend = FileBackend::new(new).map_err(io::Error::other)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes).create_with_backend(backend).map_err(io::Error::other)
+}
+
+/// Has it on disk which file has this name.
+pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some(dir) = file.parent() {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Opens a file that [`look`] found to be whole.

@@ -151,6 +151,12 @@ impl Queue {
         }
     }
 
+    /// Expired rooms are looked for with the next batch.
+    #[cfg(test)]
+    pub(super) fn sweep_next(&mut self, now: Instant) {
+        self.sweep_at = now;
+    }
+
     /// Queues a change in place of an older one of the same room; false when there is no room for
     /// it, or the store closes.
     pub(super) fn push(&mut self, key: RoomKey, change: Change) -> bool {
@@ -280,8 +286,10 @@ impl Queue {
         now: Instant,
     ) -> bool {
         for (key, life) in removed {
-            if let Some(Change::Delete(newest)) = Arc::make_mut(&mut self.writing).get_mut(key) {
-                *newest = Some(*life).max(*newest);
+            match Arc::make_mut(&mut self.writing).get_mut(key) {
+                Some(Change::Delete(newest)) => *newest = Some(*life).max(*newest),
+                Some(Change::Save(save)) => save.gone = Some(*life).max(save.gone),
+                None => {}
             }
         }
         let writing = std::mem::take(&mut self.writing);

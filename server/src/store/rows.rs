@@ -1,9 +1,13 @@
 //! One transaction on the file of the rooms: their rows, what is beside them, and when they expire.
 
+use std::collections::BTreeSet;
+
 use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
 
 use super::chain::Base;
-use super::format::{self, ALARMS, DAYS, HISTORY, META, META_NUMBERS, ROOMS, TAILS};
+use super::format::{
+    self, ALARMS, DAYS, GONE, HISTORY, META, META_NUMBERS, META_USED, ROOMS, TAILS,
+};
 use super::queue::{Batch, Change, Save};
 use super::{Chunk, JournalKeep};
 use crate::key::RoomKey;
@@ -15,10 +19,14 @@ const SWEEP_MAX: usize = 256;
 pub(super) struct Transaction<'a> {
     pub(super) batch: &'a Batch,
     pub(super) settling: &'a [Settling],
+    /// Rooms of which the journal says by now that what they did up to this life is forgotten.
+    pub(super) forgotten: &'a [(RoomKey, u64)],
     pub(super) keep: JournalKeep,
     pub(super) now_ms: u64,
     /// What was saved before this day has expired.
     pub(super) expired_before: u32,
+    /// Rooms that were loaded when they had nearly expired: what they do now follows on what is here.
+    pub(super) visited: &'a BTreeSet<RoomKey>,
 }
 
 /// A room's chunks, on their way out of the journal.
@@ -30,12 +38,15 @@ pub(super) struct Settling {
     pub(super) upto_id: u64,
 }
 
-struct Tables<'t> {
-    rooms: Table<'t, &'static str, &'static [u8]>,
-    days: Table<'t, (u32, &'static str), ()>,
-    alarms: Table<'t, (u64, &'static str), ()>,
-    tails: Table<'t, (&'static str, u64, u32), &'static [u8]>,
-    history: Table<'t, (&'static str, u64), &'static [u8]>,
+/// What there is of rooms, in a transaction.
+pub(super) struct Tables<'t> {
+    pub(super) rooms: Table<'t, &'static str, &'static [u8]>,
+    pub(super) days: Table<'t, (u32, &'static str), ()>,
+    pub(super) alarms: Table<'t, (u64, &'static str), ()>,
+    pub(super) tails: Table<'t, (&'static str, u64, u32), &'static [u8]>,
+    pub(super) history: Table<'t, (&'static str, u64), &'static [u8]>,
+    /// Bytes of all values in rooms, tails and history.
+    pub(super) used: u64,
 }
 
 /// What a transaction did.
@@ -46,6 +57,8 @@ pub(super) struct Outcome {
     /// The rooms that were removed, with the newest life that anything was of. The journal's file may
     /// still have chunks of them, also where snapshots had covered those.
     pub(super) removed: Vec<(RoomKey, u64)>,
+    /// Bytes of all values of rooms, from now on.
+    pub(super) used_bytes: u64,
 }
 
 /// Does all of it durably. `outcome` says what it did, or would have done where it fails: it may have
@@ -77,25 +90,53 @@ pub(super) fn transact(
             tables.settle(&settling.key.to_string(), &settling.chunks, what.now_ms)?;
         }
         if what.batch.sweep {
-            outcome.swept_all = tables.sweep(what)?;
+            outcome.swept_all = tables.sweep(what, &mut outcome.removed)?;
         }
+        outcome.used_bytes = tables.used;
     }
-    if let Some(end) = what.batch.numbers_end {
+    note_gone(&transaction, what.forgotten, &outcome.removed)?;
+    {
         let mut meta = transaction.open_table(META)?;
-        meta.insert(META_NUMBERS, end.to_le_bytes().as_slice())?;
+        if let Some(end) = what.batch.numbers_end {
+            meta.insert(META_NUMBERS, end.to_le_bytes().as_slice())?;
+        }
+        meta.insert(META_USED, outcome.used_bytes.to_le_bytes().as_slice())?;
     }
     transaction.commit()?;
     Ok(())
 }
 
+/// Notes which rooms are removed, in the transaction that does it: were there a crash before the journal
+/// knows, it would bring back what it still has of them, which need not be all that there was.
+fn note_gone(
+    transaction: &WriteTransaction,
+    forgotten: &[(RoomKey, u64)],
+    removed: &[(RoomKey, u64)],
+) -> Result<(), redb::Error> {
+    let mut gone = transaction.open_table(GONE)?;
+    for (key, life) in forgotten {
+        let name = key.to_string();
+        if gone.get(name.as_str())?.is_some_and(|noted| noted.value() <= *life) {
+            gone.remove(name.as_str())?;
+        }
+    }
+    for (key, life) in removed {
+        let name = key.to_string();
+        let noted = gone.get(name.as_str())?.map_or(0, |noted| noted.value());
+        gone.insert(name.as_str(), noted.max(*life))?;
+    }
+    Ok(())
+}
+
 impl<'t> Tables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
             rooms: transaction.open_table(ROOMS)?,
             days: transaction.open_table(DAYS)?,
             alarms: transaction.open_table(ALARMS)?,
             tails: transaction.open_table(TAILS)?,
             history: transaction.open_table(HISTORY)?,
+            used: used_bytes(&transaction.open_table(META)?)?,
         })
     }
 
@@ -111,9 +152,13 @@ impl<'t> Tables<'t> {
         let bytes = format::encode(room);
         let mut gone = None;
         if save.anew {
-            gone = save.gone.max(self.newest_life(name)?).filter(|life| *life < room.incarnation);
+            // Its own row is there already where an attempt failed and was done all the same.
+            let newest = self.newest_life(name)?.filter(|life| *life < room.incarnation);
+            gone = save.gone.max(newest);
         }
         let old = self.rooms.insert(name, bytes.as_slice())?;
+        let freed = old.as_ref().map_or(0, |old| old.value().len());
+        self.used = self.used.saturating_sub(freed as u64) + bytes.len() as u64;
         let alarm = old.as_ref().and_then(|old| format::alarm_of(old.value()));
         let old = old.and_then(|old| format::day_of(old.value()));
         let day = Some(format::day(room.saved_unix_ms));
@@ -126,15 +171,17 @@ impl<'t> Tables<'t> {
     }
 
     /// Removes a room and all that is beside it; gives the newest life that any of it was of.
-    fn remove(&mut self, name: &str) -> Result<Option<u64>, redb::Error> {
+    pub(super) fn remove(&mut self, name: &str) -> Result<Option<u64>, redb::Error> {
         let newest = self.newest_life(name)?;
         let old = self.rooms.remove(name)?;
+        let freed = old.as_ref().map_or(0, |old| old.value().len());
+        self.used = self.used.saturating_sub(freed as u64);
         let alarm = old.as_ref().and_then(|old| format::alarm_of(old.value()));
         let day = old.and_then(|old| format::day_of(old.value()));
         self.list(name, day, None)?;
         self.set_alarm(name, alarm, None)?;
         self.drop_tails(name, |_, _| true)?;
-        self.history.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
+        self.drop_past(name, 0, |_| true)?;
         Ok(newest)
     }
 
@@ -189,11 +236,25 @@ impl<'t> Tables<'t> {
         let range = (name, 0, 0)..=(name, u64::MAX, u32::MAX);
         // Most rooms have none, and then nothing is to be written.
         if self.tails.range(range.clone())?.next().is_some() {
-            let stays = |bytes: &[u8]| {
-                !format::reach_of(bytes).is_some_and(|(life, upto)| goes(life, upto))
-            };
-            self.tails.retain_in(range, |_, bytes| stays(bytes))?;
+            let goes =
+                |bytes: &[u8]| format::reach_of(bytes).is_some_and(|(life, upto)| goes(life, upto));
+            let mut freed = 0;
+            self.tails.retain_in(range, |_, bytes| stays(bytes, goes(bytes), &mut freed))?;
+            self.used = self.used.saturating_sub(freed);
         }
+        Ok(())
+    }
+
+    /// Drops what is kept of a room's past, from this tick on.
+    fn drop_past(
+        &mut self,
+        name: &str,
+        from: u64,
+        goes: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), redb::Error> {
+        let (range, mut freed) = ((name, from)..=(name, u64::MAX), 0);
+        self.history.retain_in(range, |_, bytes| stays(bytes, goes(bytes), &mut freed))?;
+        self.used = self.used.saturating_sub(freed);
         Ok(())
     }
 
@@ -215,7 +276,7 @@ impl<'t> Tables<'t> {
         let expired = |bytes: &[u8]| format::chunk_saved(bytes).is_some_and(|ms| ms < oldest_ms);
         let first = self.history.range(all.clone())?.next().transpose()?;
         if first.is_some_and(|(_, first)| expired(first.value())) {
-            self.history.retain_in(all, |_, bytes| !expired(bytes))?;
+            self.drop_past(name, 0, expired)?;
         }
         if what.keep == JournalKeep::None {
             return Ok(());
@@ -223,10 +284,12 @@ impl<'t> Tables<'t> {
         for chunk in &save.past {
             // Time went back: what came after was of a life that did not come back.
             if let Some(later) = chunk.after.checked_add(1) {
-                self.history.retain_in((name, later)..=(name, u64::MAX), |_, _| false)?;
+                self.drop_past(name, later, |_| true)?;
             }
             let bytes = format::encode_chunk(chunk, what.now_ms);
-            self.history.insert((name, chunk.upto), bytes.as_slice())?;
+            let old = self.history.insert((name, chunk.upto), bytes.as_slice())?;
+            let freed = old.map_or(0, |old| old.value().len());
+            self.used = self.used.saturating_sub(freed as u64) + bytes.len() as u64;
         }
         Ok(())
     }
@@ -245,10 +308,15 @@ impl<'t> Tables<'t> {
                 continue;
             }
             if chunk.whole {
-                self.tails.retain_in((name, 0, 0)..(name, *batch, *nth), |_, _| false)?;
+                let mut freed = 0;
+                let before = (name, 0, 0)..(name, *batch, *nth);
+                self.tails.retain_in(before, |_, bytes| stays(bytes, true, &mut freed))?;
+                self.used = self.used.saturating_sub(freed);
             }
             let bytes = format::encode_chunk(chunk, now_ms);
-            self.tails.insert((name, *batch, *nth), bytes.as_slice())?;
+            let old = self.tails.insert((name, *batch, *nth), bytes.as_slice())?;
+            let freed = old.map_or(0, |old| old.value().len());
+            self.used = self.used.saturating_sub(freed as u64) + bytes.len() as u64;
             any = true;
         }
         if any {
@@ -257,9 +325,13 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes some of the rooms that have expired; true when none are left. One that is still to be woken
-    /// stays.
-    fn sweep(&mut self, what: &Transaction<'_>) -> Result<bool, redb::Error> {
+    /// Removes some of the rooms that have expired; true when none are left. One that is still to be woken, or
+    /// was just loaded, stays.
+    fn sweep(
+        &mut self,
+        what: &Transaction<'_>,
+        removed: &mut Vec<(RoomKey, u64)>,
+    ) -> Result<bool, redb::Error> {
         let mut expired = Vec::new();
         for row in self.days.range(..(what.expired_before, ""))?.take(SWEEP_MAX) {
             let (day, name) = row.map(|(key, _)| (key.value().0, key.value().1.to_owned()))?;
@@ -268,10 +340,12 @@ impl<'t> Tables<'t> {
         for (day, name) in &expired {
             let alarm =
                 self.rooms.get(name.as_str())?.and_then(|row| format::alarm_of(row.value()));
-            if alarm.is_some() {
+            let visited = || RoomKey::parse(name).is_some_and(|key| what.visited.contains(&key));
+            if alarm.is_some() || visited() {
                 self.days.insert((format::day(what.now_ms), name.as_str()), ())?;
             } else if self.newest_day(name)?.is_none_or(|newest| newest <= *day) {
-                self.remove(name)?;
+                let newest = self.remove(name)?;
+                removed.extend(RoomKey::parse(name).zip(newest));
             }
             self.days.remove((*day, name.as_str()))?;
         }
@@ -279,7 +353,7 @@ impl<'t> Tables<'t> {
     }
 
     /// The last day on which something was written of a room.
-    fn newest_day(&self, name: &str) -> Result<Option<u32>, redb::Error> {
+    pub(super) fn newest_day(&self, name: &str) -> Result<Option<u32>, redb::Error> {
         let saved = self.rooms.get(name)?.and_then(|row| format::day_of(row.value()));
         let mut tails = self.tails.range((name, 0, 0)..=(name, u64::MAX, u32::MAX))?;
         let settled = match tails.next_back() {
@@ -288,4 +362,20 @@ impl<'t> Tables<'t> {
         };
         Ok(saved.max(settled))
     }
+}
+
+/// Whether a value stays; where it does not, its bytes are freed.
+fn stays(bytes: &[u8], goes: bool, freed: &mut u64) -> bool {
+    if goes {
+        *freed += bytes.len() as u64;
+    }
+    !goes
+}
+
+/// The bytes of all values of rooms, as it is noted.
+pub(super) fn used_bytes(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<u64, redb::Error> {
+    let noted = meta.get(META_USED)?.and_then(|used| used.value().first_chunk().copied());
+    Ok(noted.map_or(0, u64::from_le_bytes))
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
@@ -16,9 +16,18 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub(super) struct Doubt {
     /// The last sync failed.
     failed: Arc<AtomicBool>,
+    /// How large the file is, in bytes.
+    len: Arc<AtomicU64>,
 }
 
-/// A backend that notices when a sync fails.
+impl Doubt {
+    /// How large the file is, in bytes.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+}
+
+/// A backend that notices when a sync fails, and how large the file is.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     backend: B,
@@ -32,6 +41,7 @@ impl<B: StorageBackend> Watched<B> {
             write_again(&backend)?;
             doubt.failed.store(false, Ordering::Release);
         }
+        doubt.len.store(backend.len()?, Ordering::Relaxed);
         Ok(Self { backend, doubt: doubt.clone() })
     }
 }
@@ -64,7 +74,9 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.backend.set_len(len)
+        self.backend.set_len(len)?;
+        self.doubt.len.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -2,8 +2,9 @@
 //! What is in a snapshot is then no more needed in the journal, and what has been in the journal for
 //! too long moves over.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,9 +13,11 @@ use tokio::sync::watch;
 
 use super::alarms::Planned;
 use super::chain::Base;
+use super::compact::{Compaction, Copied, Site};
 use super::journal::{Found, Journal};
 use super::queue::{Batch, Change, Queue};
 use super::rows::{Outcome, Settling, Transaction, transact};
+use super::sure::Doubt;
 use super::{JournalKeep, StoreError, format, open};
 use crate::key::RoomKey;
 
@@ -39,6 +42,8 @@ pub(super) struct Progress {
     pub(super) bytes: u64,
     /// Time spent in transactions.
     pub(super) time: Duration,
+    /// Slices copied to make the file smaller.
+    pub(super) slices: u64,
     /// The thread is gone: nothing more becomes durable.
     pub(super) ended: bool,
 }
@@ -60,6 +65,23 @@ pub(super) struct Shared {
     /// Some room may have chunks beside its snapshot.
     pub(super) tails: AtomicBool,
     pub(super) alarms: Planned,
+    /// Rooms that were removed and the life of which the journal is to forget them, and what it queued last
+    /// when it was told.
+    pub(super) forgetting: Mutex<Vec<(u64, RoomKey, u64)>>,
+    /// Rooms that were loaded when they had nearly expired, since expired ones were looked for.
+    pub(super) visited: Mutex<BTreeSet<RoomKey>>,
+    pub(super) of_rooms: Doubt,
+    /// Bytes of all values of rooms.
+    pub(super) used_bytes: AtomicU64,
+    pub(super) moved_bytes: AtomicU64,
+    pub(super) compact_from_bytes: u64,
+}
+
+/// What the thread does next.
+enum Work {
+    Batch(Batch),
+    /// The file is to be made smaller.
+    Slice,
 }
 
 impl Shared {
@@ -69,13 +91,20 @@ impl Shared {
     }
 
     /// The writing thread's body: ends after the store closes.
-    pub(super) fn write_until_closed(&self) {
+    pub(super) fn write_until_closed(&self, site: Site) {
         let mut look_at = Instant::now();
-        while let Some(batch) = self.next_batch(&mut look_at) {
+        let mut compaction = Compaction::new(site, self.compact_from_bytes);
+        while let Some(work) = self.next_work(&mut look_at, &compaction) {
+            let Work::Batch(batch) = work else {
+                self.compact(&mut compaction);
+                continue;
+            };
             let begun = Instant::now();
-            let mut did = Outcome { swept_all: true, removed: vec![] };
+            let mut did = Outcome { swept_all: true, ..Outcome::default() };
             let outcome = self.write(&batch, &mut did);
             let closing = self.queue().closing;
+            let removed = did.removed.iter().map(|(key, _)| key);
+            compaction.touch(batch.changes.keys().chain(&batch.settle).chain(removed));
             match &outcome {
                 Ok(()) => self.done(&batch, &did),
                 Err(why) => self.failed(&batch, &did, why),
@@ -106,7 +135,7 @@ impl Shared {
     }
 
     /// Waits for work; none when the store closes and all is written.
-    fn next_batch(&self, look_at: &mut Instant) -> Option<Batch> {
+    fn next_work(&self, look_at: &mut Instant, compaction: &Compaction) -> Option<Work> {
         let mut queue = self.queue();
         loop {
             let now = Instant::now();
@@ -120,8 +149,19 @@ impl Shared {
                     queue.settle(overdue);
                 }
             }
-            let Some(wait) = queue.next_work(now) else { return Some(queue.take(now)) };
-            let waited = self.work.wait_timeout(queue, wait.min(*look_at - now));
+            let Some(wait) = queue.next_work(now) else {
+                return Some(Work::Batch(queue.take(now)));
+            };
+            let mut wake_at = *look_at;
+            if queue.backoff.failing.is_none() {
+                let used_bytes = self.used_bytes.load(Ordering::Relaxed);
+                match compaction.due(now, used_bytes, self.of_rooms.file_bytes()) {
+                    Some(at) if at <= now => return Some(Work::Slice),
+                    Some(at) => wake_at = wake_at.min(at),
+                    None => {}
+                }
+            }
+            let waited = self.work.wait_timeout(queue, wait.min(wake_at - now));
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -134,8 +174,10 @@ impl Shared {
                 self.journal.cover(key, base);
             }
         }
+        self.used_bytes.store(did.used_bytes, Ordering::Relaxed);
         for (key, life) in &did.removed {
             self.journal.forget(key, *life);
+            self.forgetting().push((self.journal.queued(), key.clone(), *life));
         }
         if self.queue().done(batch, did.swept_all, Instant::now()) {
             tracing::info!("stored rooms can be written again");
@@ -160,10 +202,14 @@ impl Shared {
             return Err("the database is closed".to_owned());
         };
         let settling = self.settling(batch);
-        let now_ms = unix_ms();
+        let (forgotten_upto, now_ms) = (self.journal.durable(), unix_ms());
+        let forgotten = self.forgotten(forgotten_upto);
+        let visited = if batch.sweep { self.visited().clone() } else { BTreeSet::new() };
         let transaction = Transaction {
             batch,
             settling: &settling,
+            forgotten: &forgotten,
+            visited: &visited,
             keep: self.keep,
             now_ms,
             expired_before: format::day(now_ms).saturating_sub(self.stored_rooms_days),
@@ -174,10 +220,67 @@ impl Shared {
         catch_unwind(AssertUnwindSafe(|| transact(database, &transaction, outcome)))
             .map_err(|_| "the database panicked".to_owned())?
             .map_err(|error| error.to_string())?;
+        self.forgetting().retain(|(queued, ..)| *queued > forgotten_upto);
+        if outcome.swept_all {
+            self.visited().retain(|key| !visited.contains(key));
+        }
         for Settling { key, chunks, upto_id } in &settling {
             self.journal.moved(key, *upto_id, chunks.len() as u64);
         }
         Ok(())
+    }
+
+    pub(super) fn visited(&self) -> MutexGuard<'_, BTreeSet<RoomKey>> {
+        self.visited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forgetting(&self) -> MutexGuard<'_, Vec<(u64, RoomKey, u64)>> {
+        self.forgetting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removed rooms of which the journal says so on disk.
+    fn forgotten(&self, upto: u64) -> Vec<(RoomKey, u64)> {
+        let forgetting = self.forgetting();
+        let on_disk = forgetting.iter().filter(|(queued, ..)| *queued <= upto);
+        on_disk.map(|(_, key, life)| (key.clone(), *life)).collect()
+    }
+
+    /// Copies a slice of the file; after the last one the copy takes its place.
+    fn compact(&self, compaction: &mut Compaction) {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let copied = match database.as_ref() {
+            Some(opened) => compaction.slice(opened, self.of_rooms.file_bytes()),
+            // A read that failed left it closed.
+            None => return compaction.put_off(),
+        };
+        drop(database);
+        if let Ok(Copied::Some(bytes) | Copied::All(bytes)) = &copied {
+            self.moved_bytes.fetch_add(*bytes, Ordering::Relaxed);
+        }
+        let done = match copied {
+            Ok(Copied::Some(_)) => Ok(()),
+            Ok(Copied::All(_)) => self.replace(compaction),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = done {
+            tracing::warn!(
+                "the file of the rooms could not be made smaller; it stays as it is: {why}"
+            );
+        }
+        self.progress.send_modify(|progress| progress.slices += 1);
+    }
+
+    /// The copy takes the place of the file. Until it is opened nobody reads.
+    fn replace(&self, compaction: &mut Compaction) -> Result<(), String> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(old) = database.take() else { return Err("it is closed".to_owned()) };
+        let replaced = compaction.replace(old);
+        // Where this fails it is tried again with the next batch, or load.
+        match (self.open)() {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => tracing::warn!("the stored rooms cannot be opened again: {error}"),
+        }
+        replaced.map(|outcome| compaction.over(outcome, self.of_rooms.file_bytes()))
     }
 
     /// Reads what is to move over. What is left for want of time holds its batches, and is found
@@ -253,7 +356,7 @@ impl Shared {
 }
 
 /// Milliseconds since 1970.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

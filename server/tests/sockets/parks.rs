@@ -57,6 +57,32 @@ async fn an_act_brings_it_back_and_nobody_has_noticed_anything() {
 }
 
 #[tokio::test]
+async fn players_who_wait_for_the_first_move_are_parked_and_nothing_is_on_disk_of_them() {
+    for room in ["count/a", "tally/a"] {
+        let mut site = site();
+        let (ann, bob) = (site.join(room).await, site.join(room).await);
+        parked(&site, 1).await;
+        // Somebody looks in, and the same players still wait.
+        let cat = site.join(room).await;
+        counts(&cat, 0).await;
+        parked(&site, 1).await;
+        let metrics = site.metrics();
+        assert_eq!((metrics.entries("begin"), metrics.rooms_loaded.get()), (1, 0), "{room}");
+        press(&bob);
+        counts(&ann, 1).await;
+        counts(&cat, 1).await;
+        parked(&site, 1).await;
+        press(&ann);
+        counts(&bob, 2).await;
+        assert_eq!(metrics.entries("drop"), 0);
+        // Now it is on disk.
+        site.stop().await;
+        site.start();
+        counts(&ann, 2).await;
+    }
+}
+
+#[tokio::test]
 async fn a_logged_room_is_parked_however_many_are_in_it() {
     for players in [1, 2, 40] {
         let site = site();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use referee_protocol::{Code, Refusal, Tick};
 use referee_room::Template;
 
-use super::{failed, flush, load, not_read, parts};
+use super::{failed, flush, load, not_read, parts, resurrect};
 use crate::host::going_down;
 use crate::host::live::{Live, Remains};
 use crate::host::thread::{Place, Thread};
@@ -31,10 +31,10 @@ pub(super) async fn park(thread: &Rc<Thread>, place: &Rc<Place>) -> bool {
 /// Loads the room, makes it, or brings it back where it is parked.
 pub(super) async fn open(thread: &Thread, place: &Place) -> Result<Box<Live>, Refusal> {
     // Boxed: while a room plays, what it takes to load it is not needed.
-    let Some(tick) = place.parked(|parked| parked.tick) else {
+    let Some((tick, kept)) = place.parked(|parked| (parked.tick, parked.kept.take())) else {
         return Box::pin(super::open(thread, place)).await;
     };
-    let made = Box::pin(again(thread, place, tick)).await;
+    let made = Box::pin(again(thread, place, tick, kept)).await;
     let parked = thread.unpark(place);
     let parked = *parked.expect("only this takes it");
     match made {
@@ -51,14 +51,22 @@ pub(super) async fn open(thread: &Thread, place: &Place) -> Result<Box<Live>, Re
     }
 }
 
-/// The room that was saved and parked at this tick.
-async fn again(thread: &Thread, place: &Place, tick: Tick) -> Result<(Room, Remains), Refusal> {
+/// The room that was parked at this tick, and saved unless it was kept.
+async fn again(
+    thread: &Thread,
+    place: &Place,
+    tick: Tick,
+    kept: Option<Box<Remains>>,
+) -> Result<(Room, Remains), Refusal> {
     if thread.stopping() {
-        // It is saved.
+        // It is saved, or not worth it.
         return Err(going_down());
     }
     let house = &thread.house;
     let template: Arc<Template> = house.games[&place.key.game].template.clone();
+    if let Some(kept) = kept {
+        return resurrect(thread, place, &template, *kept);
+    }
     let (store, key) = (house.store.clone(), place.key.clone());
     let read = tokio::task::spawn_blocking(move || store.load(&key)).await;
     let read = read.unwrap_or_else(|error| Err(StoreError::Read(error.to_string())));

@@ -248,6 +248,32 @@ impl Keep {
         !self.unsaved && self.since.after == self.since.upto
     }
 
+    /// What the room is made from again where the store has nothing of it, which is sealed.
+    pub(super) fn kept(&mut self) -> Remains {
+        let base = match &self.base {
+            // No more memory than it takes.
+            Base::Snapshot(snapshot) => Base::Snapshot(Arc::new(snapshot.as_slice().to_vec())),
+            Base::Create(create) => Base::Create(create.clone()),
+        };
+        Remains {
+            created_unix_ms: self.created_unix_ms,
+            base,
+            since: self.since.clone(),
+            past: std::mem::take(&mut self.past),
+            broken: None,
+            follows: self.follows,
+            acknowledged: None,
+        }
+    }
+
+    /// How large the newest snapshot is, in bytes; 0 while there is none.
+    pub(super) fn base_bytes(&self) -> usize {
+        match &self.base {
+            Base::Snapshot(snapshot) => snapshot.len(),
+            Base::Create(_) => 0,
+        }
+    }
+
     /// Whether more than may wait does.
     pub(super) fn is_full(&self) -> bool {
         self.held.len() >= HELD_MAX
@@ -411,13 +437,19 @@ impl Live {
     /// nothing is worth keeping yet.
     pub(super) fn renew_storage(&mut self) {
         if !self.failed && !self.room.is_lasting() && !self.room.storage().is_empty() {
-            self.leave_storage();
+            // It is of the life before: what this one writes, should it be worth it, does not follow on it.
+            self.keep_storage(self.incarnation.0.saturating_sub(1));
         }
     }
 
     /// Removes the room from the store, but for what its storage holds. False when the store takes no
     /// more.
     pub(crate) fn leave_storage(&mut self) -> bool {
+        self.keep_storage(self.incarnation.0)
+    }
+
+    /// Leaves the storage, in place of all that lives up to this one did.
+    fn keep_storage(&mut self, life: u64) -> bool {
         if self.is_disowned() {
             return true;
         }
@@ -427,7 +459,7 @@ impl Live {
         }
         let room = StoredRoom {
             created_unix_ms: self.keep.created_unix_ms,
-            incarnation: self.incarnation.0,
+            incarnation: life,
             saved_unix_ms: unix_ms(),
             tick: self.keep.since.upto.0,
             snapshot: Some(left::encode(&storage)),

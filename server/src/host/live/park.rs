@@ -10,7 +10,9 @@ use referee_room::room::{Link, NextTick, ParkedLink};
 use super::{Live, Next, Parts};
 use crate::host::clock::Clock;
 use crate::host::connection::{Connection, Standing};
-use crate::host::parked::{BACK_BEFORE_MS, News, PARKED_MAX, Parked, ParkedClient};
+use crate::host::parked::{
+    BACK_BEFORE_MS, News, PARKED_MAX, PARKED_STATE_MAX_BYTES, Parked, ParkedClient,
+};
 use crate::host::unix_ms;
 
 /// What of a room is due, and when.
@@ -44,7 +46,7 @@ impl Live {
         !self.failed && !self.has_unsaved()
     }
 
-    /// What is kept of the room, which is sealed and saved; none where something has happened since, or
+    /// What is kept of the room, which is sealed, and saved if it is worth it; none where something has happened since, or
     /// is still to be told: then it stays.
     pub(crate) fn park(&mut self, now: Instant) -> Option<Box<Parked>> {
         self.turn();
@@ -52,6 +54,7 @@ impl Live {
             return None;
         }
         let (Due { timer, alarm_unix_ms }, links) = self.rests(now)?;
+        let kept = (!self.room.is_lasting()).then(|| Box::new(self.keep.kept()));
         self.sessions.clear();
         let connections = std::mem::take(&mut self.connections).into_iter().zip(links);
         let clients = connections.map(|((link, connection), (_, state))| ParkedClient {
@@ -66,6 +69,7 @@ impl Live {
             clock: self.clock.clone(),
             timer: timer.map_or(now + PARKED_MAX, |at| at.min(now + PARKED_MAX)),
             alarm_unix_ms,
+            kept,
             listing: self.presence.listing.take().map(Box::new),
             clients: clients.collect(),
             news: Vec::new(),
@@ -81,7 +85,7 @@ impl Live {
         let rests = !self.failed
             && self.requests.is_empty()
             && self.keep.is_at_rest()
-            && self.room.is_lasting()
+            && (self.room.is_lasting() || self.keep.base_bytes() <= PARKED_STATE_MAX_BYTES)
             && self.connections.values().all(settled);
         if !rests {
             return None;

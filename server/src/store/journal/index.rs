@@ -235,7 +235,8 @@ impl Index {
         let mut taken = Vec::new();
         while taken.len() < max {
             let oldest = self.batches.first_key_value().map(|(number, _)| *number);
-            let forgets = oldest.filter(|number| *number < before && self.dead_forgets.remove(number));
+            let forgets =
+                oldest.filter(|number| *number < before && self.dead_forgets.remove(number));
             let first = || self.dead.first().copied().filter(|number| *number < before);
             let Some(number) = forgets.or_else(first) else { break };
             self.dead.remove(&number);

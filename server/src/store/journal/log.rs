@@ -143,7 +143,8 @@ impl Log {
         let (from, len) = (half_at(self.half_bytes, self.epoch) + self.at, bytes.len());
         self.record.clear();
         self.record.extend_from_slice(&RECORD);
-        self.record.extend_from_slice(&u32::try_from(len).expect("it fits in a half").to_le_bytes());
+        self.record
+            .extend_from_slice(&u32::try_from(len).expect("it fits in a half").to_le_bytes());
         self.record.extend_from_slice(&self.epoch.to_le_bytes());
         self.record.extend_from_slice(&number.to_le_bytes());
         let hash = record_hash(self.store, &self.record, bytes);

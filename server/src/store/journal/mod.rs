@@ -11,6 +11,7 @@
 mod batch;
 mod checkpoint;
 pub(super) mod file;
+mod gone;
 mod index;
 mod line;
 pub(super) mod log;
@@ -27,8 +28,8 @@ use tokio::sync::watch;
 
 pub use line::JournalLine;
 
-use super::chain::Base;
 use super::backoff::Backoff;
+use super::chain::Base;
 use super::writer::Open;
 use super::{Chunk, JournalStats, StoreConfig, StoreError};
 use crate::key::RoomKey;

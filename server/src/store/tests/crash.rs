@@ -37,6 +37,8 @@ struct Model {
     /// Nothing up to this life may be there: its removal was reported durable.
     gone: u64,
     removed: u64,
+    /// How far it surely was when it was to be removed: at least that far it is there, or not at all.
+    doomed: Option<Point>,
 }
 
 impl Model {
@@ -80,6 +82,7 @@ impl Run {
                     life: self.next_life,
                     gone: room.gone,
                     removed: room.removed,
+                    doomed: room.doomed,
                     ..Model::default()
                 };
                 append(store, number, room, whole(room.life, 0, ticks), gated);
@@ -98,7 +101,8 @@ impl Run {
             16 => {
                 store.delete(Self::key(number));
                 let (gone, removed) = (room.gone, room.life);
-                *room = Model { gone, removed, ..Model::default() };
+                let doomed = room.doomed.max(room.sure);
+                *room = Model { gone, removed, doomed, ..Model::default() };
             }
             _ => {
                 let flushed = store.flush().await.is_ok();
@@ -122,6 +126,11 @@ impl Run {
                 room.sure
             );
             assert!(reached.is_none_or(|(life, _)| life > room.gone), "room {number} was removed");
+            assert!(
+                reached.is_none() || reached >= room.doomed,
+                "room {number}: {reached:?} is older than what was removed, {:?}",
+                room.doomed
+            );
             self.next_life += 1;
             let (life, tick) = (self.next_life, reached.map(|(_, tick)| tick));
             let gone = room.gone;
@@ -173,7 +182,10 @@ async fn run(seed: u64) {
         machine.cut_after(rng.below(OPERATIONS));
         machine.fail_after(rng.below(OPERATIONS * 2));
         // The power may go out in the middle of a start.
-        let config = StoreConfig { journal_every_ms: 1, ..StoreConfig::default() };
+        // In every fourth run the file of the rooms is made anew at each start.
+        let compact_from_bytes = if seed.is_multiple_of(4) { 1 } else { u64::MAX };
+        let config =
+            StoreConfig { journal_every_ms: 1, compact_from_bytes, ..StoreConfig::default() };
         let started = open::quietly(|| machine.try_open(&config).ok()).flatten();
         if let Some(store) = started {
             // A disk that fails once is no reason to stop.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use redb::{Database, StorageBackend};
 
+use super::super::compact::Site;
 use super::super::journal::log::Log;
 use super::super::journal::{self, Journal};
 use super::super::sure::{Doubt, Watched};
@@ -73,6 +74,8 @@ pub(crate) struct Machine {
     rooms: Disk,
     journal: Disk,
     log: Disk,
+    /// Where the file of the rooms is made anew.
+    copy: Disk,
     power: Arc<Power>,
 }
 
@@ -105,8 +108,13 @@ impl Machine {
             power: power.clone(),
             syncs: Arc::default(),
         };
-        let (rooms, journal, log) = (disk(rooms), disk(journal), disk(log));
-        Self { rooms, journal, log, power: power.clone() }
+        Self {
+            rooms: disk(rooms),
+            journal: disk(journal),
+            log: disk(log),
+            copy: disk(vec![]),
+            power: power.clone(),
+        }
     }
 
     /// The power goes out after so many operations.
@@ -169,7 +177,7 @@ impl Machine {
         let (of_rooms, of_journal) = (Doubt::default(), Doubt::default());
         let open = |disk: &Disk, doubt| disk.opener(config.cache_bytes, doubt);
         let (open_rooms, open_journal) =
-            (open(&self.rooms, of_rooms), open(&self.journal, of_journal));
+            (open(&self.rooms, of_rooms.clone()), open(&self.journal, of_journal));
         let rooms = open_rooms()?;
         let meta = file::read_meta(&rooms, Path::new("rooms"))?;
         let journal = open_journal()?;
@@ -180,7 +188,28 @@ impl Machine {
         let log = Log::new(Box::new(self.log.clone()), store, &found, tail.floor);
         let opened = journal::Opened { database: journal, open: open_journal, log };
         let journal = Journal::new(opened, tail, config);
-        Store::start(Parts { rooms, open_rooms, meta, journal, folder: None }, config)
+        let site = self.site(config.cache_bytes);
+        let parts = Parts { rooms, open_rooms, meta, journal, of_rooms, site, folder: None };
+        Store::start(parts, config)
+    }
+
+    /// Another file that may take the place of that of the rooms: at once, or, without power, not.
+    fn site(&self, cache_bytes: usize) -> Site {
+        let (made, from, to) = (self.copy.clone(), self.copy.clone(), self.rooms.clone());
+        Site {
+            make: Box::new(move || {
+                *made.bytes.lock().unwrap() = Bytes::default();
+                let mut builder = Database::builder();
+                let made = builder.set_cache_size(cache_bytes).create_with_backend(made.clone());
+                made.map_err(|error| StoreError::Write(error.to_string()))
+            }),
+            replace: Box::new(move || {
+                to.power()?;
+                *to.bytes.lock().unwrap() = std::mem::take(&mut from.bytes.lock().unwrap());
+                Ok(())
+            }),
+            discard: Box::new(|| {}),
+        }
     }
 }
 

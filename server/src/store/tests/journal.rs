@@ -29,12 +29,12 @@ fn quiet() -> Arc<JournalLine> {
     JournalLine::new(|| {})
 }
 
-fn append(store: &Store, match_id: &str, chunk: Chunk) {
+pub(super) fn append(store: &Store, match_id: &str, chunk: Chunk) {
     assert!(store.append(&key(match_id), &quiet(), chunk, false).is_some());
 }
 
 /// The snapshot's tick, if there is one, and the last ticks of the chunks.
-fn ticks(store: &Store, match_id: &str) -> Option<(Option<u64>, Vec<u64>)> {
+pub(super) fn ticks(store: &Store, match_id: &str) -> Option<(Option<u64>, Vec<u64>)> {
     let found = store.load(&key(match_id)).unwrap()?;
     for part in &found.journal {
         assert_eq!(part, &Chunk { whole: part.whole, ..chunk(part.life, part.after, part.upto) });

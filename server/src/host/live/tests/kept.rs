@@ -94,9 +94,10 @@ async fn a_match_that_began_with_what_was_left_is_itself_again_after_a_crash() {
     );
 }
 
-#[tokio::test]
-async fn who_visits_what_a_match_left_keeps_it() {
-    let site = site(Config::default());
+const LONG_MS: u64 = 29 * 24 * 60 * 60 * 1_000;
+
+/// A match that begins with what an earlier one left long ago, and in which nothing happened yet.
+async fn after_another(site: &Site) -> Box<Live> {
     let storage = {
         let template = Template::new("count", |game: &mut Game| {
             game.turn_based();
@@ -107,9 +108,8 @@ async fn who_visits_what_a_match_left_keeps_it() {
         .unwrap();
         Room::create(&template, &create()).unwrap().storage()
     };
-    let long_ago = unix_ms() - 29 * 24 * 60 * 60 * 1_000;
     let room = StoredRoom {
-        saved_unix_ms: long_ago,
+        saved_unix_ms: unix_ms() - LONG_MS,
         snapshot: Some(left::encode(&storage)),
         ..StoredRoom::default()
     };
@@ -117,14 +117,41 @@ async fn who_visits_what_a_match_left_keeps_it() {
     site.house.store.flush().await.unwrap();
     // As `host/actor.rs` makes the next match.
     let create = Create { storage, ..create() };
-    let mut room = Room::create(&template(&site), &create).unwrap();
+    let mut room = Room::create(&template(site), &create).unwrap();
     room.record();
     let remains = Remains::created(Base::Create(create), unix_ms());
-    let mut live = Live::new(Parts { remains, ..parts(&site, room, 2, unix_ms()) });
+    Live::new(Parts { remains, ..parts(site, room, 2, unix_ms()) })
+}
+
+#[tokio::test]
+async fn who_visits_what_a_match_left_keeps_it() {
+    let site = site(Config::default());
+    let mut live = after_another(&site).await;
     let (link, _wire) = come(&mut live, Wish { watch: true, ..wish() });
     live.gone(link);
     live.seal();
     site.house.store.flush().await.unwrap();
     let stored = site.house.store.load(&key()).unwrap().unwrap();
-    assert!(stored.saved_unix_ms > long_ago, "it would expire tomorrow");
+    assert!(stored.saved_unix_ms > unix_ms() - LONG_MS / 2, "it would expire tomorrow");
+}
+
+#[tokio::test]
+async fn a_match_that_rested_before_its_first_act_does_not_follow_on_what_another_left() {
+    let site = site(Config::default());
+    let mut live = after_another(&site).await;
+    let storage = live.room.storage();
+    let (link, _wire) = come(&mut live, wish());
+    rest(&mut live);
+    // As before it is parked, or when somebody comes as it is about to go.
+    live.seal();
+    site.house.store.flush().await.unwrap();
+    assert!(left::storage_of(&site.house.store.load(&key()).unwrap().unwrap()).is_some());
+    press(&mut live, link, 1..=3);
+    site.house.store.flush().await.unwrap();
+    // As a crash leaves it: neither sealed nor saved.
+    let stored = site.house.store.load(&key()).unwrap().unwrap();
+    let (begins, passages) = Remains::stored(stored).unwrap();
+    let revived = Revival::new(&template(&site), begins.base, passages, [3; 32]).finish();
+    let mut room = revived.unwrap_or_else(|error| panic!("{error}")).room;
+    assert_eq!((room.state_hash(), room.storage()), (live.room.state_hash(), storage));
 }

@@ -69,7 +69,35 @@ async fn what_happens_while_it_is_saved_keeps_it() {
 }
 
 #[tokio::test]
-async fn a_room_that_nothing_changed_or_a_realtime_one_is_not_parked() {
+async fn a_room_that_nothing_changed_is_parked_and_leaves_nothing_on_disk() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let (ann, bob) = (come(&mut live, wish()), come(&mut live, wish()));
+    rest(&mut live);
+    flush(&mut live).await;
+    assert!(live.may_park(Instant::now()) && live.seal_to_park());
+    flush(&mut live).await;
+    let mut parked = live.park(Instant::now()).expect("nothing keeps it");
+    drop(live);
+    drop((ann.1.take(), bob.1.take()));
+    assert_eq!(site.house.store.load(&key()), Ok(None));
+    assert!(!parked.message(&site.house, &key(), ann.0, &action(1, 0)));
+    let kept = *parked.kept.take().expect("the store has nothing of it");
+    let (base, since) = (kept.base.clone(), kept.since.clone());
+    let revived = Revival::new(&template(&site), base, vec![since], [3; 32]).finish().unwrap();
+    assert_eq!(revived.room.info().tick, parked.tick);
+    let (room, remains) = kept.revived(revived);
+    let mut live = Live::unpark(Parts { remains, ..parts(&site, room, 1, 0) }, *parked);
+    rest(&mut live);
+    flush(&mut live).await;
+    assert!(lanes(&ann.1.take()).contains(&Lane::State), "what she did is told");
+    assert_eq!(lanes(&bob.1.take()), [Lane::State]);
+    let stored = site.house.store.load(&key()).unwrap().expect("it is worth keeping now");
+    assert!(stored.journal.first().is_some_and(|chunk| chunk.whole) || stored.snapshot.is_some());
+}
+
+#[tokio::test]
+async fn a_room_that_nobody_is_in_or_a_realtime_one_is_not_parked() {
     let site = site(Config::default());
     let mut live = live(&site);
     assert_eq!(live.park_due(Next::Never), None, "nobody is in it");
@@ -77,7 +105,6 @@ async fn a_room_that_nothing_changed_or_a_realtime_one_is_not_parked() {
     flush(&mut live).await;
     assert!(live.park_due(Next::Never).is_some_and(|at| at > Instant::now() + 50 * SECOND));
     assert_eq!(live.park_due(Next::Soon), None);
-    assert!(!live.may_park(Instant::now()), "it leaves nothing on disk");
     live.clock = Clock::realtime(20, Tick(0), Instant::now());
     assert_eq!(live.park_due(Next::Never), None);
 }
