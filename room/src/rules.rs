@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT};
 use referee_protocol::{Group, Kind};
 
 /// What happens to a visitor who comes when the match has started.
@@ -48,6 +49,29 @@ pub(crate) struct Rules {
     /// What a client gets of the state in a second at most, in bytes; 0: as much as there is.
     pub(crate) bytes_per_second: u32,
     pub(crate) urgency: fn(Group) -> u16,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            kind: Kind::TurnBased,
+            hz: 20,
+            rate: 1..=1,
+            players: 0..=SEATS_DEFAULT,
+            seats: SEATS_DEFAULT,
+            spectators: 0,
+            late_join: LateJoin::Seat,
+            grace: Duration::from_millis(SEAT_GRACE_MS),
+            keep_seats: false,
+            idle: None,
+            tables: &[],
+            grid_every: 1,
+            bytes_per_second: 0,
+            urgency: |_| 1,
+            snapshot_ticks: None,
+            durability: Durability::Logged,
+        }
+    }
 }
 
 impl Rules {
