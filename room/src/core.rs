@@ -2,12 +2,14 @@
 //! entity, a table and about two microseconds.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem::take;
 use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 use referee_protocol::{Kind, Seat, SessionId, Tick};
 use smallvec::SmallVec;
 
+use crate::commands::Queues;
 use crate::table::Table;
 
 /// The room's own state, saved except where said otherwise.
@@ -29,10 +31,14 @@ pub(crate) struct Core {
     pub(crate) index: Table<u32, Entity>,
     /// Entities that went since the last scan. Not saved: a rebuild comes after a scan.
     pub(crate) gone: Vec<u32>,
+    /// Where the systems' queues of commands are while there are no systems. Not saved.
+    pub(crate) queues: Queues,
+    /// Empty, for the samples of seats that are loaded. Not saved.
+    pub(crate) spare: Vec<Samples>,
 }
 
 impl Core {
-    pub(crate) fn new(setup: Setup) -> Self {
+    fn new(setup: Setup) -> Self {
         Self {
             tick: Tick(0),
             ran: 0,
@@ -45,7 +51,30 @@ impl Core {
             ended: None,
             index: Table::default(),
             gone: Vec::new(),
+            queues: Queues::default(),
+            spare: Vec::new(),
         }
+    }
+
+    /// That of a room without rules.
+    pub(crate) fn blank() -> Self {
+        Self::new(Setup { seats: 1, hz: 1, public: false, whole_map: false })
+    }
+
+    /// One without state that has this one's memory, for the same room made anew.
+    pub(crate) fn again(&mut self) -> Self {
+        let mut core = Self::new(self.setup.clone());
+        (core.gone, core.index) = (take(&mut self.gone), take(&mut self.index));
+        (core.queues, core.spare) = (self.queues.clone(), take(&mut self.spare));
+        core.queues.rewind();
+        core.gone.clear();
+        core.index.clear();
+        let samples = self.seats.values_mut().flat_map(|seat| &mut seat.inputs);
+        core.spare.extend(samples.map(|buffer| take(&mut buffer.waiting)));
+        core.spare.iter_mut().for_each(VecDeque::clear);
+        // The first one goes to the first seat, whose it was.
+        core.spare.reverse();
+        core
     }
 
     pub(crate) fn next_net_id(&mut self) -> u32 {
@@ -110,11 +139,14 @@ pub(crate) struct SeatState {
 /// The words of a sample: few, mostly.
 pub(crate) type Sample = SmallVec<[u32; 8]>;
 
+/// Samples for ticks to come, with their numbers.
+pub(crate) type Samples = VecDeque<(Tick, u64, Sample)>;
+
 /// The samples of one input for one seat.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct InputBuffer {
     /// Samples for ticks to come: tick, number, words; sorted by tick.
-    pub(crate) waiting: VecDeque<(Tick, u64, Sample)>,
+    pub(crate) waiting: Samples,
     /// The tick whose sample stands now; it repeats for a stated time.
     pub(crate) last: Option<Tick>,
 }

@@ -7,6 +7,8 @@ use std::cell::Cell;
 use bevy_ecs::error::{BevyError, ErrorContext, FallbackErrorHandler};
 use bevy_ecs::world::World;
 
+use crate::reuse::put;
+
 thread_local! {
     // bevy's handler is a plain function without the World, so the count cannot stand in it. A room
     // runs on one thread at a time; it reads the difference over its own tick.
@@ -15,7 +17,7 @@ thread_local! {
 
 /// Installs the handler.
 pub(crate) fn install(world: &mut World) {
-    world.insert_resource(FallbackErrorHandler(handle));
+    put(world, FallbackErrorHandler(handle));
 }
 
 /// Commands dropped on this thread so far.

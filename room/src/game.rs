@@ -13,7 +13,7 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 use bevy_ecs::system::ScheduleSystem;
 use glam::Vec2;
-use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT, SEATS_MAX, SPECTATORS_MAX};
+use referee_protocol::limits::{SEATS_MAX, SPECTATORS_MAX};
 use referee_protocol::schema::FieldType;
 use referee_protocol::{Group, Kind, Schema, TypeDef};
 
@@ -25,6 +25,7 @@ use crate::hooks::Hooks;
 use crate::order;
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
+use crate::reuse::put;
 use crate::rules::{Asked, Rules, Sets};
 pub use crate::rules::{Durability, LateJoin};
 use crate::several::{ActionTypes, EventTypes, StateTypes};
@@ -41,6 +42,8 @@ pub struct Game {
     pub(crate) rules: Rules,
     pub(crate) grid: Option<Grid>,
     pub(crate) world: World,
+    /// How many archetypes that world had before there was any state in it.
+    pub(crate) archetypes: usize,
     pub(crate) schedule: Schedule,
     pub(crate) components: Vec<ComponentRow>,
     pub(crate) inputs: Vec<InputRow>,
@@ -59,30 +62,13 @@ pub struct Game {
 }
 
 impl Game {
-    pub(crate) fn new(world: World) -> Self {
-        let mut game = Self {
+    /// One that has nothing registered, around an empty world.
+    pub(crate) fn new() -> Self {
+        Self {
+            rules: Rules::default(),
             grid: None,
-            rules: Rules {
-                kind: Kind::TurnBased,
-                hz: 20,
-                rate: 1..=1,
-                players: 0..=SEATS_DEFAULT,
-                seats: SEATS_DEFAULT,
-                spectators: 0,
-                late_join: LateJoin::Seat,
-                grace: Duration::from_millis(SEAT_GRACE_MS),
-                keep_seats: false,
-                idle: None,
-                tables: &[],
-                grid_every: 1,
-                bytes_per_second: 0,
-                urgency: |_| 1,
-                snapshot_ticks: None,
-                asked: Vec::new(),
-                whole_map: 0,
-                durability: Durability::Logged,
-            },
-            world,
+            world: World::new(),
+            archetypes: 0,
             schedule: Schedule::default(),
             components: Vec::new(),
             inputs: Vec::new(),
@@ -97,11 +83,31 @@ impl Game {
             failed: Vec::new(),
             calls: 0,
             sent: 0,
-        };
-        game.world.register_component::<NetId>();
-        game.replicate::<Player>();
-        game.keep::<Attributes>().keep::<Owner>().keep::<Team>().keep::<InGroups>().keep::<Sees>();
-        game
+        }
+    }
+
+    /// Forgets what was registered, systems and hooks among it; the world stays as it is.
+    pub(crate) fn forget(&mut self) {
+        (self.rules, self.grid) = (Rules::default(), None);
+        (self.schedule, self.hooks) = (Schedule::default(), Hooks::default());
+        self.components.clear();
+        self.inputs.clear();
+        self.actions.clear();
+        self.events.clear();
+        self.timers.clear();
+        self.alarms.clear();
+        self.migrations.clear();
+        self.problems.clear();
+        self.types.clear();
+        self.failed.clear();
+        (self.calls, self.sent) = (0, 0);
+    }
+
+    /// What every game has.
+    pub(crate) fn register_own(&mut self) {
+        self.world.register_component::<NetId>();
+        self.replicate::<Player>();
+        self.keep::<Attributes>().keep::<Owner>().keep::<Team>().keep::<InGroups>().keep::<Sees>();
     }
 
     /// The room ticks `hz` times a second (1 to 240).
@@ -387,7 +393,7 @@ impl Game {
     /// # referee_room::testkit::TestRoom::new(game);
     /// ```
     pub fn begin_with(&mut self, resource: impl Resource) -> &mut Self {
-        self.world.insert_resource(resource);
+        put(&mut self.world, resource);
         self
     }
 
@@ -417,8 +423,8 @@ impl Game {
         }
         let id = self.world.register_component::<C>();
         let resource = match C::bearer() {
-            Bearer::Resource(put) => {
-                put(&mut self.world);
+            Bearer::Resource(default) => {
+                default(&mut self.world);
                 true
             }
             Bearer::Component => {
@@ -460,7 +466,7 @@ impl Game {
 
     pub(crate) fn action_type<T: Action>(&mut self) {
         if let Some(shape) = self.shape_of::<T>("action") {
-            self.world.insert_resource(ActionQueue::<T>(Vec::new()));
+            put(&mut self.world, ActionQueue::<T>(Vec::new()));
             self.actions.push(ActionRow::of::<T>(shape));
         }
     }
@@ -473,7 +479,7 @@ impl Game {
 
     pub(crate) fn event_type<T: Event>(&mut self) {
         if let Some(shape) = self.shape_of::<T>("event") {
-            self.world.insert_resource(Outbox::<T>(Vec::new()));
+            put(&mut self.world, Outbox::<T>(Vec::new()));
             self.events.push(EventRow::of::<T>(shape));
         }
     }
@@ -483,8 +489,8 @@ impl Game {
     pub fn timer<T: Field>(&mut self) -> &mut Self {
         if self.shape_of::<T>("timer").is_some() {
             let (waiting, new) = Default::default();
-            self.world.insert_resource(TimerQueue::<T> { waiting, new });
-            self.world.insert_resource(DueNow::<T>(Vec::new()));
+            put(&mut self.world, TimerQueue::<T> { waiting, new });
+            put(&mut self.world, DueNow::<T>(Vec::new()));
             self.timers.push(TimerRow::of::<T>());
         }
         self
@@ -495,8 +501,8 @@ impl Game {
     /// `#[derive(Replicate)]`.
     pub fn alarm<T: Field>(&mut self) -> &mut Self {
         if self.shape_of::<T>("alarm").is_some() {
-            self.world.insert_resource(AlarmQueue::<T>::default());
-            self.world.insert_resource(DueNow::<T>(Vec::new()));
+            put(&mut self.world, AlarmQueue::<T>::default());
+            put(&mut self.world, DueNow::<T>(Vec::new()));
             self.alarms.push(AlarmRow::of::<T>());
         }
         self

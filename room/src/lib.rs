@@ -11,6 +11,7 @@ pub use bevy_ecs;
 
 pub mod alarms;
 mod codecs;
+pub mod commands;
 pub mod conditions;
 mod core;
 pub mod entry;
@@ -32,6 +33,7 @@ pub mod prelude;
 pub mod random;
 mod registry;
 mod replicate;
+mod reuse;
 pub mod revive;
 pub mod room;
 mod rules;

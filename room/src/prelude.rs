@@ -1,6 +1,7 @@
 //! Everything a game author needs, in one line: `use referee::prelude::*;`.
 
 pub use crate::alarms::Alarms;
+pub use crate::commands::Commands;
 pub use crate::conditions::{Match, ended, every, started};
 pub use crate::core::Setup;
 pub use crate::game::{Game, LateJoin};
@@ -13,7 +14,7 @@ pub use crate::storage::{Storage, StorageError};
 pub use crate::types::{Angle, Attributes, Axis, InGroups, NetId, Owner, Player, Sees, Team};
 pub use bevy_ecs::error::{BevyError, Result};
 pub use bevy_ecs::prelude::{
-    Added, Bundle, Changed, Commands, Component, DetectChanges, DetectChangesMut, Entity, Has,
+    Added, Bundle, Changed, Component, DetectChanges, DetectChangesMut, Entity, Has,
     IntoScheduleConfigs, IntoSystem, Mut, Or, Populated, Query, Ref, Res, ResMut, Resource, Single,
     SystemCondition, With, Without, World,
 };

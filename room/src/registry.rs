@@ -46,6 +46,8 @@ pub(crate) struct ComponentRow {
     pub(crate) moves_by: Option<String>,
     pub(crate) save: fn(EntityRef<'_>, &mut Saver<'_>),
     pub(crate) load: fn(&mut Loader<'_>, Push<'_>) -> Result<(), LoadError>,
+    /// Loads a value and forgets it.
+    pub(crate) try_load: fn(&mut Loader<'_>) -> Result<(), LoadError>,
     /// Loads onto an entity that has the component: a resource.
     pub(crate) load_onto: fn(&mut Loader<'_>, &mut EntityWorldMut<'_>) -> Result<(), LoadError>,
     /// When it was added and last changed.
@@ -88,6 +90,7 @@ impl ComponentRow {
                 OwningPtr::make(value, |pointer| push(pointer, Layout::new::<C>()));
                 Ok(())
             },
+            try_load: |from| C::load(from).map(drop),
             load_onto: |from, entity| {
                 let value = C::load(from)?;
                 *entity.get_mut::<C>().expect("a registered resource is there") = value;
@@ -190,6 +193,8 @@ pub(crate) struct ActionRow {
     /// Queues it for this tick. Says whether the words were a value.
     pub(crate) push: fn(&mut World, Entity, &FieldType, &mut Words<'_>) -> bool,
     pub(crate) clear: fn(&mut World),
+    /// Takes the queue's memory out; the function puts it back into the queue of the room made anew.
+    pub(crate) keep: fn(&mut World) -> Box<dyn FnOnce(&mut World)>,
     pub(crate) layout: fn() -> layout::Layout,
     pub(crate) words: WordsOf,
 }
@@ -208,6 +213,11 @@ impl ActionRow {
                 good
             },
             clear: |world| world.resource_mut::<ActionQueue<T>>().0.clear(),
+            keep: |world| {
+                let mut queue = std::mem::take(&mut world.resource_mut::<ActionQueue<T>>().0);
+                queue.clear();
+                Box::new(move |world| world.resource_mut::<ActionQueue<T>>().0 = queue)
+            },
             layout: T::layout,
             words: words_of::<T>,
         }

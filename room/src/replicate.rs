@@ -182,6 +182,7 @@ impl Replication {
             (row.changed)(&mut game.world, &mut query, self.since, &mut |_| {});
             self.queries.push(query);
         }
+        self.groups.values_mut().for_each(GroupState::make_room);
     }
 
     /// The room's rate is known, and does not change from here on.

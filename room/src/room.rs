@@ -154,6 +154,7 @@ impl Room {
         if !storage.is_empty() {
             game.world.insert_resource(storage);
         }
+        template.initialize(&mut game);
         *game.world.resource_mut::<Rng>() = Rng::new(derived_seed(&create.seed, 1));
         let public = derived_seed(&create.seed, 2);
         game.world.resource_mut::<Time>().public_seed =
@@ -413,11 +414,8 @@ impl Room {
     pub(crate) fn rebuild(&mut self) {
         let snapshot = self.snapshot();
         self.journal.mark(hash(snapshot::state(&snapshot)));
-        let gone = std::mem::take(&mut self.core_mut().gone);
-        (self.game, _) = snapshot::load(&self.template, &snapshot)
+        snapshot::reload(&self.template, &snapshot, &mut self.game)
             .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
-        // It is empty, and its memory is used again.
-        self.core_mut().gone = gone;
         self.replication.rebuilt(&mut self.game);
         self.rebuilt = self.core().ran;
         self.forget_content();

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use referee_protocol::limits::{SEAT_GRACE_MS, SEATS_DEFAULT};
 use referee_protocol::{Group, Kind};
 
 use crate::core::Setup;
@@ -71,6 +72,31 @@ pub(crate) enum Sets {
     Nothing,
     Seats,
     Rate,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            kind: Kind::TurnBased,
+            hz: 20,
+            rate: 1..=1,
+            players: 0..=SEATS_DEFAULT,
+            seats: SEATS_DEFAULT,
+            spectators: 0,
+            late_join: LateJoin::Seat,
+            grace: Duration::from_millis(SEAT_GRACE_MS),
+            keep_seats: false,
+            idle: None,
+            tables: &[],
+            grid_every: 1,
+            bytes_per_second: 0,
+            urgency: |_| 1,
+            snapshot_ticks: None,
+            asked: Vec::new(),
+            whole_map: 0,
+            durability: Durability::Logged,
+        }
+    }
 }
 
 impl Rules {

@@ -3,11 +3,12 @@
 //! room that lived on and one that was restored.
 //!
 //! A snapshot is a header (magic, version, the game's types with their layouts, whether there is a
-//! storage), the state with its length, and what clients were told (`replicate/save.rs`). The state's bytes are sorted by `NetId` and hold exact
+//! storage, which sets of components there were), the state with its length, and what clients were told (`replicate/save.rs`). The state's bytes are sorted by `NetId` and hold exact
 //! values, so their hash is the state hash. Change ages are stored relative to "now": `Added` and
 //! `Changed` mean the same after a rebuild.
 
 mod load;
+mod sets;
 mod write;
 
 use referee_protocol::bits::BitError;
@@ -20,18 +21,21 @@ use crate::layout::Types;
 use crate::storage::{self, Storage};
 use crate::template::Template;
 
-pub(crate) use load::load;
+pub(crate) use load::{load, reload};
+pub(crate) use sets::can_be_made;
 pub(crate) use write::{Cover, write_state};
 
 const MAGIC: &[u8; 4] = b"RFSN";
 /// The version of the snapshot format.
-pub const SNAPSHOT_VERSION: u16 = 4;
+pub const SNAPSHOT_VERSION: u16 = 5;
 /// The last version that has no ages of conditions.
 const WITHOUT_CONDITIONS: u16 = 1;
 /// The last version that ends with the state.
 const WITHOUT_TOLD: u16 = 2;
 /// The last version that does not say how its values lie.
 const WITHOUT_LAYOUTS: u16 = 3;
+/// The last version that does not say which sets of components there were.
+const WITHOUT_SETS: u16 = 4;
 
 /// Why a snapshot cannot be loaded. It is left as it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -93,6 +97,7 @@ pub(crate) fn header(template: &Template, game: &Game) -> Vec<u8> {
     out.extend((types.len() as u32).to_le_bytes());
     out.extend(&types[..]);
     out.push(u8::from(game.world.contains_resource::<Storage>()));
+    put_part(&mut out, |out| sets::write_sets(game, template, out));
     out
 }
 
@@ -137,6 +142,8 @@ pub(crate) struct Body<'a> {
     types: &'a [u8],
     /// Not told before layouts were stored: then it is one of the shapes.
     storage: Option<bool>,
+    /// Which sets of components there were, and in which order; nothing where that is as their entities tell.
+    sets: &'a [u8],
     pub(crate) state: &'a [u8],
     /// What clients were told; nothing in an older format.
     told: Option<&'a [u8]>,
@@ -203,9 +210,10 @@ pub(crate) fn body(snapshot: &[u8]) -> Result<Body<'_>, RestoreError> {
         let (flag, after) = rest.split_first().ok_or_else(end)?;
         (storage, rest) = (Some(*flag != 0), after);
     }
+    let sets = if version > WITHOUT_SETS { part(&mut rest).ok_or_else(end)? } else { &[] };
     let (state, told) = match version {
         ..=WITHOUT_TOLD => (rest, None),
         _ => (part(&mut rest).ok_or_else(end)?, Some(rest)),
     };
-    Ok(Body { version, types, storage, state, told })
+    Ok(Body { version, types, storage, sets, state, told })
 }

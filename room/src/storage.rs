@@ -20,6 +20,7 @@ use crate::field::{Field, Hints, LoadError, Loader, Quantiser, Saver, Words};
 use crate::game::Game;
 use crate::layout::Layout;
 use crate::registry::ComponentRow;
+use crate::reuse::put;
 
 /// What the storage is called in a snapshot: no type can have this name.
 pub(crate) const NAME: &str = "(storage)";
@@ -276,7 +277,7 @@ impl Game {
     /// Puts an empty [`Storage`] in.
     pub(crate) fn add_storage(&mut self) {
         let id = self.world.register_component::<Storage>();
-        self.world.insert_resource(Storage::default());
+        put(&mut self.world, Storage::default());
         let row = ComponentRow::plain::<Storage>(id, FieldType::Unit, true);
         self.components.push(ComponentRow { name: NAME.to_owned(), ..row });
     }

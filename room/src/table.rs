@@ -16,6 +16,10 @@ impl<K: Ord + Copy, V> Table<K, V> {
         self.0.binary_search_by_key(&key, |(known, _)| *known)
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -18,6 +18,8 @@ use crate::layout::Types;
 use crate::order::Order;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
+use crate::reuse::{self, Memory, put};
+use crate::snapshot::{SNAPSHOT_VERSION, can_be_made};
 use crate::storage::Storage;
 
 /// Why a game cannot be hosted: every problem found, each naming its culprit and the way out.
@@ -75,6 +77,7 @@ pub struct Template {
     storage: bool,
     alarms: bool,
     codecs: Codecs,
+    keeps_sets: bool,
 }
 
 impl Template {
@@ -87,13 +90,15 @@ impl Template {
         function: impl Fn(&mut Game) + Send + Sync + 'static,
     ) -> Result<Arc<Self>, GameError> {
         let registered = catch_unwind(AssertUnwindSafe(|| {
-            let mut game = blank(&function);
+            let mut game = Game::new();
+            fill(&function, &mut game, Core::blank());
             let mut problems = std::mem::take(&mut game.problems);
             let order = Order::of(&mut game).unwrap_or_else(|problem| {
                 problems.push(problem);
                 Order::default()
             });
             initialize_hooks(&mut game);
+            let keeps_sets = catch_unwind(AssertUnwindSafe(|| can_be_made(&game)));
             if game.world.components().component_id::<Storage>().is_some() {
                 game.add_storage();
             }
@@ -101,12 +106,13 @@ impl Template {
             problems.extend(types.problems());
             let checks = game.migrations.iter_mut().map(Migration::check);
             problems.extend(checks.filter_map(Result::err));
-            (game, problems, order, types)
+            (game, problems, order, types, keeps_sets.unwrap_or(false))
         }));
-        let (mut game, mut problems, order, types) = registered.map_err(|panic| GameError {
-            game: name.to_owned(),
-            problems: vec![format!("it panics while it registers: {}", panic_text(&*panic))],
-        })?;
+        let (mut game, mut problems, order, types, keeps_sets) =
+            registered.map_err(|panic| GameError {
+                game: name.to_owned(),
+                problems: vec![format!("it panics while it registers: {}", panic_text(&*panic))],
+            })?;
         problems.extend(unregistered(&mut game));
         let migrations = std::mem::take(&mut game.migrations);
         problems.extend(same_names(&game));
@@ -124,7 +130,8 @@ impl Template {
         let schema_bytes: Arc<[u8]> = schema.encode().into();
         let schema_hash = schema.hash();
         let systems = order.names(game.schedule.graph());
-        let runs = format!("{systems}{}", game.rules.snapshot_ticks());
+        // How a rebuild goes is part of what a room does.
+        let runs = format!("{systems}{} {SNAPSHOT_VERSION}", game.rules.snapshot_ticks());
         let type_bytes = types.encode(&runs).into();
         let (name, function) = (name.to_owned(), Box::new(function));
         Ok(Arc::new(Self {
@@ -141,6 +148,7 @@ impl Template {
             durability: game.rules.durability,
             alarms: !game.alarms.is_empty(),
             codecs: Codecs::default(),
+            keeps_sets,
             storage: game.world.contains_resource::<Storage>(),
         }))
     }
@@ -223,34 +231,59 @@ impl Template {
         &self.order
     }
 
-    /// A game filled for one room, its systems and hooks ready to run. It has a storage where a system
-    /// takes it, or where there is something to be `kept` in it.
+    /// Whether its rooms know which sets of components there were (`snapshot/sets.rs`).
+    pub(crate) fn keeps_sets(&self) -> bool {
+        self.keeps_sets
+    }
+
+    /// A game filled for one room, without state, in a new world. It has a storage where a system takes it,
+    /// or where there is something to be `kept` in it.
     pub(crate) fn build(&self, kept: bool) -> Game {
-        let mut game = blank(&self.function);
+        let mut game = Game::new();
+        self.fill(&mut game, Core::blank(), kept);
+        game.archetypes = game.world.archetypes().len();
+        game
+    }
+
+    /// The same, in the world that a room had until now.
+    pub(crate) fn build_again(&self, game: &mut Game, kept: bool) {
+        let Memory { core, actions } = reuse::empty(game);
+        self.fill(game, core, kept);
+        actions.into_iter().for_each(|put_back| put_back(&mut game.world));
+    }
+
+    fn fill(&self, game: &mut Game, core: Core, kept: bool) {
+        fill(&self.function, game, core);
         if self.storage || kept {
             game.add_storage();
         }
+    }
+
+    /// Makes systems and hooks ready to run: once the state is there, so that their queries find all that is
+    /// in it now, and not in the first tick.
+    pub(crate) fn initialize(&self, game: &mut Game) {
         // Building the graph would take four times as long; the order is known already.
         let graph = game.schedule.graph_mut();
         graph.systems.initialize(&mut game.world);
         graph.system_sets.initialize(&mut game.world);
-        initialize_hooks(&mut game);
-        game
+        initialize_hooks(game);
     }
 }
 
-fn blank(function: &dyn Fn(&mut Game)) -> Game {
-    let mut world = World::new();
-    let setup = Setup { seats: 1, hz: 1, public: false, whole_map: false };
-    world.insert_resource(Core::new(setup));
-    let mut game = Game::new(world);
-    function(&mut game);
+/// Registers everything, in a world without entities.
+fn fill(function: &dyn Fn(&mut Game), game: &mut Game, core: Core) {
+    put(&mut game.world, core);
+    game.register_own();
+    function(game);
     let rules = &game.rules;
     let setup = Setup { seats: rules.seats, hz: rules.hz, public: false, whole_map: false };
+    // Only `on_create` has it as a resource. No room has then sets of components that others have not.
+    put(&mut game.world, setup.clone());
+    game.world.remove_resource::<Setup>();
     game.world.resource_mut::<Core>().setup = setup;
-    game.world.insert_resource(Rulings::default());
-    game.world.insert_resource(Rng::new([0; 32]));
-    game.world.insert_resource(Time {
+    put(&mut game.world, Rulings::default());
+    put(&mut game.world, Rng::new([0; 32]));
+    let time = Time {
         tick: referee_protocol::Tick(0),
         before: referee_protocol::Tick(0),
         delta: 0.0,
@@ -258,9 +291,9 @@ fn blank(function: &dyn Fn(&mut Game)) -> Game {
         hz: game.rules.hz,
         public_seed: 0,
         wall: Wall::default(),
-    });
+    };
+    put(&mut game.world, time);
     crate::errors::install(&mut game.world);
-    game
 }
 
 fn initialize_hooks(game: &mut Game) {

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 
 use bevy_ecs::resource::Resource;
 
+use crate::reuse::put;
+
 use super::{Bearer, Field};
 use crate::layout::saved;
 
@@ -30,9 +32,7 @@ pub trait IsResource {
 
 impl<T: Resource + Default> IsResource for &&Probe<T> {
     fn bearer(&self) -> Bearer {
-        Bearer::Resource(|world| {
-            world.init_resource::<T>();
-        })
+        Bearer::Resource(|world| put(world, T::default()))
     }
 }
 

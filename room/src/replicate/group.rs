@@ -213,12 +213,19 @@ impl GroupState {
     }
 
     fn remember(&mut self, tick: Tick, name: WireId, gone: bool) {
-        self.removals.push_back((tick, name, gone));
-        if self.removals.len() > REMOVALS_KEPT_MAX
+        if self.removals.len() >= REMOVALS_KEPT_MAX
             && let Some((forgotten, ..)) = self.removals.pop_front()
         {
             self.floor = forgotten;
         }
+        self.removals.push_back((tick, name, gone));
+    }
+
+    /// Makes room for what will have left by the next time that the room is rebuilt, so that no tick has to.
+    pub(super) fn make_room(&mut self) {
+        let kept = self.removals.len();
+        let wanted = (kept + kept / 4).min(REMOVALS_KEPT_MAX);
+        self.removals.reserve(wanted - kept);
     }
 
     /// What was made between two sends is of no use for the next.
@@ -379,5 +386,21 @@ mod tests {
         let whole = block(Baseline::Nothing);
         assert_eq!(block(Baseline::At(Tick(5))), whole);
         assert_ne!(block(Baseline::At(Tick(now.0 - 3))), whole);
+    }
+
+    #[test]
+    fn what_leaves_between_two_rebuilds_finds_room() {
+        let mut group = GroupState::default();
+        for id in 0..3 * REMOVALS_KEPT_MAX as u32 {
+            if id.is_multiple_of(60) {
+                group.make_room();
+            }
+            let before = group.removals.capacity();
+            group.remember(Tick(u64::from(id)), WireId(id), true);
+            let grew = group.removals.capacity() > before;
+            assert!(!grew || id < 4 * 60, "it grew in a tick, at {id}");
+        }
+        assert_eq!(group.removals.len(), REMOVALS_KEPT_MAX);
+        assert_eq!(group.removals.capacity(), REMOVALS_KEPT_MAX);
     }
 }

@@ -12,11 +12,11 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::ptr::OwningPtr;
 use referee_protocol::{Seat, SessionId, Tick};
 use std::alloc::Layout;
-use std::collections::VecDeque;
 
+use super::sets::make_sets;
 use super::{Body, RestoreError, WITHOUT_CONDITIONS, WITHOUT_LAYOUTS, WITHOUT_TOLD, body, check};
 use crate::alarms::Wall;
-use crate::core::{Core, InputBuffer, SeatState, Setup};
+use crate::core::{Core, InputBuffer, Samples, SeatState, Setup};
 use crate::evolve::rewrite;
 use crate::field::{Field, LoadError, Loader};
 use crate::game::Game;
@@ -24,6 +24,7 @@ use crate::layout::same_types;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 use crate::registry::ComponentRow;
+use crate::reuse;
 use crate::storage::{self, Storage};
 use crate::template::Template;
 use crate::types::NetId;
@@ -35,18 +36,38 @@ use crate::types::NetId;
 /// When the bytes are no snapshot that this game can read.
 pub(crate) fn load(template: &Template, snapshot: &[u8]) -> Result<(Game, bool), RestoreError> {
     let body = body(snapshot)?;
-    let mut has_storage = body.has_storage()?;
-    let mut game = template.build(has_storage);
+    let mut game = template.build(body.has_storage()?);
     let anew = anew(template, &game, &body)?;
-    if anew.is_some() {
-        has_storage = game.world.contains_resource::<Storage>();
-    }
-    let state = anew.as_deref().unwrap_or(body.state);
-    load_state(&mut game, template, (body.version, has_storage), state)?;
-    if anew.is_some() {
-        stand_new_inputs(&mut game);
+    let own = Own { version: body.version, has_storage: body.has_storage()? };
+    match &anew {
+        None => load_state(&mut game, template, own, (body.sets, body.state))?,
+        Some(state) => {
+            let own = Own { has_storage: game.world.contains_resource::<Storage>(), ..own };
+            load_state(&mut game, template, own, (&[], state))?;
+            stand_new_inputs(&mut game);
+        }
     }
     Ok((game, anew.is_none()))
+}
+
+/// The game of a room, as its own snapshot holds it, in the room's own world where that may be used again.
+///
+/// # Errors
+/// When the bytes are no snapshot of this room.
+pub(crate) fn reload(
+    template: &Template,
+    snapshot: &[u8],
+    game: &mut Game,
+) -> Result<(), RestoreError> {
+    let body = body(snapshot)?;
+    if body.sets.is_empty() {
+        *game = load(template, snapshot)?.0;
+        return Ok(());
+    }
+    let own = Own { version: body.version, has_storage: body.has_storage()? };
+    template.build_again(game, own.has_storage);
+    // All of its sets are there.
+    load_state(game, template, own, (&[], body.state))
 }
 
 /// The state by the types of the game; none where it is that.
@@ -82,23 +103,31 @@ fn stand_new_inputs(game: &mut Game) {
     }
 }
 
+/// What a snapshot says of itself.
+#[derive(Clone, Copy)]
+struct Own {
+    version: u16,
+    has_storage: bool,
+}
+
 fn load_state(
     game: &mut Game,
     template: &Template,
-    (version, has_storage): (u16, bool),
-    state: &[u8],
+    Own { version, has_storage }: Own,
+    (sets, state): (&[u8], &[u8]),
 ) -> Result<(), RestoreError> {
     let (ids, state) = entity_ids(state)?;
-    // All entities first: references may point forward.
-    let entities: Vec<(u32, Entity)> =
-        ids.into_iter().map(|id| (id, game.world.spawn_empty().id())).collect();
+    let entities = spawn(game, ids);
+    if let (Some((_, first)), false) = (entities.first(), sets.is_empty()) {
+        make_sets(game, *first, sets)?;
+    }
     let find = |id: u32| {
         let place = entities.binary_search_by_key(&id, |(known, _)| *known);
         place.map_or(Entity::PLACEHOLDER, |at| entities[at].1)
     };
     let mut from = Loader::new(state, &find);
     load_clocks(game, &mut from)?;
-    load_ages(game, template, version, &mut from)?;
+    let ages = load_ages(game, template, version, &mut from)?;
     load_room(game, version, &mut from)?;
     load_seats(game, &mut from)?;
     for timer in game.timers.clone() {
@@ -108,10 +137,23 @@ fn load_state(
     let there = |row: &ComponentRow| has_storage || row.name != storage::NAME;
     load_resources(game, there, &mut from)?;
     load_entities(game, &entities, &mut from)?;
-    match from.rest().len() {
-        0 => Ok(()),
-        left => Err(RestoreError::Trailing(left)),
+    if !from.rest().is_empty() {
+        return Err(RestoreError::Trailing(from.rest().len()));
     }
+    if let Some(ages) = ages {
+        template.initialize(game);
+        ages.set(game, template)?;
+    }
+    Ok(())
+}
+
+/// All entities, before anything is loaded that may refer to one.
+fn spawn(game: &mut Game, ids: Vec<u32>) -> Vec<(u32, Entity)> {
+    // By then some have gone, or are about to.
+    if ids.last().is_some_and(|last| *last > reuse::FREED_AT_ONCE) {
+        reuse::make_room_for_freed(&mut game.world);
+    }
+    ids.into_iter().map(|id| (id, game.world.spawn_empty().id())).collect()
 }
 
 fn entity_ids(state: &[u8]) -> Result<(Vec<u32>, &[u8]), LoadError> {
@@ -143,38 +185,50 @@ fn load_clocks(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> 
     Ok(())
 }
 
+/// When systems and conditions ran last, and when hooks did.
+struct Ages {
+    systems: Vec<Age>,
+    hooks: Vec<Age>,
+}
+
+/// None from a format that does not say how many there are: then the systems have them already.
 fn load_ages(
     game: &mut Game,
     template: &Template,
     version: u16,
     from: &mut Loader<'_>,
-) -> Result<(), LoadError> {
+) -> Result<Option<Ages>, LoadError> {
     let now = game.world.read_change_tick();
-    let order = template.order();
     if version <= WITHOUT_TOLD {
-        let graph = game.schedule.graph_mut();
+        template.initialize(game);
+        let (order, graph) = (template.order(), game.schedule.graph_mut());
         order.set_last_runs(graph, version > WITHOUT_CONDITIONS, || age(now, from))?;
-        return game.hooks.set_last_runs(|| age(now, from));
+        game.hooks.set_last_runs(|| age(now, from))?;
+        return Ok(None);
     }
-    let count = order.last_runs(game.schedule.graph()).len();
-    let mut ages = ages(now, count, from)?;
-    order
-        .set_last_runs(game.schedule.graph_mut(), true, || ages.next().ok_or(LoadError::Number))?;
-    let count = game.hooks.last_runs().count();
-    let mut ages = self::ages(now, count, from)?;
-    game.hooks.set_last_runs(|| ages.next().ok_or(LoadError::Number))
+    let (systems, hooks) = (ages(now, from)?, ages(now, from)?);
+    Ok(Some(Ages { systems, hooks }))
 }
 
-/// When so many systems ran last. Where others were saved, by another build of the game, all of them
-/// have just run: they see what changes from now on.
-fn ages(
-    now: Age,
-    count: usize,
-    from: &mut Loader<'_>,
-) -> Result<impl Iterator<Item = Age> + use<>, LoadError> {
-    let saved = (0..from.count()?).map(|_| age(now, from)).collect::<Result<Vec<_>, _>>()?;
-    let ages = if saved.len() == count { saved } else { vec![now; count] };
-    Ok(ages.into_iter())
+fn ages(now: Age, from: &mut Loader<'_>) -> Result<Vec<Age>, LoadError> {
+    (0..from.count()?).map(|_| age(now, from)).collect()
+}
+
+impl Ages {
+    /// Sets them in systems that are ready to run. Where others were saved, by another build of the game,
+    /// all of them have just run: they see what changes from now on.
+    fn set(self, game: &mut Game, template: &Template) -> Result<(), LoadError> {
+        let now = game.world.read_change_tick();
+        let (order, graph) = (template.order(), game.schedule.graph_mut());
+        let for_all = |saved: Vec<Age>, count: usize| match saved.len() == count {
+            true => saved.into_iter(),
+            false => vec![now; count].into_iter(),
+        };
+        let mut systems = for_all(self.systems, order.last_runs(graph).len());
+        let mut hooks = for_all(self.hooks, game.hooks.last_runs().count());
+        order.set_last_runs(graph, true, || systems.next().ok_or(LoadError::Number))?;
+        game.hooks.set_last_runs(|| hooks.next().ok_or(LoadError::Number))
+    }
 }
 
 /// A tick that lies as far back as the next number says.
@@ -199,6 +253,7 @@ fn load_room(game: &mut Game, version: u16, from: &mut Loader<'_>) -> Result<(),
 }
 
 fn load_seats(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
+    let mut spare = std::mem::take(&mut game.world.resource_mut::<Core>().spare);
     for _ in 0..from.count()? {
         let seat = Seat(u16::try_from(from.varint()?).map_err(|_| LoadError::Number)?);
         let state = SeatState {
@@ -209,7 +264,9 @@ fn load_seats(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
             dropped: Tick(from.varint()?),
             active: Tick(from.varint()?),
             last_action: from.varint()?,
-            inputs: (0..from.count()?).map(|_| load_inputs(from)).collect::<Result<_, _>>()?,
+            inputs: (0..from.count()?)
+                .map(|_| load_inputs(&mut spare, from))
+                .collect::<Result<_, _>>()?,
         };
         if state.inputs.len() != game.inputs.len() || state.entity == Entity::PLACEHOLDER {
             return Err(LoadError::Number);
@@ -219,9 +276,9 @@ fn load_seats(game: &mut Game, from: &mut Loader<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn load_inputs(from: &mut Loader<'_>) -> Result<InputBuffer, LoadError> {
+fn load_inputs(spare: &mut Vec<Samples>, from: &mut Loader<'_>) -> Result<InputBuffer, LoadError> {
     let last = from.varint()?.checked_sub(1).map(Tick);
-    let mut waiting = VecDeque::new();
+    let mut waiting = spare.pop().unwrap_or_default();
     for _ in 0..from.count()? {
         let (tick, number) = (Tick(from.varint()?), from.varint()?);
         let words = (0..from.count()?).map(|_| Ok(u32::from_le_bytes(from.array()?)));
@@ -274,7 +331,7 @@ fn load_entities(
     Ok(())
 }
 
-fn load_entity<'a>(
+pub(super) fn load_entity<'a>(
     world: &mut World,
     entity: Entity,
     (id, net_id): (u32, ComponentId),

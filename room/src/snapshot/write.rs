@@ -1,5 +1,6 @@
 //! Writing a room's state.
 
+use bevy_ecs::change_detection::Tick as Age;
 use bevy_ecs::prelude::*;
 use bevy_ecs::world::EntityRef;
 
@@ -20,6 +21,15 @@ pub(crate) enum Cover {
     /// Only what a game means by a change: registered values, entities, timers, alarms, seats. No clocks,
     /// no ages, no generator.
     Content,
+}
+
+/// What is older than so many of bevy's ticks is of one age. Less than bevy itself can tell, which would
+/// else, after some days, set ages back at moments that are others in a restored room.
+const AGE_MAX: u32 = 1 << 31;
+
+/// How long ago something was, up to a limit.
+fn age(now: Age, then: Age, max: u32) -> u64 {
+    u64::from(now.get().wrapping_sub(then.get()).min(max))
 }
 
 /// Appends the state.
@@ -75,7 +85,7 @@ fn write_ages(game: &Game, template: &Template, out: &mut Saver<'_>) {
     let systems = template.order().last_runs(game.schedule.graph());
     for lasts in [systems, game.hooks.last_runs().collect()] {
         out.varint(lasts.len() as u64);
-        lasts.iter().for_each(|last| out.varint(u64::from(now.get().wrapping_sub(last.get()))));
+        lasts.iter().for_each(|last| out.varint(age(now, *last, AGE_MAX)));
     }
 }
 
@@ -132,10 +142,11 @@ fn write_component(
     out: &mut Saver<'_>,
 ) {
     if cover == Cover::All {
-        let now = world.read_change_tick().get();
+        let now = world.read_change_tick();
         let (added, changed) = (row.ages)(entity);
-        out.varint(u64::from(now.wrapping_sub(added.get())));
-        out.varint(u64::from(now.wrapping_sub(changed.get())));
+        // Less than of systems: one that has never run sees all as new.
+        out.varint(age(now, added, AGE_MAX - 1));
+        out.varint(age(now, changed, AGE_MAX - 1));
     }
     (row.save)(entity, out);
 }

@@ -33,7 +33,9 @@ fn saved() -> Vec<u8> {
 }
 
 /// The same, as the build wrote it that had this format first.
-const KEPT: &[u8] = include_bytes!("../data/evolution-4.bin");
+const KEPT: &[u8] = include_bytes!("../data/evolution-5.bin");
+/// And as that one did which had the first format that says how values lie.
+const KEPT_BEFORE: &[u8] = include_bytes!("../data/evolution-4.bin");
 
 #[track_caller]
 fn template(game: fn(&mut Game)) -> std::sync::Arc<referee_room::Template> {
@@ -49,7 +51,7 @@ fn entities<'a>(state: &'a Value, component: &str) -> Vec<&'a Value> {
 #[test]
 fn what_an_older_version_of_a_game_saved_is_kept_as_data() {
     if std::env::var_os("REFEREE_WRITE_DATA").is_some() {
-        std::fs::write("tests/data/evolution-4.bin", saved()).expect("it is written");
+        std::fs::write("tests/data/evolution-5.bin", saved()).expect("it is written");
     }
     assert_eq!(KEPT[..6], saved()[..6], "raise the version and keep a file of it");
 }
@@ -57,7 +59,7 @@ fn what_an_older_version_of_a_game_saved_is_kept_as_data() {
 #[test]
 fn every_kind_of_change_goes_over() {
     let v2 = template(v2::game);
-    for snapshot in [&saved()[..], KEPT] {
+    for snapshot in [&saved()[..], KEPT, KEPT_BEFORE] {
         let mut room = Room::restore(&v2, snapshot, [0; 32]).expect("it is read");
         let state = room.to_json();
         // Renamed type, renamed field, new fields with a default by type and by attribute; one is gone.
