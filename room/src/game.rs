@@ -379,8 +379,8 @@ impl Game {
         self
     }
 
-    /// What a resource holds in a new room, where that is not its default, or it has none: then call
-    /// this before it is registered.
+    /// What a resource holds in a new room, where that is not its default, or it has none. Comes before
+    /// it is registered.
     ///
     /// ```
     /// # use referee_room::prelude::*;
@@ -424,7 +424,9 @@ impl Game {
         let id = self.world.register_component::<C>();
         let resource = match C::bearer() {
             Bearer::Resource(default) => {
-                default(&mut self.world);
+                if !self.world.contains_resource_by_id(id) {
+                    default(&mut self.world);
+                }
                 true
             }
             Bearer::Component => {

@@ -196,6 +196,16 @@ fn params_set_the_room_up_within_the_games_bounds() {
 }
 
 #[test]
+fn what_a_resource_begins_with_is_not_lost_to_its_default() {
+    #[derive(Resource, Replicate, Default, Debug)]
+    struct Lives(u8);
+    let room = TestRoom::new(|game: &mut Game| {
+        game.begin_with(Lives(3)).replicate::<Lives>();
+    });
+    assert_eq!(room.resource::<Lives>().0, 3);
+}
+
+#[test]
 fn numbers_that_visitors_may_ask_for_are_checked_by_name_and_set_the_room_up() {
     #[derive(Resource, Replicate)]
     struct Size(u16);
