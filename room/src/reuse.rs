@@ -11,6 +11,10 @@ use crate::game::Game;
 /// So many freed entities bevy keeps aside before it takes them up again, all at once.
 pub(crate) const FREED_AT_ONCE: u32 = 128;
 
+/// A world is kept with room for so many entities, and for so many times as many as there are.
+const ROOMY_ENTITIES: usize = 1024;
+const ROOMY_TIMES: usize = 8;
+
 /// What of a room's own resources outlives its state: their memory.
 pub(crate) struct Memory {
     pub(crate) core: Core,
@@ -34,12 +38,15 @@ pub(crate) fn empty(game: &mut Game) -> Memory {
     game.forget();
     let world = &mut game.world;
     world.clear_entities();
-    // Twice, as what was removed is told of in this tick and in the next.
-    world.clear_trackers();
-    world.clear_trackers();
     let filters = DefaultQueryFilters::from_world(world);
     put(world, filters);
     memory
+}
+
+/// Whether a world has become much larger than what is in it: then a new one is the smaller one.
+pub(crate) fn is_too_large(world: &World) -> bool {
+    let entities = world.resource::<Core>().index.len();
+    world.entities().len() as usize > ROOMY_ENTITIES + ROOMY_TIMES * entities
 }
 
 /// Puts a resource into a world that is new, or has been emptied: there each has the entity that it had.
@@ -63,4 +70,53 @@ pub(crate) fn make_room_for_freed(world: &mut World) {
     // The last one comes out first.
     next.reverse();
     allocator.free_many(&next);
+}
+
+#[cfg(test)]
+mod tests {
+    use referee_protocol::Tick;
+
+    use crate::entry::Create;
+    use crate::prelude::*;
+    use crate::{Room, Template};
+
+    #[derive(Component, Replicate)]
+    struct Thing(u8);
+
+    /// Nobody registers it.
+    #[derive(Component)]
+    struct Stray;
+
+    const CROWD_AT: u64 = 9;
+    const STRAY_AT: u64 = 17;
+
+    fn game(game: &mut Game) {
+        game.realtime(20).replicate::<Thing>().snapshot_ticks(4);
+        game.on_start(|mut commands: Commands| drop(commands.spawn(Thing(0))));
+        game.systems(|time: Res<Time>, crowd: Query<(Entity, &Thing)>, mut commands: Commands| {
+            let gone = crowd.iter().filter(|(_, thing)| thing.0 == 1);
+            gone.for_each(|(entity, _)| commands.entity(entity).despawn());
+            match time.tick.0 {
+                CROWD_AT => commands.spawn_batch((0..5000).map(|_| Thing(1))),
+                STRAY_AT => drop(commands.spawn(Stray)),
+                _ => {}
+            }
+        });
+    }
+
+    #[test]
+    fn a_room_keeps_its_world_while_that_is_of_its_size_and_its_own() {
+        let template = Template::new("test", game).expect("it can be hosted");
+        let mut room = Room::create(&template, &Create::default()).expect("it is created");
+        let mut anew = vec![];
+        for tick in 1..=32 {
+            let before = room.game.world.id();
+            room.tick(Tick(tick));
+            if room.game.world.id() != before {
+                anew.push(tick);
+            }
+        }
+        // After the crowd, and for as long as a stray is in the world.
+        assert_eq!(anew, [12, 20]);
+    }
 }

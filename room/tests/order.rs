@@ -149,6 +149,44 @@ fn stir_few(things: Things, mut rng: ResMut<Rng>, mut commands: Commands) {
     }
 }
 
+/// Comes with what requires it, and may be taken away again.
+#[derive(Component, Replicate, Default, Clone)]
+struct Wanted(u8);
+
+#[derive(Component, Replicate, Default, Clone)]
+#[require(Wanted)]
+struct Wanting(u8);
+
+fn with_less_than_required(game: &mut Game) {
+    few(game);
+    game.keep::<Wanted>().keep::<Wanting>();
+    game.systems(|things: Things, mut rng: ResMut<Rng>, mut commands: Commands| {
+        for (entity, ..) in &things {
+            match rng.below(60) {
+                0 => drop(commands.entity(entity).insert(Wanting(1))),
+                1 => drop(commands.entity(entity).remove::<Wanted>()),
+                2 => drop(commands.entity(entity).remove::<(Wanting, Wanted)>()),
+                _ => {}
+            }
+        }
+    });
+}
+
+/// A crowd comes and goes at once: the world is not kept with room for it.
+fn with_crowds(game: &mut Game) {
+    few(game);
+    game.systems(
+        |time: Res<Time>, crowd: Query<Entity, With<J>>, mut commands: Commands| match time.tick.0
+            % 60
+        {
+            10 => commands.spawn_batch((0..1500).map(|_| (J(1), Wanted(1)))),
+            12 => crowd.iter().for_each(|entity| commands.entity(entity).despawn()),
+            _ => {}
+        },
+    );
+    game.keep::<Wanted>();
+}
+
 /// Not registered: with it in the world the room gets a new one.
 #[derive(Component)]
 struct Stray;
@@ -193,6 +231,18 @@ fn queries_find_entities_in_the_same_order_after_a_restore() {
 fn they_do_when_there_are_more_sets_of_components_than_are_remembered() {
     let (template, live) = bare(game);
     live_on(&template, live, 350);
+}
+
+#[test]
+fn they_do_when_entities_lack_what_their_components_require() {
+    let (template, live) = bare(with_less_than_required);
+    live_on(&template, live, 300);
+}
+
+#[test]
+fn they_do_after_a_crowd_has_gone() {
+    let (template, live) = bare(with_crowds);
+    live_on(&template, live, 150);
 }
 
 #[test]

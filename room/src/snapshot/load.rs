@@ -60,7 +60,7 @@ pub(crate) fn reload(
     game: &mut Game,
 ) -> Result<(), RestoreError> {
     let body = body(snapshot)?;
-    if body.sets.is_empty() {
+    if body.sets.is_empty() || reuse::is_too_large(&game.world) {
         *game = load(template, snapshot)?.0;
         return Ok(());
     }
@@ -121,6 +121,9 @@ fn load_state(
     if let (Some((_, first)), false) = (entities.first(), sets.is_empty()) {
         make_sets(game, *first, sets)?;
     }
+    // Nobody is to hear of what was removed until now: that is told in this tick and in the next.
+    game.world.clear_trackers();
+    game.world.clear_trackers();
     let find = |id: u32| {
         let place = entities.binary_search_by_key(&id, |(known, _)| *known);
         place.map_or(Entity::PLACEHOLDER, |at| entities[at].1)

@@ -4,8 +4,8 @@
 //! state.
 //!
 //! Where that cannot be done there is no list, and the room gets a new world at its rebuilds, with the sets that
-//! its entities have: when something is in the world that is not registered, when there are no
-//! entities, or too many sets.
+//! its entities have: when something is in the world that is not registered, when an entity had not all that
+//! its components require, when there are no entities, or too many sets.
 
 use bevy_ecs::archetype::Archetype;
 use bevy_ecs::bundle::BundleScratch;
@@ -58,10 +58,18 @@ pub(super) fn write_sets(game: &Game, template: &Template, out: &mut Vec<u8>) {
     let Some(net_id) = world.components().component_id::<NetId>() else { return };
     let rows: Vec<ComponentId> = rows(game).map(|row| row.id).collect();
     for archetype in archetypes.iter().skip(game.archetypes) {
-        if !write_set(archetype, net_id, &rows, out) {
+        if !write_set(archetype, net_id, &rows, out) || lacks(archetype, world) {
             return out.truncate(begin);
         }
     }
+}
+
+/// Whether something is missing that one of its components requires: somebody took it away. It would come
+/// back with that component.
+fn lacks(archetype: &Archetype, world: &World) -> bool {
+    let infos = archetype.components().iter().filter_map(|id| world.components().get_info(*id));
+    let mut required = infos.flat_map(|info| info.required_components().iter_ids());
+    required.any(|id| !archetype.contains(id))
 }
 
 /// Says whether all of the set's components are registered.
@@ -102,9 +110,7 @@ pub(super) fn make_sets(game: &mut Game, entity: Entity, sets: &[u8]) -> Result<
         load_entity(&mut game.world, entity, (1, net_id), &mut scratch, rows, &mut blank())?;
         game.world.entity_mut(entity).clear();
     }
-    // Nobody is to hear that something was there.
-    game.world.clear_trackers();
-    game.world.clear_trackers();
     game.world.resource_mut::<Core>().gone.clear();
-    if from.rest().is_empty() { Ok(()) } else { Err(LoadError::Number) }
+    let all_made = game.world.archetypes().len() == game.archetypes + count;
+    if all_made && from.rest().is_empty() { Ok(()) } else { Err(LoadError::Number) }
 }
