@@ -92,14 +92,16 @@ mod tests {
 
     fn game(game: &mut Game) {
         game.realtime(20).replicate::<Thing>().snapshot_ticks(4);
-        game.on_start(|mut commands: Commands| drop(commands.spawn(Thing(0))));
+        game.on_start(|mut commands: Commands| {
+            commands.spawn(Thing(0));
+        });
         game.systems(|time: Res<Time>, crowd: Query<(Entity, &Thing)>, mut commands: Commands| {
             let gone = crowd.iter().filter(|(_, thing)| thing.0 == 1);
             gone.for_each(|(entity, _)| commands.entity(entity).despawn());
-            match time.tick.0 {
-                CROWD_AT => commands.spawn_batch((0..5000).map(|_| Thing(1))),
-                STRAY_AT => drop(commands.spawn(Stray)),
-                _ => {}
+            if time.tick.0 == CROWD_AT {
+                commands.spawn_batch((0..5000).map(|_| Thing(1)));
+            } else if time.tick.0 == STRAY_AT {
+                commands.spawn(Stray);
             }
         });
     }

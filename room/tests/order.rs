@@ -162,10 +162,11 @@ fn with_less_than_required(game: &mut Game) {
     game.keep::<Wanted>().keep::<Wanting>();
     game.systems(|things: Things, mut rng: ResMut<Rng>, mut commands: Commands| {
         for (entity, ..) in &things {
+            let mut entity = commands.entity(entity);
             match rng.below(60) {
-                0 => drop(commands.entity(entity).insert(Wanting(1))),
-                1 => drop(commands.entity(entity).remove::<Wanted>()),
-                2 => drop(commands.entity(entity).remove::<(Wanting, Wanted)>()),
+                0 => _ = entity.insert(Wanting(1)),
+                1 => _ = entity.remove::<Wanted>(),
+                2 => _ = entity.remove::<(Wanting, Wanted)>(),
                 _ => {}
             }
         }
