@@ -1,3 +1,5 @@
+//! The log on a file in memory: what is read again, what is torn, and what is refused.
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
