@@ -205,23 +205,33 @@ impl<'a, C: Coder> Coding<'a, C> {
 
     /// A value, given what it was at the older baseline and at the baseline. Both runs of words are
     /// moved past it.
+    #[inline]
     pub(super) fn delta(&mut self, form: &Form, older: &mut &[u32], old: &mut &[u32]) {
         if self.bad {
             return; // what follows would be compared with the wrong words
         }
+        // Most values are made of numbers, and one of them takes less than the way to it.
+        match form {
+            Form::Number { max, wraps, prediction, base } => {
+                let (older, old) = (next(older), next(old));
+                let expected = self.expect(*prediction, *wraps, *max, older, old);
+                let word = self.number(*base, *wraps, *max, &expected);
+                self.put(word);
+            }
+            other => self.delta_of(other, older, old),
+        }
+    }
+
+    #[inline(never)]
+    fn delta_of(&mut self, form: &Form, older: &mut &[u32], old: &mut &[u32]) {
         match form {
             Form::Unit => {}
+            Form::Number { .. } => self.delta(form, older, old),
             Form::Symbol { bits, max, base } => {
                 let (_, was) = (next(older), next(old));
                 let base = base + ((was as usize + 1) << bits);
                 let word = self.models.tree(self.coder, base, *bits, self.given());
                 let word = self.checked(word, *max);
-                self.put(word);
-            }
-            Form::Number { max, wraps, prediction, base } => {
-                let (older, old) = (next(older), next(old));
-                let expected = self.expect(*prediction, *wraps, *max, older, old);
-                let word = self.number(*base, *wraps, *max, &expected);
                 self.put(word);
             }
             Form::Rotation { bits, base } => self.turn(*bits, *base, older, old),

@@ -10,8 +10,9 @@ pub(super) struct Node {
     sure: u8,
 }
 
-/// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is.
-const RATES: [u8; 8] = [1, 2, 3, 3, 4, 4, 5, 5];
+/// By how much a node moves towards what it sees: 2 to the minus this, by how sure it is, in four bits for
+/// each. Out of a register it is there sooner than out of an array.
+const RATES: u32 = 0x5544_3321;
 /// How sure a node becomes within a block.
 const LEARNED: u8 = 5;
 
@@ -21,8 +22,9 @@ impl Node {
         Self { chance: chance.clamp(16, 65_520), sure: sure.min(7) }
     }
 
+    #[inline(always)]
     fn learn(&mut self, yes: bool) {
-        let rate = RATES[usize::from(self.sure & 7)];
+        let rate = RATES >> (4 * u32::from(self.sure & 7)) & 7;
         if yes {
             self.chance += (u16::MAX - self.chance) >> rate;
         } else {
@@ -73,7 +75,7 @@ impl Models {
     }
 
     /// One decision.
-    #[inline]
+    #[inline(always)] // A call costs a quarter of what it does.
     pub(super) fn bit<C: Coder>(&mut self, coder: &mut C, node: usize, yes: bool) -> bool {
         let used = &mut self.nodes[node];
         if used.block != self.block {

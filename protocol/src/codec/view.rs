@@ -327,9 +327,7 @@ impl View {
         (slot.id, slot.gone) = (id, false);
         slot.life.clear();
         // The memory of its cells is used again.
-        for version in slot.cells.iter_mut().flat_map(|cell| &mut cell.versions) {
-            (version.send, version.tick, version.shown) = (0, 0, false);
-        }
+        slot.cells.iter_mut().for_each(Cell::forget);
         at
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Version {
 #[derive(Clone)]
 pub(in crate::codec) struct Cell {
     pub(super) component: u16,
+    /// Since which send it is what it is: most are asked for no more than that.
+    since: Send,
     /// From oldest to newest: few.
     pub(super) versions: SmallVec<[Version; 3]>,
     /// The most words that it has held.
@@ -40,7 +42,7 @@ pub fn component_bytes(words: usize) -> usize {
 impl Cell {
     /// One that was never anything. It counts [`COMPONENT_BYTES`].
     pub(super) fn new(component: u16) -> Self {
-        Self { component, versions: SmallVec::new(), most: COMPONENT_WORDS }
+        Self { component, since: 0, versions: SmallVec::new(), most: COMPONENT_WORDS }
     }
 
     pub(super) fn version(&self, send: Send) -> Option<&Version> {
@@ -54,7 +56,15 @@ impl Cell {
 
     /// Whether it may be something else now than at a send.
     pub(in crate::codec) fn is_newer_than(&self, send: Send) -> bool {
-        self.versions.last().is_some_and(|newest| newest.send > send)
+        self.since > send
+    }
+
+    /// Forgets all that it was, and keeps the memory.
+    pub(super) fn forget(&mut self) {
+        self.since = 0;
+        for version in &mut self.versions {
+            (version.send, version.tick, version.shown) = (0, 0, false);
+        }
     }
 
     /// Whether it is something else at one send than at an earlier one.
@@ -64,10 +74,10 @@ impl Cell {
 
     /// What became of it between three sends, the first of them first.
     pub(super) fn seen(&self, older: Send, base: Send, now: Send) -> Seen {
-        let Some(newest) = self.versions.last() else { return Seen::default() };
-        let last = self.versions.len() - 1;
-        if newest.send <= older {
-            let at = if newest.shown { [last as u16; 3] } else { [NOT_SHOWN; 3] };
+        if self.since <= older {
+            let Some(newest) = self.versions.last() else { return Seen::default() };
+            let last = self.versions.len() as u16 - 1;
+            let at = if newest.shown { [last; 3] } else { [NOT_SHOWN; 3] };
             return Seen { was: newest.shown, is: newest.shown, at, ..Seen::default() };
         }
         // From the newest on back, once.
@@ -84,7 +94,7 @@ impl Cell {
         let (now, old, older) = (find(now), find(base), find(older));
         let words = |at: u16| self.versions.get(usize::from(at)).map(|known| &known.words[..]);
         let differ = |a: u16, b: u16| a != b && !same(words(a), words(b));
-        let changed = newest.send > base && differ(old, now);
+        let changed = self.since > base && differ(old, now);
         let moved = older != NOT_SHOWN && differ(older, old);
         let (was, is) = (old != NOT_SHOWN, now != NOT_SHOWN);
         Seen { was, is, moved, changed, cell: 0, at: [older, old, now] }
@@ -111,6 +121,7 @@ impl Cell {
         (version.send, version.tick, version.shown) = (now.send, now.tick, words.is_some());
         version.words.clear();
         version.words.extend_from_slice(words.unwrap_or(&[]));
+        self.since = now.send;
         more + grown
     }
 }
