@@ -66,8 +66,8 @@ struct State {
     removing: Vec<u64>,
     /// The thread ends when all is written.
     closing: bool,
-    /// The thread waits to be woken.
-    asleep: bool,
+    /// The thread waits to be woken, and until when at most.
+    asleep: Option<Instant>,
     stats: JournalStats,
     /// Threads that wait for a write to be over. To tell nobody would be a system call for each commit.
     waiting: usize,
@@ -128,7 +128,7 @@ impl Journal {
                 moving: Backoff::default(),
                 removing: vec![],
                 closing: false,
-                asleep: false,
+                asleep: None,
                 stats: JournalStats::default(),
                 waiting: 0,
                 durable: tail.last_id,
@@ -185,9 +185,10 @@ impl Journal {
 
     /// Wakes the thread when it has to be up earlier than it knows.
     fn wake_if_due(&self, mut state: MutexGuard<'_, State>, now: Instant) {
-        let (chunks, _) = state.queue.size();
-        let due = chunks <= 1 || state.queue.due(now).is_some_and(|due| due <= now);
-        if due && std::mem::take(&mut state.asleep) {
+        let due = state.queue.due(now);
+        let late = state.asleep.is_some_and(|until| due.is_some_and(|due| due < until));
+        if late {
+            state.asleep = None;
             drop(state);
             self.work.notify_one();
         }
@@ -246,10 +247,7 @@ impl Journal {
         let now = Instant::now();
         let mut state = self.state();
         state.queue.forget(key.clone(), life, now);
-        if std::mem::take(&mut state.asleep) {
-            drop(state);
-            self.work.notify_one();
-        }
+        self.wake_if_due(state, now);
     }
 
     /// Rooms whose chunks have been in the file for too long, at most so many.
@@ -291,7 +289,7 @@ impl Journal {
     pub(super) fn hurry(&self) -> u64 {
         let mut state = self.state();
         state.queue.urgent = !state.queue.is_empty();
-        state.asleep = false;
+        state.asleep = None;
         let accepted = state.queue.accepted;
         drop(state);
         self.work.notify_one();

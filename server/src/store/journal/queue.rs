@@ -14,6 +14,15 @@ const BATCH_MAX_BYTES: usize = 8 << 20;
 /// What a waiting chunk costs beside its bytes.
 const ITEM_BYTES: usize = 128;
 
+/// After a batch with so many chunks that were waited for, the next one gathers such chunks: a sync costs the
+/// processor as much as some moves, and where many rooms move, more come before it could be missed. Postgres
+/// does the same (`commit_delay`, `commit_siblings`). From 10 rooms that wait for each other's batches it
+/// would only take time.
+const GATHER_FROM: usize = 12;
+/// A batch gathers no longer than this from the first that is waited for, and not beyond so many.
+const GATHER: Duration = Duration::from_millis(1);
+const GATHER_UPTO: usize = 64;
+
 /// A chunk on its way to the disk.
 #[derive(Debug)]
 pub(super) struct Item {
@@ -61,8 +70,10 @@ pub(super) struct Queue {
     every: Duration,
     /// When the oldest that waits came.
     since: Option<Instant>,
-    /// Somebody waits for one of the chunks.
-    gated: bool,
+    /// Chunks that somebody waits for, when the first of them came, and how many the last batch had.
+    gated: usize,
+    gated_since: Option<Instant>,
+    gated_before: usize,
     /// Chunks refused for want of room: since the last write that worked, and in all.
     pub(super) refused: u64,
     pub(super) refused_ever: u64,
@@ -86,7 +97,9 @@ impl Queue {
             max_bytes,
             every: Duration::from_millis(every_ms),
             since: None,
-            gated: false,
+            gated: 0,
+            gated_since: None,
+            gated_before: 0,
             refused: 0,
             refused_ever: 0,
             accepted,
@@ -111,9 +124,16 @@ impl Queue {
         self.bytes += item.bytes();
         self.chunks += 1;
         self.accepted = item.id;
-        self.gated |= item.gated;
         self.since.get_or_insert(now);
+        self.count(&item, now);
         self.waiting.push_back(item);
+    }
+
+    fn count(&mut self, item: &Item, now: Instant) {
+        if item.gated {
+            self.gated += 1;
+            self.gated_since.get_or_insert(now);
+        }
     }
 
     /// Queues that a room was removed. There are at most as many of them as rooms that were removed
@@ -146,9 +166,17 @@ impl Queue {
         if let Some(retry_at) = self.backoff.retry_at() {
             return Some(retry_at);
         }
-        let at_once = self.gated || self.bytes > self.max_bytes / 2;
+        if self.bytes > self.max_bytes / 2 {
+            return Some(now);
+        }
         let oldest = self.since.map_or(now, |since| since + self.every);
-        Some(if at_once { now } else { oldest })
+        Some(self.gated_due(now).map_or(oldest, |due| due.min(oldest)))
+    }
+
+    /// When what somebody waits for is to be written.
+    fn gated_due(&self, now: Instant) -> Option<Instant> {
+        let gathers = self.gated_before >= GATHER_FROM && self.gated < GATHER_UPTO;
+        self.gated_since.map(|since| if gathers { since + GATHER } else { now })
     }
 
     /// Takes what goes into the next batch.
@@ -163,12 +191,14 @@ impl Queue {
             count += 1;
         }
         let items: Vec<_> = self.waiting.drain(..count).collect();
+        self.gated_before = items.iter().filter(|item| item.gated).count();
+        self.gated -= self.gated_before;
         if !self.waiting.is_empty() {
             let up_to = items.last().map_or(0, |item| item.id);
             return Work { items, forgets: BTreeMap::new(), up_to };
         }
         // A removal stands behind the chunks that it is about.
-        self.gated = false;
+        self.gated_since = None;
         self.since = None;
         Work { items, forgets: std::mem::take(&mut self.forgets), up_to: self.accepted }
     }
@@ -184,9 +214,9 @@ impl Queue {
     /// The work was not written: it waits again, before all else. Returns whether this is the first
     /// failure in a row.
     pub(super) fn failed(&mut self, work: Work, why: String, now: Instant) -> bool {
-        self.gated |= work.items.iter().any(|item| item.gated);
         self.since.get_or_insert(now);
         for item in work.items.into_iter().rev() {
+            self.count(&item, now);
             self.waiting.push_front(item);
         }
         for (key, life) in work.forgets {
@@ -227,6 +257,34 @@ mod tests {
         assert_eq!(queue.due(later), None);
         queue.push(item(4, 600, false), later);
         assert_eq!(queue.due(later), Some(later), "half full");
+    }
+
+    #[test]
+    fn where_many_wait_a_batch_gathers_for_a_moment() {
+        let now = Instant::now();
+        let after = |us| now + Duration::from_micros(us);
+        let mut queue = Queue::new(1 << 20, 20, 0);
+        let mut id = 0;
+        let mut push = |queue: &mut Queue, count: usize, at| {
+            for _ in 0..count {
+                id += 1;
+                queue.push(item(id, 1, true), at);
+            }
+        };
+        push(&mut queue, GATHER_FROM, now);
+        assert_eq!(queue.due(now), Some(now), "nothing is known of the batch before");
+        queue.take();
+        push(&mut queue, 1, after(100));
+        push(&mut queue, 1, after(200));
+        assert_eq!(queue.due(after(200)), Some(after(1100)), "from the first");
+        push(&mut queue, GATHER_UPTO - 2, after(300));
+        assert_eq!(queue.due(after(300)), Some(after(300)), "they are enough");
+        queue.take();
+        push(&mut queue, 1, after(400));
+        assert_eq!(queue.due(after(400)), Some(after(1400)));
+        queue.take();
+        push(&mut queue, 1, after(1500));
+        assert_eq!(queue.due(after(1500)), Some(after(1500)), "the batch before had few");
     }
 
     #[test]

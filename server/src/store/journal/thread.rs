@@ -74,10 +74,10 @@ impl Journal {
                 break;
             }
             let wait = due.map_or(IDLE, |due| due - now);
-            state.asleep = true;
+            state.asleep = Some(now + wait);
             let waited = self.work.wait_timeout(state, wait);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.asleep = false;
+            state.asleep = None;
         }
         let (work, number) = (state.queue.take(), state.next_batch);
         drop(state);
