@@ -12,6 +12,8 @@ const TOLERANCE = 1.5;
 const EVEN = 0.95;
 /** Ticks per second, unless told otherwise. */
 const HZ = 30;
+/** After so long without a state, in milliseconds, no page can have known where the ships were. */
+const STATES_LATE_MS = 120;
 /** A shown place is rounded to the wire's step at both ends, in units. */
 const STEP = 0.125;
 
@@ -126,19 +128,25 @@ scene('two in the arena see each other move, and one is hit', async (scene) => {
   assert.ok((await prey.evaluate(() => window.lost)) >= 1, 'a hit costs health');
 });
 
-/** Records where ships are shown in each frame of some seconds. */
+/** Records where ships are shown in each frame of some seconds, and the longest time without a state. */
 const record = (page, seconds) =>
   page.evaluate(
     (seconds) =>
       new Promise((resolve) => {
         const frames = [];
+        let [last, longest] = [performance.now(), 0];
+        const stopStates = room.onChange(() => {
+          const now = performance.now();
+          [last, longest] = [now, Math.max(longest, now - last)];
+        });
         const stop = room.onFrame((frame) => {
           const ships = frame.entities('Ship', 'Position');
           const places = ships.map(({ id, Position: { x, y } }) => ({ id, x, y }));
           frames.push({ time: document.timeline.currentTime, tick: frame.tick, places });
           if (frames.at(-1).time - frames[0].time >= seconds * 1000) {
             stop();
-            resolve(frames);
+            stopStates();
+            resolve({ frames, longest });
           }
         });
       }),
@@ -160,6 +168,22 @@ function* steps(frames) {
 scene('what is shown of a moving ship moves without jumps', async (scene) => {
   scene.expectComplaints(SECOND_UNUSED);
   const [flies, watches] = await two(scene);
+  // Where the machine has no time for the server, states come too late to be shown in time: that tells
+  // nothing of how they are shown.
+  for (let attempt = 1; ; attempt += 1) {
+    const recorded = await recordFlight(flies, watches);
+    const longest = Math.max(...recorded.map((page) => page.longest));
+    if (longest > STATES_LATE_MS && attempt < 4) {
+      console.log(`no state for ${longest.toFixed(0)} ms: recorded again`);
+      continue;
+    }
+    recorded.forEach(({ frames }) => assertNoJumps(frames));
+    return;
+  }
+});
+
+/** Both pages' recordings of five seconds in which one flies round. */
+async function recordFlight(flies, watches) {
   const recording = Promise.all([flies, watches].map((page) => record(page, 5)));
   let done = false;
   recording.finally(() => (done = true));
@@ -176,22 +200,24 @@ scene('what is shown of a moving ship moves without jumps', async (scene) => {
       .catch(() => {});
     for (const key of keys) await flies.keyboard.up(key);
   }
-  for (const frames of await recording) {
-    assert.ok(frames.length > 50, `only ${frames.length} frames in five seconds`);
-    let [far, moving, even] = [0, 0, 0];
-    for (const { seconds, shown, way } of steps(frames)) {
-      far += way;
-      const most = SPEED * shown * 1.1 + 2 * STEP;
-      assert.ok(way <= most, `${way.toFixed(1)} units in ${shown.toFixed(3)} s of the room's time`);
-      if (way <= 2 * STEP) continue;
-      moving += 1;
-      even += way <= SPEED * seconds * TOLERANCE + 2 * STEP;
-    }
-    assert.ok(far > SPEED, `the ships went ${far.toFixed(0)} units in all`);
-    assert.ok(even >= EVEN * moving, `${even} of ${moving} steps were no longer than their frame allows`);
-    console.log(`${frames.length} frames, ${far.toFixed(0)} units; ${even} of ${moving} steps even`);
+  return recording;
+}
+
+function assertNoJumps(frames) {
+  assert.ok(frames.length > 50, `only ${frames.length} frames in five seconds`);
+  let [far, moving, even] = [0, 0, 0];
+  for (const { seconds, shown, way } of steps(frames)) {
+    far += way;
+    const most = SPEED * shown * 1.1 + 2 * STEP;
+    assert.ok(way <= most, `${way.toFixed(1)} units in ${shown.toFixed(3)} s of the room's time`);
+    if (way <= 2 * STEP) continue;
+    moving += 1;
+    even += way <= SPEED * seconds * TOLERANCE + 2 * STEP;
   }
-});
+  assert.ok(far > SPEED, `the ships went ${far.toFixed(0)} units in all`);
+  assert.ok(even >= EVEN * moving, `${even} of ${moving} steps were no longer than their frame allows`);
+  console.log(`${frames.length} frames, ${far.toFixed(0)} units; ${even} of ${moving} steps even`);
+}
 
 /** Every part of the frame around the picture lies inside the window, and none upon another. */
 async function assertNothingCutOff(page) {

@@ -8,6 +8,7 @@ mod browser;
 mod churn;
 mod command;
 mod crash;
+mod fuzz;
 mod imports;
 mod load;
 mod log;

@@ -2,7 +2,9 @@
 
 use crate::log::{Log, timed};
 use crate::project::Project;
-use crate::{Result, bench, browser, churn, crash, load, outside, protocol, steps, tidy, tools};
+use crate::{
+    Result, bench, browser, churn, crash, fuzz, load, outside, protocol, steps, tidy, tools,
+};
 use clap::Args;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -52,6 +54,7 @@ const STEPS: &[Step] = &[
     step("durable", "the bench of durability runs, and its figures can be", Normal, &["tools", "release"], bench::durable_step),
     step("wire", "the state of recorded worlds takes as few bytes as it should, and is decoded right", Normal, &["tools"], bench::wire_step),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
+    step("fuzz", "bytes that cargo-fuzz invents are read or refused (installs cargo-fuzz)", Deep, &[], fuzz::deep),
     step("deep kills", "the same, many times over", Deep, &["tools", "release"], steps::deep_kills),
     step("deep crashes", "the same, 200 times", Deep, &["tools", "release"], crash::deep),
     step("deep churn", "the same, for half an hour", Deep, &["tools", "release"], churn::deep),

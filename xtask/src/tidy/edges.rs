@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "referee-bench-parked",
         &["referee-protocol", "referee-room", "referee-server", "referee-client-tokio"],
     ),
+    ("referee-fuzz", &["referee-protocol", "referee-room", "arena", "cards"]),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];
