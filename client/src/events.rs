@@ -91,7 +91,8 @@ mod tests {
         let mut words = vec![0; VALUE_WORDS_MAX];
         words[0] = max;
         let payload = Payload::from_words(0, &ty, &words);
-        let events = vec![TypeDef { name: "E".into(), resource: false, ty, moves_by: None }];
+        let events =
+            vec![TypeDef { name: "E".into(), resource: false, ty, moves_by: None, rarely: false }];
         let (components, inputs, actions, tables) = (vec![], vec![], vec![], vec![]);
         let schema = Schema { kind: Kind::Realtime, components, inputs, actions, events, tables };
         let most = EVENT_WORDS_MAX / VALUE_WORDS_MAX;

@@ -103,11 +103,13 @@ pub(crate) struct Replicated {
     pub(crate) audience: Tokens,
     /// The component by which it moves, as an expression: an `Option` of its full name.
     pub(crate) moves_by: Tokens,
+    /// Whether it says that it rarely changes.
+    pub(crate) rarely: bool,
 }
 
 pub(crate) fn replicated(ast: &DeriveInput) -> syn::Result<Replicated> {
     let mut audience = quote!(referee_room::field::Audience::Near);
-    let mut moves_by = quote!(None);
+    let (mut moves_by, mut rarely) = (quote!(None), false);
     for attribute in ast.attrs.iter().filter(|a| a.path().is_ident("replicate")) {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("moves_by") {
@@ -115,10 +117,14 @@ pub(crate) fn replicated(ast: &DeriveInput) -> syn::Result<Replicated> {
                 moves_by = quote!(Some(::core::any::type_name::<#velocity>()));
                 return Ok(());
             }
+            if meta.path.is_ident("rarely") {
+                rarely = true;
+                return Ok(());
+            }
             if !meta.path.is_ident("to") {
                 return Err(meta.error(
-                    "a type knows to = everyone | owner | team | a function, and moves_by = the \
-                     component that holds its velocity",
+                    "a type knows to = everyone | owner | team | a function, moves_by = the \
+                     component that holds its velocity, and rarely",
                 ));
             }
             let to: Path = meta.value()?.parse()?;
@@ -131,5 +137,5 @@ pub(crate) fn replicated(ast: &DeriveInput) -> syn::Result<Replicated> {
             Ok(())
         })?;
     }
-    Ok(Replicated { audience, moves_by })
+    Ok(Replicated { audience, moves_by, rarely })
 }

@@ -19,7 +19,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// say who sees it; without, everyone does: in a game with a grid, everyone near, unless it says
 /// `to = everyone`. `#[replicate(moves_by = Velocity)]` names the component that says how this one
 /// moves, in units per second: each number there moves the one at the same place here, and what
-/// moves as it says takes fewer bytes.
+/// moves as it says takes fewer bytes. `#[replicate(rarely)]` says that it changes about once in a
+/// hundred times that something else of its entity does: a name, a kind, a colour. That takes fewer
+/// bytes each time it stays, and some more when it does not.
 ///
 /// Fields take `#[field(range = low..=high, step = s)]` (floats), `#[field(min = a, max = b)]`
 /// (integers), `#[field(max = n)]` (integers, texts, lists), `#[field(wraps)]` (a circle),
@@ -32,11 +34,12 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_replicate(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput), |ast| {
         let name = &ast.ident;
-        let attributes::Replicated { audience, moves_by } = attributes::replicated(ast)?;
+        let attributes::Replicated { audience, moves_by, rarely } = attributes::replicated(ast)?;
         Ok(quote! {
             impl referee_room::field::Replicate for #name {
                 fn audience() -> referee_room::field::Audience { #audience }
                 fn moves_by() -> Option<&'static str> { #moves_by }
+                fn rarely() -> bool { #rarely }
                 fn bearer() -> referee_room::field::Bearer {
                     use referee_room::field::probe::*;
                     (&&&Probe::<Self>::new()).bearer()

@@ -133,6 +133,10 @@ pub struct TypeDef {
     /// stands there for the number at the same place here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves_by: Option<u16>,
+    /// Whether it rarely changes while what it belongs to does: then each time that it does not costs less, and
+    /// a change more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rarely: bool,
 }
 
 /// Everything a client must know to read and write a game.
@@ -397,13 +401,20 @@ mod tests {
         };
         let schema = Schema {
             kind: Kind::TurnBased,
-            components: vec![TypeDef { name: "C".into(), resource: true, ty, moves_by: None }],
+            components: vec![TypeDef {
+                name: "C".into(),
+                resource: true,
+                ty,
+                moves_by: None,
+                rarely: false,
+            }],
             inputs: vec![],
             actions: vec![TypeDef {
                 name: "Go".into(),
                 resource: false,
                 ty: FieldType::Unit,
                 moves_by: None,
+                rarely: false,
             }],
             events: vec![],
             tables: vec![1, 200, 3],

@@ -8,7 +8,8 @@ use referee_protocol::schema::{FieldType, TypeDef};
 use referee_protocol::{BlockKind, Group, Kind, Replica, Schema, Tick, WireId};
 
 fn schema(ty: FieldType) -> Schema {
-    let components = vec![TypeDef { name: "C".into(), resource: false, ty, moves_by: None }];
+    let components =
+        vec![TypeDef { name: "C".into(), resource: false, ty, moves_by: None, rarely: false }];
     let (inputs, actions, events, tables) = (vec![], vec![], vec![], vec![]);
     Schema { kind: Kind::Realtime, components, inputs, actions, events, tables }
 }

@@ -35,7 +35,7 @@ fn fields<const N: usize>(fields: [(&str, FieldType); N]) -> FieldType {
 }
 
 fn def(name: &str, ty: FieldType) -> TypeDef {
-    TypeDef { name: name.into(), resource: false, ty, moves_by: None }
+    TypeDef { name: name.into(), resource: false, ty, moves_by: None, rarely: false }
 }
 
 fn schema(kind: Kind, components: Vec<TypeDef>) -> Schema {

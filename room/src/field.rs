@@ -63,6 +63,10 @@ pub trait Replicate: Field {
     fn moves_by() -> Option<&'static str> {
         None
     }
+    /// Whether it rarely changes while its entity does.
+    fn rarely() -> bool {
+        false
+    }
     /// What carries it: found out by the derive.
     fn bearer() -> Bearer;
 }

@@ -547,6 +547,7 @@ impl Game {
             resource,
             ty: ty.clone(),
             moves_by: None,
+            rarely: false,
         };
         let number = |name: &String| {
             let row = self.components.iter().find(|row| row.name == *name && !row.resource);
@@ -554,6 +555,7 @@ impl Game {
         };
         let component = |row: &ComponentRow| TypeDef {
             moves_by: row.moves_by.as_ref().and_then(number),
+            rarely: row.rarely,
             ..def(&row.name, &row.shape, row.resource)
         };
         let sent = self.components.iter().filter(|row| row.sent.is_some());

@@ -44,6 +44,8 @@ pub(crate) struct ComponentRow {
     pub(crate) gated: bool,
     /// The name of the component that says how it moves.
     pub(crate) moves_by: Option<String>,
+    /// It rarely changes while its entity does.
+    pub(crate) rarely: bool,
     pub(crate) save: fn(EntityRef<'_>, &mut Saver<'_>),
     pub(crate) load: fn(&mut Loader<'_>, Push<'_>) -> Result<(), LoadError>,
     /// Loads a value and forgets it.
@@ -64,7 +66,8 @@ impl ComponentRow {
         C: Replicate + Component<Mutability = Mutable>,
     {
         let moves_by = C::moves_by().map(without_path);
-        Self { audience: C::audience(), moves_by, ..Self::plain::<C>(id, shape, resource) }
+        let (audience, rarely) = (C::audience(), C::rarely());
+        Self { audience, moves_by, rarely, ..Self::plain::<C>(id, shape, resource) }
     }
 
     /// A row for a type that is kept and not sent, such as a sampled input.
@@ -84,6 +87,7 @@ impl ComponentRow {
             every: 1,
             gated: false,
             moves_by: None,
+            rarely: false,
             save: |entity, out| component::<C>(&entity).save(out),
             load: |from, push| {
                 let value = C::load(from)?;

@@ -14,8 +14,13 @@ use referee_client_tokio::{Client, Seat, Tick, Value};
 
 pub(crate) fn schema() -> Schema {
     let count = FieldType::Int { min: 0, span: 100 };
-    let press =
-        TypeDef { name: "Press".into(), resource: false, ty: FieldType::Unit, moves_by: None };
+    let press = TypeDef {
+        name: "Press".into(),
+        resource: false,
+        ty: FieldType::Unit,
+        moves_by: None,
+        rarely: false,
+    };
     Schema {
         kind: Kind::TurnBased,
         components: vec![TypeDef {
@@ -23,6 +28,7 @@ pub(crate) fn schema() -> Schema {
             resource: true,
             ty: count,
             moves_by: None,
+            rarely: false,
         }],
         inputs: vec![],
         actions: vec![press],

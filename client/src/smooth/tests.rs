@@ -16,7 +16,13 @@ const LOOKS: u16 = 2;
 
 fn schema() -> Schema {
     let float = |max, wraps| FieldType::Float { min: 0.0, max, step: 0.1, wraps };
-    let def = |name: &str, ty| TypeDef { name: name.into(), resource: false, ty, moves_by: None };
+    let def = |name: &str, ty| TypeDef {
+        name: name.into(),
+        resource: false,
+        ty,
+        moves_by: None,
+        rarely: false,
+    };
     Schema {
         kind: Kind::Realtime,
         components: vec![

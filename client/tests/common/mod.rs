@@ -16,7 +16,7 @@ use referee_client::protocol::{
 use referee_client::{Config, Event, LinkId, Output, Session, Status};
 
 fn def(name: &str, resource: bool, ty: FieldType) -> TypeDef {
-    TypeDef { name: name.into(), resource, ty, moves_by: None }
+    TypeDef { name: name.into(), resource, ty, moves_by: None, rarely: false }
 }
 
 fn fields(fields: &[(&str, FieldType)]) -> FieldType {

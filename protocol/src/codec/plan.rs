@@ -20,6 +20,11 @@ pub(super) const CONTEXT_NODES: usize = 2 + LENGTH_NODES;
 /// A number of at most so many bits is coded as a symbol: the new value, given the old one.
 const SYMBOL_BITS: u32 = 3;
 
+/// How likely a component is to change with its entity, where it did not the time before and where it did,
+/// and how sure that is. What changes rarely (one time in a hundred) mostly does so once.
+const OFTEN: ([u16; 2], u8) = ([9_830, 52_429], 1);
+const RARELY: ([u16; 2], u8) = ([655, 6_554], 3);
+
 /// As likely as not.
 const EVEN: u16 = 1 << 15;
 
@@ -209,11 +214,13 @@ impl Planner {
     }
 
     fn component(&mut self, def: &TypeDef) -> ComponentPlan {
+        // Where it did not change the time before, and where it did.
+        let ([still, moved], sure) = if def.rarely { RARELY } else { OFTEN };
         let changed =
-            (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { 52_429 } else { 9_830 }, 1));
+            (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { moved } else { still }, sure));
         let mask =
             self.take(changed.chain([EVEN, EVEN, 58_982, EVEN].map(|chance| Node::new(chance, 0))));
-        ComponentPlan { form: self.form(&def.ty), mask, moves_by: None }
+        ComponentPlan { form: self.form(&def.ty), mask, moves_by: None, rarely: false }
     }
 
     fn number(&mut self, max: u32, wraps: bool, prediction: Prediction) -> Form {

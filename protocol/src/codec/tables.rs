@@ -116,7 +116,7 @@ mod tests {
 
     fn schema(span: u64) -> Schema {
         let ty = FieldType::Int { min: 0, span };
-        let def = TypeDef { name: "N".into(), resource: false, ty, moves_by: None };
+        let def = TypeDef { name: "N".into(), resource: false, ty, moves_by: None, rarely: false };
         Schema {
             kind: Kind::Realtime,
             components: vec![def],

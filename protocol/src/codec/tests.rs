@@ -13,7 +13,7 @@ const DEPTH: u32 = 12;
 fn schema(types: Vec<FieldType>, moves: bool) -> Schema {
     let def = |(n, ty): (usize, FieldType)| {
         let moves_by = (moves && n == 1).then_some(0);
-        TypeDef { name: format!("C{n}"), resource: false, ty, moves_by }
+        TypeDef { name: format!("C{n}"), resource: false, ty, moves_by, rarely: n % 3 == 2 }
     };
     let components = types.into_iter().enumerate().map(def).collect();
     let (inputs, actions, events) = (vec![], vec![], vec![]);

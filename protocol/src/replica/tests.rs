@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 fn schema() -> Schema {
     let ty = FieldType::Int { min: 0, span: 1000 };
-    let def = TypeDef { name: "C".into(), resource: false, ty, moves_by: None };
+    let def = TypeDef { name: "C".into(), resource: false, ty, moves_by: None, rarely: false };
     let (inputs, actions, events) = (vec![], vec![], vec![]);
     Schema { kind: Kind::Realtime, components: vec![def], inputs, actions, events, tables: vec![] }
 }

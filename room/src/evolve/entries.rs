@@ -159,7 +159,8 @@ fn said_anew(
     let now = old.get(kind).zip(now.get(kind).copied().flatten());
     let Some((old, at)) = now else { return Ok(None) };
     let Some(wire) = old.wire.clone() else { return Ok(None) };
-    let def = TypeDef { name: String::new(), resource: false, ty: wire, moves_by: None };
+    let def =
+        TypeDef { name: String::new(), resource: false, ty: wire, moves_by: None, rarely: false };
     let alone = Payload { kind: 0, bits: payload.bits.clone() };
     let Ok(words) = alone.to_words("entry", &[def]) else { return Ok(None) };
     let Some(words) = evolution.words(old, &new[at], &words)? else { return Ok(None) };
