@@ -106,7 +106,7 @@ fn act(template: &Arc<Template>, room: &mut Room, turn: u64, played: &mut Played
         if !schema.inputs.is_empty() {
             let mut part = || Value::Float((draw() % 201) as f64 / 100.0 - 1.0);
             let (x, y, aim) = (part(), part(), part());
-            let fire = Value::Bool(draw() % 4 == 0);
+            let fire = Value::Bool(draw().is_multiple_of(4));
             let stick = Value::record([("x", x), ("y", y), ("aim", aim), ("fire", fire)]);
             let payload = payload(&schema.inputs, 0, &stick);
             played.inputs.push(payload.clone());

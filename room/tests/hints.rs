@@ -107,7 +107,8 @@ fn an_orientation_arrives_within_its_steps_and_outlives_a_restart() {
     assert!(is.angle_between(seen(&room, ann)) < 0.002, "{is} is seen as {}", seen(&room, ann));
 }
 
-/// A hundred things that wander, of three looks each that hardly ever change.
+/// Some things that wander, of three looks each that hardly ever change: few, so that a block learns little
+/// of that by itself.
 macro_rules! looks {
     ($module:ident, $($hint:tt)*) => {
         mod $module {
@@ -126,7 +127,7 @@ macro_rules! looks {
             pub(super) fn wander(game: &mut Game) {
                 game.realtime(HZ).replicate::<(Place, Hue, Hat, Mood)>();
                 game.on_create(|mut commands: Commands| {
-                    for at in 0..100 {
+                    for at in 0..6 {
                         let place = Place(Vec2::splat(100.0 + at as f32));
                         commands.spawn((place, Hue(at), Hat(at), Mood(at)));
                     }
@@ -153,5 +154,5 @@ looks!(plain,);
 #[test]
 fn what_rarely_changes_costs_less_where_it_says_so() {
     let (hinted, plain) = (bytes(hinted::wander), bytes(plain::wander));
-    assert!(hinted * 20 < plain * 19, "{hinted} bytes a second with the hint, {plain} without");
+    assert!(hinted * 100 < plain * 98, "{hinted} bytes a second with the hint, {plain} without");
 }

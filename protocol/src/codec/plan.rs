@@ -220,7 +220,7 @@ impl Planner {
             (0..MASK_NODES).map(|at| Node::new(if at & 1 == 1 { moved } else { still }, sure));
         let mask =
             self.take(changed.chain([EVEN, EVEN, 58_982, EVEN].map(|chance| Node::new(chance, 0))));
-        ComponentPlan { form: self.form(&def.ty), mask, moves_by: None, rarely: false }
+        ComponentPlan { form: self.form(&def.ty), mask, moves_by: None }
     }
 
     fn number(&mut self, max: u32, wraps: bool, prediction: Prediction) -> Form {
