@@ -49,24 +49,36 @@ const watch = (page) =>
     });
   });
 
+/** A minute of bots and two pages in one arena: what the bots report, and the pages. */
+async function minute(scene) {
+  const prefix = freshMatch();
+  const path = `/arena/${prefix}-0`;
+  const pages = [await scene.visit(path), await scene.visit(path)];
+  for (const page of pages) {
+    await untilOpen(page);
+    await watch(page);
+  }
+  const report = bots(scene.server.url, prefix);
+  for (const page of pages) {
+    await until(page, (all) => room.entities('Player').length === all, BOTS + 2);
+    await page.mouse.down();
+    await page.keyboard.down('KeyD');
+  }
+  return { found: await report, pages };
+}
+
 scene(
   'thirty bots and two pages play a minute in one arena: no drop, no wrong state',
   async (scene) => {
     scene.expectComplaints(SECOND_UNUSED);
-    const prefix = freshMatch();
-    const path = `/arena/${prefix}-0`;
-    const pages = [await scene.visit(path), await scene.visit(path)];
-    for (const page of pages) {
-      await untilOpen(page);
-      await watch(page);
+    let { found, pages } = await minute(scene);
+    // Where the machine stood still for so long that the bots themselves were late, nobody was served.
+    for (let again = 1; found.drops > 0 && !found.valid && again <= 2; again += 1) {
+      console.log(`the machine had no time: ${JSON.stringify(found.drops_by_code)}; another minute`);
+      assert.equal(found.wrong, 0, 'no state is wrong then either');
+      for (const page of pages) await page.goto('about:blank');
+      ({ found, pages } = await minute(scene));
     }
-    const report = bots(scene.server.url, prefix);
-    for (const page of pages) {
-      await until(page, (all) => room.entities('Player').length === all, BOTS + 2);
-      await page.mouse.down();
-      await page.keyboard.down('KeyD');
-    }
-    const found = await report;
     assert.equal(found.joined, BOTS, 'all bots are in');
     assert.equal(found.drops, 0, JSON.stringify(found.drops_by_code));
     assert.equal(found.wrong, 0, 'no state is wrong');
