@@ -52,7 +52,7 @@ use gate::Gates;
 use group::GroupState;
 use links::{Links, SeatLine};
 use lossy::Ladder;
-use names::Names;
+use names::{Draw, Names};
 pub use parked::ParkedLink;
 use shown::{Cell, Entry, Shown, Sizes, name_all};
 
@@ -248,6 +248,8 @@ impl Replication {
         let went = !gone.is_empty();
         dirty.append(gone);
         self.since = game.world.change_tick();
+        // Here and not when a tick begins: what was removed between two ticks has not been looked at then.
+        game.world.clear_trackers();
         let events = self.collect_events(game);
         events || went
     }
@@ -325,7 +327,7 @@ impl Replication {
     fn update_groups(&mut self, game: &Game, tick: Tick) {
         let mut shown = std::mem::take(&mut self.shown);
         self.look(game, &mut shown);
-        self.name(game, &mut shown);
+        self.name(game, &mut shown, tick);
         let mut moved = std::mem::take(&mut self.moved);
         let mut next = moved.iter().peekable();
         for (at, entry) in shown.entries.iter().enumerate() {
@@ -361,7 +363,7 @@ impl Replication {
 
     /// Names those that are shown to other groups than before. Comes before any value is told: it may
     /// refer to any of them.
-    fn name(&mut self, game: &Game, shown: &mut Shown) {
+    fn name(&mut self, game: &Game, shown: &mut Shown, tick: Tick) {
         self.moved.clear();
         for (at, entry) in shown.entries.iter().enumerate() {
             let same = !self.resubscribed && self.names.is_shown_to(entry.id, shown.groups(*entry));
@@ -386,8 +388,9 @@ impl Replication {
             let same = || shown.compare(game, *group, first, second).then(a.cmp(b));
             group.cmp(other).then_with(same)
         });
+        let how = Draw { tick, budgeted: self.budget.is_some() };
         for (group, at) in &self.unnamed {
-            self.names.give(shown.entries[*at].id, *group);
+            self.names.give(shown.entries[*at].id, *group, how);
         }
     }
 

@@ -50,8 +50,8 @@ impl Room {
         self.clear_alarms();
         let world = &mut self.game.world;
         world.check_change_ticks();
-        // First: else removals pile up for ever. It also opens a new change tick.
-        world.clear_trackers();
+        // What was looked at already is older than what this tick does.
+        world.increment_change_tick();
         let last = {
             let mut core = world.resource_mut::<Core>();
             core.ran += 1;

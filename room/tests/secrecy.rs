@@ -292,3 +292,20 @@ fn a_change_shows_at_once_and_lasts() {
     });
     assert_eq!(room.seen_on_entities(ann, "Stone"), [json!(5)]);
 }
+
+/// What the script itself takes away between two ticks counts as what systems take away.
+#[test]
+fn a_component_that_is_taken_away_is_told() {
+    let told = complaint_of(silent, |room, run| {
+        let ann = room.join("Ann");
+        let stone = room.change(|world| world.spawn((Stone(1), Trap(1))).id());
+        room.change(|world| {
+            if run == Run::Other {
+                world.entity_mut(stone).remove::<Stone>();
+            }
+        });
+        room.run(Duration::from_secs(1));
+        [ann]
+    });
+    assert!(told.contains("Stone"), "{told}");
+}

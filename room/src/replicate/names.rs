@@ -6,6 +6,12 @@
 //! A name is a `WireId`: the kind of its space in the two low bits; for a team the low ten bits of
 //! its number above them; then up to twenty random bits, not all zero:
 //! a space with few names has short ones.
+//!
+//! All cells of a grid share one space, and still what comes far away must not move what is drawn
+//! nearby: each cell draws from a stream of its own, from a place in it that the tick says. What may not
+//! be drawn (names that are borne, or rest until all clients have heard of their end) is then of
+//! consequence only where names are short. So they are long where how long they rest depends on what
+//! other clients are sent: in a room with a byte budget, and for teams that share a mark.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,6 +33,8 @@ const RANDOM_BITS: u32 = 20;
 const TEAM_MARKS: u32 = 1 << 10;
 /// Fewest random bits of a name.
 const RANDOM_BITS_MIN: u32 = 6;
+/// So many words of its generator are a cell's in each tick.
+const CELL_WORDS: u128 = 1 << 24;
 
 /// A space of names. All cells of a grid share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +77,15 @@ impl Space {
         }
     }
 
+    /// What is set in each of its names: the highest bit where teams with smaller numbers have the same
+    /// mark. These have fewer bits, for there are at most 65,536 entities.
+    fn always(self) -> u32 {
+        match self {
+            Self::Team(team) if team >= TEAM_MARKS => 1 << (RANDOM_BITS - 1),
+            _ => 0,
+        }
+    }
+
     /// The space with this stream.
     fn from_stream(stream: u64) -> Option<Self> {
         Some(match Group::from_number(stream) {
@@ -108,6 +125,15 @@ pub(super) struct Names {
     freed: Vec<(Space, WireId)>,
     /// Names that went out of use, and when: nobody may bear them for a while.
     resting: VecDeque<(Tick, Space, WireId)>,
+    /// The cell and the tick for which the grid's generator draws.
+    drawing: Option<(Group, Tick)>,
+}
+
+/// When names are drawn, and whether how long names rest depends on what clients are sent.
+#[derive(Clone, Copy)]
+pub(super) struct Draw {
+    pub(super) tick: Tick,
+    pub(super) budgeted: bool,
 }
 
 #[derive(Default)]
@@ -142,16 +168,16 @@ impl Names {
         space.and_then(|space| entry.name(space)).unwrap_or(WireId(0))
     }
 
-    /// What those who see a group call an entity: a player's client by one of the teams it sees, where no
-    /// wider space and not its own shows it. 0 for one that they do not all see.
+    /// What those who see a group call an entity; 0 for one that neither the group nor a wider space shows.
+    /// A grid is one space: what any of its cells shows has a name for all who see cells or less. Only of
+    /// a player's own group is it known what its client sees: there it is 0 for all that this does not.
     pub(super) fn known(&self, id: u32, group: Group, links: &Links) -> u32 {
-        let own = self.of(id, group).0;
-        let Group::Player(seat) = group else { return own };
-        if own != 0 {
-            return own;
-        }
-        let mut teams = links.groups_of(seat).iter().map(|group| self.of(id, *group).0);
-        teams.find(|name| *name != 0).unwrap_or(0)
+        let Group::Player(seat) = group else { return self.of(id, group).0 };
+        let Some(entry) = self.entities.find(id) else { return 0 };
+        let own = entry.called.iter().find(|(known, _)| *known == group);
+        let seen = || entry.called.iter().find(|(known, _)| links.sees(seat, *known));
+        let space = own.or_else(seen).map(|(_, space)| *space);
+        space.and_then(|space| entry.name(space)).map_or(0, |name| name.0)
     }
 
     /// How many entities have names.
@@ -222,9 +248,15 @@ impl Names {
 
     /// Draws a name for an entity that is shown to a group, in the space by whose name that calls it. The
     /// names of a space are to be drawn in an order that its members may know.
-    pub(super) fn give(&mut self, id: u32, group: Group) {
+    pub(super) fn give(&mut self, id: u32, group: Group, how: Draw) {
         let space = Space::of(group);
-        let name = self.draw(space);
+        if space == Space::Grid && self.drawing != Some((group, how.tick)) {
+            self.drawing = Some((group, how.tick));
+            let rng = &mut self.space(space).rng;
+            rng.set_stream(group.number());
+            rng.set_word_pos(u128::from(how.tick.0) * CELL_WORDS);
+        }
+        let name = self.draw(space, how.budgeted);
         if let Some(entry) = self.entities.find_mut(id) {
             entry.own.push((space, name));
         }
@@ -240,11 +272,12 @@ impl Names {
         })
     }
 
-    fn draw(&mut self, space: Space) -> WireId {
+    fn draw(&mut self, space: Space, long: bool) -> WireId {
         let (mark, width) = space.mark();
         loop {
             let names = self.space(space);
-            let random = names.rng.next_u32() >> (32 - space.random_bits(names.used.len()));
+            let bits = if long { RANDOM_BITS } else { space.random_bits(names.used.len()) };
+            let random = names.rng.next_u32() >> (32 - bits) | space.always();
             let name = WireId(random << width | mark);
             if random != 0 && !self.is_used(space, name) {
                 self.space(space).used.insert(name, ());
@@ -368,6 +401,8 @@ fn naming_space(group: Group, shown_to: &[Group], links: &Links) -> Space {
 mod tests {
     use super::*;
 
+    const DRAW: Draw = Draw { tick: Tick(1), budgeted: false };
+
     #[test]
     fn each_space_draws_from_a_stream_of_its_own() {
         let mut names = Names::new([5; 32]);
@@ -375,7 +410,7 @@ mod tests {
         let show = |names: &mut Names, id, groups: &[Group]| {
             let mut unnamed = Vec::new();
             names.show(id, groups, &Links::default(), |group| unnamed.push(group));
-            unnamed.into_iter().for_each(|group| names.give(id, group));
+            unnamed.into_iter().for_each(|group| names.give(id, group, DRAW));
         };
         (1..50).for_each(|id| show(&mut names, id, &teams));
         let random = |id, team| names.of(id, Group::Team(team)).0 >> 12;
