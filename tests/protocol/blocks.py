@@ -3,7 +3,7 @@
 import plan
 from codec import WORD_MAX, Fault
 from decisions import Decoder
-from values import SPAN_MAX, Reading
+from values import SPAN_BITS, SPAN_MAX, Reading
 
 ROOM = 0
 ENTITIES_MAX = 65_536
@@ -72,7 +72,8 @@ class Body:
         """Says whether it is whole."""
         whole = self.decoder.decide(plan.WHOLE)
         self.most -= 0 if whole else view.bytes()
-        age, gap = self.decoder.magnitude(plan.TICKS), self.decoder.magnitude(plan.TICKS)
+        age = self.decoder.raw(SPAN_BITS) if self.decoder.decide(plan.OLD) else 0
+        gap = self.decoder.raw(SPAN_BITS) if self.decoder.decide(plan.APART) else 1
         last = max(tick - age, 0)
         before = Send(max(last - gap, 0))
         if whole:

@@ -44,6 +44,12 @@ class Decoder:
         used = self.at - _AHEAD + (1 if self.range >= 1 << 25 else 2)
         if used > len(self.body):
             raise Fault("the body ends early")
+        ahead = self.at - used
+        following = 0
+        for at in range(used, self.at):
+            following = following << 8 | (self.body[at] if at < len(self.body) else 0)
+        if (self.code - following & _MASK) >> 8 * ahead:
+            raise Fault("the body does not end as it would be written")
         return used
 
     def raw(self, bits):

@@ -8,7 +8,7 @@ from codec import Bytes, Fault
 from decisions import LENGTH_NODES, MAGNITUDE_BITS
 
 EVEN = 32768
-_CODEC_VERSION = b"\x04"
+_CODEC_VERSION = b"\x05"
 _NO_MESSAGES = bytes.fromhex("a6696e7075747390a7616374696f6e7390a66576656e747390")
 _LONGER = (
     64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 64225, 63793, 62428, 60085,
@@ -26,7 +26,8 @@ _SPAN_LIMIT = (1 << 63) - 1
 # The frame's nodes.
 TRAFFIC, RECOMPOSED, NEW, WHOLE, ACTIVE = 0, 1, 2, 3, 4
 HIDDEN = NEW
-RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID, TICKS = (6 + 58 * n for n in range(7))
+RENAMED, REMOVED, ENTERED, STIRRED, GAP, ID, OLD = (6 + 58 * n for n in range(7))
+APART = OLD + 1
 # A component's own nodes.
 CHANGED, GIVEN, KEPT, TOLD = 0, 8, 10, 11
 
@@ -84,9 +85,10 @@ class Nodes:
     def frame(self):
         self.take([19661, 655, 1311, EVEN], 2)
         self.take([58982, 58982], 3)
-        for about in (1, 2, 2, 3, 6, 16, 1):
+        for about in (1, 2, 2, 3, 6, 16):
             self.lengths(about, 1)
             self.even(MAGNITUDE_BITS)
+        self.even(2)
 
     def apply(self, runs):
         """Sets what a schema's tables know."""

@@ -105,7 +105,7 @@ class Page(unittest.TestCase):
         nodes = len(self.state.plan.nodes.chances)
         self.assertIn(f"There are {nodes:,} in all.", PAGE)
         rows = re.findall(r"^\| (\d+) to (\d+) \| (\w+), a magnitude", PAGE, re.MULTILINE)
-        self.assertEqual(len(rows), 7)
+        self.assertEqual(len(rows), 6)
         for first, last, name in rows:
             self.assertEqual(getattr(plan, name.upper()), int(first), name)
             self.assertEqual(int(last) - int(first), 57)

@@ -7,7 +7,8 @@ import codec
 import rotation
 from codec import Fault, width
 
-SPAN_MAX = 1 << 18
+SPAN_BITS = 7
+SPAN_MAX = (1 << SPAN_BITS) - 1
 _CONTEXT, _CONTEXTS, _BITS = 16, 2560, 2604
 _FAR, _MOVED = 80, 8
 _SYMBOL_WIDTH = 3

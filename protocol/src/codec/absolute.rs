@@ -9,7 +9,7 @@
 //! | removed | how many, then their ids and whether each is out of sight only |
 //! | changed | how many, then ids; whether it is new; for each component whether it is told, whether it is there, its whole value |
 
-use super::block::{Baselines, BlockError, Codec, end, enter, fits};
+use super::block::{Baselines, BlockError, Codec, SPAN_BITS, end, enter, fits, span};
 use super::plan::MASK_NODES;
 use super::range::{Coder, Decoder, Encoder};
 use super::view::{Send, Slot, View};
@@ -103,12 +103,14 @@ impl Codec {
 
     fn told<C: Coder>(&mut self, coder: &mut C, told: Told) -> Told {
         let whole = self.models.bit(coder, self.plan.frame.structure + 3, told.whole);
-        // What is longer ago than that is as good as never, at both ends alike.
-        let mut ticks = |ticks: u64| {
-            let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
-            self.models.magnitude(coder, self.plan.frame.ticks, ticks).into()
+        let mut ticks = |node: usize, usual: u32, ticks: u64| -> u64 {
+            let ticks = span(ticks);
+            match self.models.bit(coder, self.plan.frame.ticks + node, ticks != usual) {
+                true => coder.raw(ticks, SPAN_BITS).into(),
+                false => usual.into(),
+            }
         };
-        Told { whole, age: ticks(told.age), gap: ticks(told.gap) }
+        Told { whole, age: ticks(0, 0, told.age), gap: ticks(1, 1, told.gap) }
     }
 
     /// What the last send changed, told as if nothing had moved before.

@@ -464,12 +464,17 @@ impl Codec {
 
     /// How long ago the ticks of two baselines are.
     pub(super) fn spans_between(&self, older: u64, base: u64, now: u64) -> Spans {
-        let between =
-            |from: u64, to: u64| u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
-        // What is longer ago than an hour of ticks is as good as never.
-        let near = |span: u32| span.min(1 << 18);
-        Spans { before: near(between(older, base)), now: near(between(base, now)), hz: self.hz }
+        let between = |from: u64, to: u64| span(to.saturating_sub(from));
+        Spans { before: between(older, base), now: between(base, now), hz: self.hz }
     }
+}
+
+/// What is longer ago than so many bits of ticks tell is as good as never.
+pub(super) const SPAN_BITS: u32 = 7;
+
+/// Ticks between two sends, as far as values are expected by them.
+pub(super) fn span(ticks: u64) -> u32 {
+    ticks.min((1 << SPAN_BITS) - 1) as u32
 }
 
 /// Checks that a view that is read shows no more than a client may know: the room itself and so many
@@ -496,6 +501,9 @@ pub(super) fn enter<C: Coder>(entities: usize) -> Done {
 /// Moves past a block that was read.
 pub(super) fn end<'a>(coder: &Decoder<'a>, bytes: &mut &'a [u8]) -> Done {
     let used = coder.used().ok_or(BlockError("the block ends early"))?;
+    if !coder.ends_as_written() {
+        return Err(BlockError("the block does not end as it would be written"));
+    }
     *bytes = &bytes[used..];
     Ok(())
 }

@@ -141,7 +141,7 @@ pub(super) struct FrameNodes {
     pub(super) stirred: (usize, usize),
     pub(super) gap: (usize, usize),
     pub(super) id: (usize, usize),
-    pub(super) ticks: (usize, usize),
+    pub(super) ticks: usize,
 }
 
 /// Nodes for whether a component changed. Those behind them: whether a new entity has it, by whether it
@@ -209,7 +209,7 @@ impl Planner {
             stirred: self.magnitude(3),
             gap: self.magnitude(6),
             id: self.magnitude(16),
-            ticks: self.magnitude(1),
+            ticks: self.even(2),
         }
     }
 

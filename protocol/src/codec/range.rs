@@ -155,10 +155,23 @@ impl<'a> Decoder<'a> {
         (used <= self.bytes.len()).then_some(used)
     }
 
+    /// Whether its end, which is as short as can be, is as its writer makes it: one number of those that
+    /// all read alike. It finds most runs that were cut off or damaged.
+    pub(super) fn ends_as_written(&self) -> bool {
+        let bytes = last_bytes(self.range) as usize;
+        let used = self.at - AHEAD_BYTES + bytes;
+        let read_ahead = (used..self.at).fold(0, |ahead, at| ahead << 8 | self.byte(at));
+        self.code.wrapping_sub(read_ahead) >> (8 * (AHEAD_BYTES - bytes)) == 0
+    }
+
+    fn byte(&self, at: usize) -> u32 {
+        self.bytes.get(at).copied().unwrap_or(0).into()
+    }
+
     fn next(&mut self) -> u32 {
-        let byte = self.bytes.get(self.at).copied().unwrap_or(0);
+        let byte = self.byte(self.at);
         self.at += 1;
-        u32::from(byte)
+        byte
     }
 
     fn normalise(&mut self) {

@@ -12,7 +12,7 @@ use crate::schema::Schema;
 use super::model::Node;
 
 /// The codec's version: tables of another one are not for this one's nodes.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 /// A chance is kept in so many bits less than a node has.
 const CHANCE_SHIFT: u32 = 4;
 

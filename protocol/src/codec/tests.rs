@@ -197,6 +197,48 @@ proptest! {
     }
 }
 
+/// What is left of a block that is cut off, or of one that is damaged, may be another one; hardly ever.
+#[test]
+fn what_is_cut_off_is_hardly_ever_another_block() {
+    let word = FieldType::Int { min: 0, span: 1000 };
+    let schema = schema(vec![word], false);
+    let (mut tried, mut taken) = (0, 0);
+    for seed in 0..400 {
+        let mut draw = generator(seed);
+        let (mut codec, mut view) = (Codec::new(&schema, 0), View::new(2));
+        view.begin(1);
+        for id in 1..2 + draw() % 20 {
+            view.enter(WireId(id));
+            view.set(WireId(id), 0, Some(&[draw() % 1000]));
+        }
+        let mut block = Vec::new();
+        codec.encode_whole(&mut view, 1, &mut block);
+        for length in 0..block.len() {
+            tried += 1;
+            let read = codec.decode_absolute(&mut View::new(2), 1, &mut &block[..length]);
+            taken += usize::from(read.is_ok());
+        }
+    }
+    assert!(tried > 5_000 && taken * 1_000 < tried, "{taken} of {tried} were taken");
+}
+
+/// Ticks are told in whole as far as values are expected by them.
+#[test]
+fn an_absolute_block_of_nothing_takes_three_bytes_at_most() {
+    let schema = schema(vec![FieldType::F32], true);
+    for (gap, age) in [(1, 0), (3, 0), (20, 5), (126, 126), (600, 100), (100_000, 50_000)] {
+        let (mut codec, mut view) = (Codec::new(&schema, 20), View::new(2));
+        view.begin(10);
+        view.begin(10 + gap);
+        let mut out = Vec::new();
+        codec.encode_whole(&mut view, 10 + gap + age, &mut out);
+        assert!(out.len() <= 3, "{} bytes for {gap} and {age}", out.len());
+        out.clear();
+        codec.encode_since(&mut view, 10 + gap + age, (5, &[]), &mut out);
+        assert!(out.len() <= 3, "{} bytes for {gap} and {age}", out.len());
+    }
+}
+
 #[test]
 fn a_list_that_is_cut_off_leads_nowhere() {
     let list = FieldType::List { of: Box::new(FieldType::F64), max: 30 };
