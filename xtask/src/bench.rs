@@ -148,18 +148,15 @@ impl Wire {
         let mut log = Log::Terminal;
         let mut bench = prepare_wire(project, &mut log)?;
         if self.quick {
+            with_decoder(project, &mut bench, &mut log)?;
             return log.run(bench.arg("--quick"));
         }
-        let (counts, decoder) = (build_counts(project, &mut log)?, folder(project).join("decoder"));
+        let counts = build_counts(project, &mut log)?;
         bench.arg("--counts").arg(counts).arg("--folder").arg(folder(project));
         if self.where_allocations {
             return log.run(bench.arg("--where-allocations"));
         }
-        let toolchain = setup::wasm_toolchain(project, &mut log)?;
-        let module = ("referee-bench-decoder", "decoder", decoder.as_path());
-        wasm::build_module(project, toolchain, module, &mut log)?;
-        bench.arg("--decoder").arg(&decoder);
-        bench.arg("--script").arg(project.root.join("bench/decode.mjs"));
+        with_decoder(project, &mut bench, &mut log)?;
         if let Some(file) = &self.json {
             bench.arg("--json").arg(absolute(file)?);
         }
@@ -170,7 +167,18 @@ impl Wire {
 /// As a step of the test command: the bytes are good. They are the same on every machine.
 pub(crate) fn wire_step(project: &Project, log: &mut Log) -> Result {
     let mut bench = prepare_wire(project, log)?;
+    with_decoder(project, &mut bench, log)?;
     log.run(bench.arg("--quick"))
+}
+
+/// Builds the decoder for wasm, and has the bench use it.
+fn with_decoder(project: &Project, bench: &mut Command, log: &mut Log) -> Result {
+    let decoder = folder(project).join("decoder");
+    let toolchain = setup::wasm_toolchain(project, log)?;
+    wasm::build_module(project, toolchain, ("referee-bench-decoder", "decoder", &decoder), log)?;
+    bench.arg("--decoder").arg(&decoder);
+    bench.arg("--script").arg(project.root.join("bench/decode.mjs"));
+    Ok(())
 }
 
 /// Builds the bench of the wire, and says how to run it.

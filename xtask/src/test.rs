@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
     step("churn", "players and rooms that come and go leave no memory, files or sessions behind", Normal, &["tools", "release"], churn::step),
     step("ledger", "the host bench runs, and its figures can be", Normal, &["tools", "release"], bench::step),
     step("durable", "the bench of durability runs, and its figures can be", Normal, &["tools", "release"], bench::durable_step),
-    step("wire", "the state of recorded worlds takes as few bytes as it should, and is decoded right", Normal, &["tools"], bench::wire_step),
+    step("wire", "the state of recorded worlds takes as few bytes as it should, and is decoded right, here and in wasm", Normal, &["tools"], bench::wire_step),
     step("properties", "the property tests and simulations, with many more seeds", Deep, &[], steps::properties),
     step("fuzz", "bytes that cargo-fuzz invents are read or refused (installs cargo-fuzz)", Deep, &[], fuzz::deep),
     step("deep kills", "the same, many times over", Deep, &["tools", "release"], steps::deep_kills),

@@ -37,17 +37,26 @@ fn nobody_learns_what_is_far_away_in_a_large_arena() {
         let (ann, bob) = (room.join("Ann"), room.join("Bob"));
         let place = |room: &mut TestRoom, player, at| {
             let ship = room.entity(player);
-            room.change(|world| { world.entity_mut(ship).insert(Position(at)); });
+            room.change(|world| {
+                world.entity_mut(ship).insert(Position(at));
+            });
         };
         place(room, ann, Vec2::new(300.0, 300.0));
         place(room, bob, Vec2::new(3500.0, run.either(3500.0, 3200.0)));
         let far = (0..run.either(1, 9)).map(|n| Position(Vec2::new(3000.0, 3000.0 + n as f32)));
-        room.change(|world| { world.spawn_batch(far.collect::<Vec<_>>()); });
+        room.change(|world| {
+            world.spawn_batch(far.collect::<Vec<_>>());
+        });
         // What comes near now is called the same, however much there is elsewhere.
-        room.change(|world| { world.spawn(Position(Vec2::new(320.0, 300.0))); });
+        room.change(|world| {
+            world.spawn(Position(Vec2::new(320.0, 300.0)));
+        });
         for turn in 0..20 {
             let aim = Angle(run.either(0.3, 0.2) * turn as f32);
-            room.input(bob, &Stick { x: Axis(run.either(1.0, -1.0)), aim, fire: true, ..Stick::default() });
+            room.input(
+                bob,
+                &Stick { x: Axis(run.either(1.0, -1.0)), aim, fire: true, ..Stick::default() },
+            );
         }
         [ann]
     });

@@ -16,7 +16,7 @@ use crate::trace::{Body, Cube, Flyer, Frames, Pilot};
 pub(crate) type Words = Option<Vec<u32>>;
 
 /// How many may watch a trace.
-const SPECTATORS: u16 = 100;
+const SPECTATORS: u16 = 1000;
 
 /// A trace to be played.
 #[derive(Clone)]

@@ -6,6 +6,7 @@
 //! what is asked for.
 
 mod allocations;
+mod audience;
 mod crowd;
 mod games;
 mod jitter;
@@ -88,11 +89,16 @@ fn run(arguments: &Arguments) -> Result {
     let worlds = Worlds::read(&arguments.data)?;
     let measured = rows::bytes(&worlds, &mut report);
     rows::jittered(&worlds, &mut report);
+    rows::audience(&worlds, arguments.quick, &mut report);
+    let wasm = arguments.decoder.as_deref().zip(arguments.script.as_deref());
+    if let Some(wasm) = wasm {
+        rows::same_in_wasm(&worlds, &measured, wasm)?;
+    }
     if !arguments.quick {
         rows::times(&worlds, &measured, &mut report);
         rows::crowd(&arguments.data, &mut report)?;
-        if let (Some(decoder), Some(script)) = (&arguments.decoder, &arguments.script) {
-            rows::decode(&worlds, &measured, (decoder, script), &mut report)?;
+        if let Some(wasm) = wasm {
+            rows::decode(&worlds, &measured, wasm, &mut report)?;
         }
         if let Some((counts, folder)) = counting {
             rows::allocations((counts, folder, &arguments.data), &mut report)?;

@@ -10,7 +10,7 @@ use crate::crowd::{self, Seen, Sends, Sight};
 use crate::games::{self, Play};
 use crate::report::{Report, Row};
 use crate::traffic::{self, Times, Traffic};
-use crate::{allocations, jitter, trace, wasm};
+use crate::{allocations, audience, jitter, trace, wasm};
 
 /// How many sends an acknowledged datagram's reference lies back: 150 ms in the arena, 100 ms with
 /// the cubes.
@@ -22,6 +22,8 @@ const ROUNDS: u32 = 5;
 
 /// The same, in a crowd.
 const CROWD_ROUNDS: u32 = 3;
+/// Rounds in node: its compiler needs some before the code is as quick as it gets.
+const WASM_ROUNDS: u32 = 20;
 
 /// The recorded worlds, and tables that were made from them.
 pub(crate) struct Worlds {
@@ -134,6 +136,40 @@ pub(crate) fn jittered(worlds: &Worlds, report: &mut Report) {
     });
 }
 
+/// What a tick costs with few and with many clients that see the same.
+pub(crate) fn audience(worlds: &Worlds, quick: bool, report: &mut Report) {
+    let rounds = if quick { 1 } else { 3 };
+    let shared = audience::measure(&worlds.arena, Some(worlds.arena_tables), rounds);
+    let us = |took: &Duration| took.as_nanos() as f64 / 1000.0;
+    let each = shared.took.iter().map(|(clients, took)| format!("{clients}: {:.0}", us(took)));
+    let each = each.collect::<Vec<_>>().join(", ");
+    let (first, last) = (&shared.took[0], &shared.took[shared.took.len() - 1]);
+    let further = (us(&last.1) - us(&first.1)) * 1000.0 / (last.0 - first.0) as f64;
+    report.push(Row {
+        key: Some("blocks_per_tick_1000_clients"),
+        what: "arena, 1,000 clients in one view, blocks a tick".into(),
+        value: shared.blocks,
+        good: Some((1.0, 1.0)),
+        note: format!(
+            "us of the room's tick with the frames of all, by clients: {each}; that is {further:.0} ns for \
+             the frame of each further one"
+        ),
+    });
+}
+
+/// What is recorded comes to the same state in wasm as here, to the bit: also where orientations go on
+/// turning by floats.
+pub(crate) fn same_in_wasm(
+    worlds: &Worlds,
+    measured: &Measured,
+    (decoder, script): (&Path, &Path),
+) -> Result {
+    for (play, traffic) in [(&worlds.arena, &measured.arena), (&worlds.cubes, &measured.cubes)] {
+        wasm::decode_us(traffic, play.hz, (decoder, script), 1)?;
+    }
+    Ok(())
+}
+
 /// What coding takes.
 pub(crate) fn times(worlds: &Worlds, measured: &Measured, report: &mut Report) {
     let cubes = (&worlds.cubes, worlds.cubes_tables, measured.cubes.entities);
@@ -162,13 +198,13 @@ pub(crate) fn times(worlds: &Worlds, measured: &Measured, report: &mut Report) {
 pub(crate) fn decode(
     worlds: &Worlds,
     measured: &Measured,
-    (decoder, script): (&Path, &Path),
+    wasm: (&Path, &Path),
     report: &mut Report,
 ) -> Result {
     report.push(Row {
         key: Some("arena_decode_wasm_us"),
         what: "arena, decode in wasm, us per tick".into(),
-        value: wasm::decode_us(&measured.arena, worlds.arena.hz, decoder, script)?,
+        value: wasm::decode_us(&measured.arena, worlds.arena.hz, wasm, WASM_ROUNDS)?,
         good: Some((150.0, 50.0)),
         note: "the replica alone, built as the browser client is, in node".into(),
     });

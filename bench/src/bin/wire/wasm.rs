@@ -7,15 +7,21 @@ use std::process::{Command, Stdio};
 use crate::Result;
 use crate::traffic::Traffic;
 
-/// Rounds in node: its compiler needs some before the code is as quick as it gets.
-const ROUNDS: &str = "20";
-
-/// Microseconds for each frame that follows another. `decoder` is the folder of the built module.
-pub(crate) fn decode_us(traffic: &Traffic, hz: u16, decoder: &Path, script: &Path) -> Result<f64> {
+/// Microseconds for each frame that follows another, the shortest of some rounds. `decoder` is the folder of
+/// the built module.
+///
+/// # Errors
+/// When node fails, also where it comes to another state than was sent.
+pub(crate) fn decode_us(
+    traffic: &Traffic,
+    hz: u16,
+    (decoder, script): (&Path, &Path),
+    rounds: u32,
+) -> Result<f64> {
     let file = decoder.join("frames.bin");
     std::fs::write(&file, recording(traffic, hz))?;
     let mut node = Command::new("node");
-    node.arg(script).arg(decoder).arg(&file).arg(ROUNDS).stdin(Stdio::null());
+    node.arg(script).arg(decoder).arg(&file).arg(rounds.to_string()).stdin(Stdio::null());
     let output = node.stderr(Stdio::inherit()).output().map_err(|e| format!("node: {e}"))?;
     let said = String::from_utf8(output.stdout)?;
     let us = said.trim().parse().ok().filter(|_| output.status.success());
