@@ -322,8 +322,8 @@ impl Game {
         self
     }
 
-    /// What is likely in this game's state, learnt from matches: `cargo xtask train` writes it to a
-    /// file that the game includes by `include_bytes!`. It makes what is sent smaller and changes
+    /// What is likely in this game's state, learnt from matches: `referee_loadtest::train` (for the examples
+    /// `cargo xtask train`) writes it to a file that the game includes by `include_bytes!`. It makes what is sent smaller and changes
     /// nothing else. Tables that were made for other types than the game has now are left out.
     pub fn tables(&mut self, tables: &'static [u8]) -> &mut Self {
         self.rules.tables = tables;
