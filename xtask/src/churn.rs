@@ -5,6 +5,7 @@ use crate::load::{Server, free_port, watch};
 use crate::log::Log;
 use crate::project::Project;
 use crate::{Result, command};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -74,7 +75,8 @@ fn gone(server: &Server, before: &Held, log: &mut Log) -> Result {
     let deadline = Instant::now() + GONE_WITHIN;
     loop {
         let held = Held::by(server)?;
-        let is_gone = held.rooms == 0 && held.connections == 0 && held.files <= before.files;
+        let no_more = held.files.values().sum::<usize>() <= before.files.values().sum();
+        let is_gone = held.rooms == 0 && held.connections == 0 && no_more;
         if is_gone {
             return log.say(&format!("when all had gone {held:?}"));
         }
@@ -85,12 +87,16 @@ fn gone(server: &Server, before: &Held, log: &mut Log) -> Result {
     }
 }
 
+/// How many files are open of each kind, and under each path.
+type Files = BTreeMap<String, usize>;
+
 /// What the server holds.
 #[derive(Debug)]
 struct Held {
     /// Resident memory.
     kib: u64,
-    files: usize,
+    /// Open files, by what they are.
+    files: Files,
     rooms: u64,
     connections: u64,
 }
@@ -125,13 +131,20 @@ fn metrics(port: u16) -> Result<String> {
 }
 
 /// Resident memory in KiB, and open files. On systems that do not tell nothing is found to grow.
-fn process(pid: u32) -> Result<(u64, usize)> {
+fn process(pid: u32) -> Result<(u64, Files)> {
     if !cfg!(target_os = "linux") {
-        return Ok((0, 0));
+        return Ok((0, Files::new()));
     }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // One that was closed meanwhile has no name any more.
+        let Ok(path) = std::fs::read_link(entry?.path()) else { continue };
+        let name = path.to_string_lossy();
+        let kind = name.split(":[").next().unwrap_or(&name); // socket:[12345]
+        *files.entry(kind.to_owned()).or_default() += 1;
+    }
     Ok((kib.ok_or("the system does not tell the server's memory")?, files))
 }
