@@ -68,11 +68,12 @@ pub trait Draw {
 /// The room's secret generator: seeded, part of the state, unpredictable to every client. Read it as
 /// `mut rng: ResMut<Rng>`.
 #[derive(Resource)]
-pub struct Rng(ChaCha8Rng);
+// Boxed, for bevy_ecs takes memory for 64 of each resource at once.
+pub struct Rng(Box<ChaCha8Rng>);
 
 impl Rng {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self(ChaCha8Rng::from_seed(seed))
+        Self(Box::new(ChaCha8Rng::from_seed(seed)))
     }
 
     /// Seed, and how far it was read.
@@ -83,7 +84,7 @@ impl Rng {
     pub(crate) fn from_state(seed: [u8; 32], position: u128) -> Self {
         let mut rng = ChaCha8Rng::from_seed(seed);
         rng.set_word_pos(position);
-        Self(rng)
+        Self(Box::new(rng))
     }
 }
 
