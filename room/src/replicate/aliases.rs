@@ -38,6 +38,13 @@ pub(super) struct Aliases {
     newest: Tick,
     /// From oldest to newest.
     moves: VecDeque<Move>,
+    /// How many moves were before those.
+    forgotten: u64,
+    /// The numbers of each entity's moves, from oldest to newest.
+    by_entity: Table<u32, SmallVec<[u64; 2]>>,
+    /// The numbers of moves from some names to others, from oldest to newest: only of these something may
+    /// be told. Most entities come with one name and go with it.
+    renames: VecDeque<u64>,
     /// All moves after this tick are there.
     floor: Tick,
 }
@@ -114,6 +121,11 @@ impl Aliases {
         if self.moves.len() == REMOVALS_KEPT_MAX {
             self.forget_oldest();
         }
+        let number = self.forgotten + self.moves.len() as u64;
+        if !before.is_empty() && !after.is_empty() {
+            self.renames.push_back(number);
+        }
+        self.by_entity.entry(id, SmallVec::new).push(number);
         self.moves.push_back(Move { tick, id, before: before.clone() });
     }
 
@@ -146,21 +158,42 @@ impl Aliases {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(oldest) = self.moves.pop_front() {
-            self.floor = oldest.tick;
+        let Some(oldest) = self.moves.pop_front() else { return };
+        self.floor = oldest.tick;
+        if let Some(numbers) = self.by_entity.find_mut(oldest.id) {
+            numbers.remove(0);
+            if numbers.is_empty() {
+                self.by_entity.remove(oldest.id);
+            }
         }
+        if self.renames.front() == Some(&self.forgotten) {
+            self.renames.pop_front();
+        }
+        self.forgotten += 1;
+    }
+
+    fn numbered(&self, number: u64) -> &Move {
+        &self.moves[(number - self.forgotten) as usize]
+    }
+
+    /// An entity's moves, from newest to oldest.
+    fn moves_of(&self, id: u32) -> impl Iterator<Item = &Move> {
+        let numbers = self.by_entity.find(id).map(|numbers| &numbers[..]).unwrap_or_default();
+        numbers.iter().rev().map(|number| self.numbered(*number))
     }
 
     /// What a client is told behind the blocks of a frame, if there is anything.
     pub(super) fn told(&self, groups: &Table<Group, GroupState>, stands: &[Stand]) -> Option<Part> {
-        if self.several.is_empty() && self.moves.is_empty() {
+        if self.several.is_empty() && self.renames.is_empty() {
             return None;
         }
         let mut told: Vec<Ids> = Vec::new();
-        let newest = self.moves.back().map_or(self.newest, |last| last.tick.max(self.newest));
+        let last = self.renames.back().map(|number| self.numbered(*number).tick);
+        let newest = last.map_or(self.newest, |last| last.max(self.newest));
         if stands.iter().any(|stand| stand.tells(groups, Some(newest))) {
             let several = self.several.iter().map(|(id, since)| (id, *since));
-            let moved = self.moves.iter().map(|moved| (moved.id, Some(moved.tick)));
+            let renamed = self.renames.iter().map(|number| self.numbered(*number));
+            let moved = renamed.map(|moved| (moved.id, Some(moved.tick)));
             let moved = moved.filter(|(id, _)| !self.several.contains(*id));
             let all = several.chain(moved);
             told.extend(all.filter_map(|(id, since)| self.names_of(id, since, groups, stands)));
@@ -263,14 +296,14 @@ impl Aliases {
     /// Since when an entity has the names that it has; at the latest, where that is forgotten.
     fn named(&self, id: u32) -> Tick {
         let since = self.several.find(id).copied().flatten();
-        let moved = || self.moves.iter().rev().find(|moved| moved.id == id);
+        let moved = || self.moves_of(id).next();
         since.unwrap_or_else(|| moved().map_or(self.floor, |moved| moved.tick))
     }
 
     /// What a client that had heard of these groups still calls an entity, as long as it saw it all along.
     fn before(&self, id: u32, stands: &[Stand]) -> SmallVec<[WireId; 4]> {
         let mut known = SmallVec::new();
-        let mut moves = self.moves.iter().rev().filter(|moved| moved.id == id).peekable();
+        let mut moves = self.moves_of(id).peekable();
         while let Some(Move { tick, before, .. }) = moves.next() {
             let names = stands.iter().filter_map(|s| Some((*s, name(before, s.group)?)));
             let names: SmallVec<[_; 8]> = names.collect();
