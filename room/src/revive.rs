@@ -11,6 +11,7 @@ use referee_protocol::frame::Payload;
 use referee_protocol::limits::ALARMS_PER_TICK_MAX;
 use referee_protocol::{Refusal, Tick};
 
+use crate::Durability;
 use crate::entry::{Create, Entry, EntryError, Lost};
 use crate::errors::panic_text;
 use crate::evolve::{NO_TYPE, Translator};
@@ -351,7 +352,8 @@ impl Revival {
         Ok(())
     }
 
-    /// Runs a tick again. Where it panics, everything is run again, this tick without acts.
+    /// Runs a tick again. Where it panics in a game that is not gated, everything is run again, this tick
+    /// without acts.
     fn tick(&mut self, at: Tick, mut entries: Vec<Entry>) -> Result<(), ReviveError> {
         let Some(mut room) = self.room.take() else { return Ok(()) };
         if self.without.contains(&at) {
@@ -365,7 +367,9 @@ impl Revival {
         if let Err(error) = run_tick(&mut room, at, entries) {
             // Values of a failed game may fail once more.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(room)));
-            if self.without.len() >= PANICS_MAX || !self.without.insert(at) {
+            // Who was told of a gated act counts on it: it is not left out because a build cannot take it.
+            let gated = self.template.durability() == Durability::Gated;
+            if gated || self.without.len() >= PANICS_MAX || !self.without.insert(at) {
                 return Err(error);
             }
             self.report.panicked.push(at);

@@ -445,6 +445,13 @@ impl Room {
         self.queue.push(entry);
     }
 
+    /// The snapshot of the last tick, where the room rebuilt itself in it: out of turn, for who has to know
+    /// it before anything else runs.
+    pub fn take_save(&mut self) -> Option<Vec<u8>> {
+        let place = self.outputs.iter().rposition(|output| matches!(output, Output::Save(_)))?;
+        self.outputs.remove(place)?.saved()
+    }
+
     /// The next thing to do outside. Call until none after every `tick` and `link`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

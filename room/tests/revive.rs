@@ -272,6 +272,33 @@ fn a_panic_in_what_is_run_again_is_treated_the_same() {
     assert_eq!((again.info().tick, report.panicked), (Tick(4), vec![Tick(3)]));
 }
 
+/// Its players were told of what they did.
+#[test]
+fn an_act_of_a_gated_game_is_not_left_out_because_a_build_panics_at_it() {
+    let gated = |game: &mut Game| {
+        fragile(game);
+        game.gated();
+    };
+    let (template, mut room) = begun(gated);
+    for (number, text) in [(1, "one"), (2, "two")] {
+        room.handle(say(&template, number, text));
+        room.tick(Tick(number + 1));
+    }
+    let passage = take(&mut room);
+    let newer = Template::new("test", move |game: &mut Game| {
+        gated(game);
+        game.systems(|says: Actions<Say>| {
+            assert!(says.iter().all(|(_, say)| say.0 != "two"), "not this one");
+        });
+    })
+    .unwrap();
+    let revival = Revival::new(&newer, Base::Create(create()), vec![passage.clone()], [9; 32]);
+    let refused = revival.finish().map(|_| ());
+    assert!(matches!(refused, Err(ReviveError::Panicked { tick: 3, .. })), "{refused:?}");
+    let (again, report) = revive(&template, Base::Create(create()), vec![passage]);
+    assert_eq!((again.info().tick, report.panicked), (Tick(3), vec![]));
+}
+
 #[test]
 fn a_game_that_panics_in_any_case_is_given_up() {
     let (_, mut room) = bare(fragile);

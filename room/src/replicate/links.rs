@@ -294,7 +294,7 @@ impl Links {
     /// it waited for.
     pub(super) fn resize(&mut self, link: LinkId, window: u32) -> bool {
         self.links.get_mut(&link).is_some_and(|state| {
-            state.window = window.clamp(FRAMES_IN_FLIGHT_MAX, FRAMES_IN_FLIGHT_LIMIT);
+            state.window = window.clamp(1, FRAMES_IN_FLIGHT_LIMIT);
             state.may_catch_up()
         })
     }

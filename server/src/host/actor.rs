@@ -243,6 +243,14 @@ fn tell(room: &RoomKey, report: &Report) {
     } else if ticks > 0 {
         tracing::info!(%room, ticks, hashes, "a room goes on from its journal");
     }
+    if !report.panicked.is_empty() {
+        let ticks: Vec<String> = report.panicked.iter().map(|tick| tick.0.to_string()).collect();
+        tracing::error!(
+            %room, ticks = ticks.join(", "),
+            "a game panicked at ticks of a stored room that it had taken once, and goes on without what was done \
+             in them: where another build is at fault, kill the server before the room is saved, and start the one before"
+        );
+    }
     if let Some(tick) = differs {
         tracing::error!(
             %room, tick = tick.0,

@@ -12,7 +12,7 @@ use referee_room::output::Frame;
 use referee_room::room::ParkedLink;
 use smallvec::SmallVec;
 
-use super::flight::Flight;
+use super::flight::{Flight, News};
 use super::wheel;
 use crate::metrics::{Metrics, Transport};
 use crate::session::{Rate, Wish};
@@ -163,8 +163,8 @@ impl Connection {
         self.pulse.hear(now)
     }
 
-    /// The client has received so many state frames. Gives the shortest round trip when that is news.
-    pub(crate) fn acked(&mut self, frames: u64, now: Instant) -> Option<Duration> {
+    /// The client has received so many state frames. Gives what is new of the way to it.
+    pub(crate) fn acked(&mut self, frames: u64, now: Instant) -> Option<News> {
         self.flight.acknowledge(frames, now)
     }
 

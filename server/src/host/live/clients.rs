@@ -156,9 +156,9 @@ impl Live {
 
     pub(super) fn acked(&mut self, link: LinkId, ack: Ack, now: Instant) {
         let Some(connection) = self.connections.get_mut(&link) else { return };
-        let rtt = connection.acked(ack.frames, now);
-        if let (Some(rtt), Clock::Realtime { hz, .. }) = (rtt, &self.clock) {
-            let window = flight::window(rtt, *hz);
+        let news = connection.acked(ack.frames, now);
+        if let (Some(news), Clock::Realtime { hz, .. }) = (news, &self.clock) {
+            let window = flight::window(news, *hz);
             self.guarded(|room| room.link(link, Link::Window(window)));
         }
         self.guarded(|room| room.link(link, Link::Ack(ack)));

@@ -9,7 +9,7 @@ use referee_protocol::message::{self, ClientControl, ServerControl, Welcome};
 use referee_protocol::{GameName, MatchId, Seat};
 use referee_room::entry::Create;
 use referee_room::prelude::*;
-use referee_room::revive::{Base, Revival};
+use referee_room::revive::{Base, Revival, after_panic};
 
 mod alarms;
 mod gated;
@@ -478,6 +478,40 @@ fn a_panic_leaves_what_it_takes_to_make_the_room_again() {
     assert!(broken.iter().any(|entry| matches!(entry, Entry::Action { number: 2, .. })));
     let again = Revival::new(&template(&site), remains.base, vec![remains.since], [2; 32]).finish();
     assert_eq!(again.unwrap().room.info().players, 1);
+}
+
+/// The tick that runs again without what broke it is one in which the room rebuilds itself.
+#[test]
+fn a_panic_where_the_room_rebuilds_itself_leaves_what_it_takes_to_make_the_room_again() {
+    let site = site(Config::default());
+    let every_tick = Template::new("count", |game: &mut Game| {
+        count(game);
+        game.snapshot_ticks(1);
+    })
+    .unwrap();
+    let mut room = Room::create(&every_tick, &create()).unwrap();
+    room.record();
+    let of = |room, remains| {
+        let template = every_tick.clone();
+        *Live::new(Parts { template, remains, ..parts(&site, room, 1, unix_ms()) })
+    };
+    let mut live = of(room, Remains::created(Base::Create(create()), unix_ms()));
+    let (link, _wire) = come(&mut live, wish());
+    live.message(link, &action(1, 0));
+    live.message(link, &action(2, 1));
+    rest(&mut live);
+    assert!(live.failed());
+    let mut left = live.take_remains().unwrap();
+    let broken = left.broken.take().unwrap();
+    let begins = (left.base.clone(), left.since.clone());
+    let revived = after_panic(&every_tick, begins, broken, [2; 32]).unwrap();
+    let (room, remains) = left.revived(revived);
+    let mut live = of(room, remains);
+    rest(&mut live);
+    let kept = live.keep.kept();
+    let again = Revival::new(&every_tick, kept.base, vec![kept.since], [2; 32]).finish().unwrap();
+    assert_eq!(again.room.info().tick, live.room.info().tick);
+    assert_eq!(again.room.snapshot(), live.room.snapshot());
 }
 
 #[test]
