@@ -10,6 +10,11 @@ const EARLIEST_FOR_MS: f64 = 1_000.0;
 /// Weight of one arrival in the smoothed lateness: about half a second of states at 30 Hz.
 const LATE_WEIGHT: f64 = 1.0 / 16.0;
 
+/// What comes later than that, in milliseconds, was held up by a stall: no picture that is shown so much
+/// later would be worth having, so it is no reason to show pictures later. A route that has become longer by as
+/// much is believed as one that did by less.
+const STALL_MS: f64 = 250.0;
+
 /// A realtime room's clock.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomClock {
@@ -56,6 +61,9 @@ impl RoomClock {
         }
         self.earliest = self.earliest.min(came);
         let late = came - self.offset();
+        if late > STALL_MS {
+            return true;
+        }
         self.late_ms += (late - self.late_ms) * LATE_WEIGHT;
         self.spread_ms += ((late - self.late_ms).abs() - self.spread_ms) * LATE_WEIGHT;
         true
@@ -124,6 +132,19 @@ mod tests {
         arrivals(&mut clock, 0..40, |_| 0.0);
         arrivals(&mut clock, 40..83, |_| 120.0);
         assert!((clock.arrival_of(Tick(83)) - 83.0 * 50.0 - 120.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_a_stall_held_up_is_no_jitter() {
+        let mut clock = RoomClock::new(20, Tick(0), 0.0);
+        arrivals(&mut clock, 0..100, |n| (n % 2) as f64 * 5.0);
+        let before = clock.jitter_ms();
+        // Four seconds, and what waited comes at once.
+        arrivals(&mut clock, 100..106, |n| 4_000.0 - (n - 100) as f64 * 50.0);
+        assert!((clock.jitter_ms() - before).abs() < 1e-9, "{}", clock.jitter_ms());
+        arrivals(&mut clock, 180..220, |n| (n % 2) as f64 * 5.0);
+        assert!(clock.jitter_ms() < before + 1.0);
+        assert!((clock.arrival_of(Tick(220)) - 11_000.0).abs() < 6.0, "nor is the room late");
     }
 
     #[test]
