@@ -21,6 +21,11 @@ pub struct Tick(pub u64);
 #[serde(transparent)]
 pub struct Seat(pub u16);
 
+impl Seat {
+    /// No player's: no room has so many seats.
+    pub const NOBODY: Self = Self(u16::MAX);
+}
+
 /// One joining of one client: a new number for each handshake, chosen by the edge.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,

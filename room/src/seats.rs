@@ -1,7 +1,7 @@
 //! Seats: who gets one, who is away, who goes. The room, not the edge, gives out seats.
 
 use bevy_ecs::prelude::*;
-use referee_protocol::{Code, Refusal, Seat, SessionId, Tick};
+use referee_protocol::{Code, Group, Refusal, Seat, SessionId, Tick};
 
 use crate::core::{InputBuffer, SeatState};
 use crate::entry;
@@ -9,7 +9,7 @@ use crate::game::LateJoin;
 use crate::hooks::{Hook, Join};
 use crate::output::{Joined, Output};
 use crate::room::Room;
-use crate::types::{Attributes, Player};
+use crate::types::{Attributes, InGroups, Owner, Player};
 
 impl Room {
     /// Decides on a client that wants in.
@@ -193,6 +193,23 @@ impl Room {
         self.core_mut().seats.remove(&seat);
         self.replication.freed(seat);
         self.game.world.try_despawn(entity).ok();
+        self.disown(seat);
+    }
+
+    /// What was shown to the player of a seat alone is nobody's: the next one in it is somebody else.
+    fn disown(&mut self, seat: Seat) {
+        let world = &mut self.game.world;
+        for mut owner in world.query::<&mut Owner>().iter_mut(world) {
+            if owner.0 == seat {
+                owner.0 = Seat::NOBODY;
+            }
+        }
+        let of = |group: &Group| *group == Group::Player(seat);
+        for mut groups in world.query::<&mut InGroups>().iter_mut(world) {
+            if groups.0.iter().any(of) {
+                groups.0.retain(|group| !of(group));
+            }
+        }
     }
 
     /// When a seat expires: a held one after its grace, an idle one after the idle limit.

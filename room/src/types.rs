@@ -157,7 +157,8 @@ impl Field for Tick {
 pub struct Attributes(pub BTreeMap<String, String>);
 
 /// Whose an entity is: who sees its components that are `#[replicate(to = owner)]`. A player's entity
-/// owns itself without it.
+/// owns itself without it. When a seat is free again, what its player owned is [`Seat::NOBODY`]'s: seen by
+/// nobody, until the game gives it away or takes it out (`on_leave` comes before that).
 #[derive(Component, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Owner(pub Seat);
 
@@ -167,7 +168,7 @@ pub struct Owner(pub Seat);
 pub struct Team(pub u32);
 
 /// Groups an entity is in, instead of what its types' own `to` says: nobody else sees it.
-/// For a player who sees several of these groups it is several entities: the room warns of it.
+/// A player's own group is taken out of it when that player's seat is free again.
 #[derive(Component, Clone, PartialEq, Eq, Debug, Default)]
 pub struct InGroups(pub Vec<Group>);
 

@@ -332,3 +332,32 @@ fn a_game_without_spectators_says_so() {
     let text = *refused.unwrap_err().downcast::<String>().unwrap();
     assert!(text.contains("no places for spectators"), "{text}");
 }
+
+#[derive(Component, Replicate)]
+#[replicate(to = owner)]
+struct Trap(u32);
+
+/// What a player hid is not shown to who gets the seat next.
+#[test]
+fn what_was_one_players_alone_is_nobodys_when_the_seat_is_free() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.realtime(20).players(0..=2).replicate::<Trap>();
+    });
+    let (ann, bob) = (room.join("Ann"), room.join("Bob"));
+    let seat = room.seat(ann).expect("she plays");
+    let groups = InGroups(vec![Group::Player(seat), Group::Player(Seat(1))]);
+    room.change(|world| {
+        world.spawn((Trap(1), Owner(seat)));
+        world.spawn((Trap(2), groups));
+    });
+    assert_eq!(room.seen_on_entities(ann, "Trap").len(), 2);
+    room.leave(ann);
+    let dan = room.join("Dan");
+    assert_eq!(room.seat(dan), Some(seat), "he sits where she sat");
+    assert_eq!(room.seen_on_entities(dan, "Trap"), Vec::<serde_json::Value>::new());
+    room.restart();
+    room.resume(dan).expect("he comes back");
+    assert_eq!(room.seen_on_entities(dan, "Trap"), Vec::<serde_json::Value>::new());
+    room.resume(bob).expect("he comes back");
+    assert_eq!(room.seen_on_entities(bob, "Trap"), [json!(2)], "it was Bob's as well");
+}

@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SECOND_UNUSED, freshMatch, scene, until, untilOpen } from './harness.mjs';
+import {
+  PHONE,
+  SECOND_UNUSED,
+  assertNothingCutOff,
+  freshMatch,
+  scene,
+  until,
+  untilOpen,
+} from './harness.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const binary = process.env.REFEREE_LOADTEST ?? join(root, 'target/release/referee-loadtest');
@@ -49,6 +57,23 @@ const watch = (page) =>
     });
   });
 
+/** On a small telephone, held either way, the score board of a crowd shows who plays, and covers nothing. */
+async function assertFitsPhones(scene, page) {
+  const { width, height } = PHONE.viewport;
+  const before = page.viewportSize();
+  for (const [name, size] of [
+    ['upright', { width, height }],
+    ['sideways', { width: height, height: width }],
+  ]) {
+    await page.setViewportSize(size);
+    await until(page, (wide) => innerWidth === wide, size.width);
+    await page.waitForSelector('#board li.me', { state: 'visible' });
+    await assertNothingCutOff(page);
+    await scene.screenshot(page, `arena-crowd-${name}`);
+  }
+  await page.setViewportSize(before);
+}
+
 /** A minute of bots and two pages in one arena: what the bots report, and the pages. */
 async function minute(scene) {
   const prefix = freshMatch();
@@ -61,6 +86,9 @@ async function minute(scene) {
   const report = bots(scene.server.url, prefix);
   for (const page of pages) {
     await until(page, (all) => room.entities('Player').length === all, BOTS + 2);
+  }
+  await assertFitsPhones(scene, pages[1]);
+  for (const page of pages) {
     await page.mouse.down();
     await page.keyboard.down('KeyD');
   }

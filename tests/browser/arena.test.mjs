@@ -1,7 +1,15 @@
 // The arena, played with keys, mouse and thumbs.
 
 import assert from 'node:assert/strict';
-import { PHONE, SECOND_UNUSED, assertFits, freshMatch, scene, until, untilOpen } from './harness.mjs';
+import {
+  PHONE,
+  SECOND_UNUSED,
+  assertNothingCutOff,
+  freshMatch,
+  scene,
+  until,
+  untilOpen,
+} from './harness.mjs';
 
 /** What a ship flies, in units per second: the game's own number. */
 const SPEED = 260;
@@ -217,32 +225,6 @@ function assertNoJumps(frames) {
   assert.ok(far > SPEED, `the ships went ${far.toFixed(0)} units in all`);
   assert.ok(even >= EVEN * moving, `${even} of ${moving} steps were no longer than their frame allows`);
   console.log(`${frames.length} frames, ${far.toFixed(0)} units; ${even} of ${moving} steps even`);
-}
-
-/** Every part of the frame around the picture lies inside the window, and none upon another. */
-async function assertNothingCutOff(page) {
-  await assertFits(page);
-  const faults = await page.evaluate(() => {
-    const panels = [...document.querySelectorAll('.panel')].filter((panel) => panel.offsetParent);
-    const boxes = panels.map((panel) => ({ id: panel.id, box: panel.getBoundingClientRect() }));
-    const outside = boxes.filter(
-      ({ box }) => box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight,
-    );
-    const upon = boxes.flatMap((a, at) =>
-      boxes
-        .slice(at + 1)
-        .filter(
-          (b) =>
-            a.box.left < b.box.right &&
-            b.box.left < a.box.right &&
-            a.box.top < b.box.bottom &&
-            b.box.top < a.box.bottom,
-        )
-        .map((b) => `${a.id} lies upon ${b.id}`),
-    );
-    return [...outside.map(({ id }) => `${id} is cut off`), ...upon];
-  });
-  assert.deepEqual(faults, []);
 }
 
 scene('the arena on a desktop', async (scene) => {

@@ -225,3 +225,29 @@ function launchBrowser() {
     ],
   });
 }
+
+/** Every part of the frame around the picture lies inside the window, and none upon another. */
+export async function assertNothingCutOff(page) {
+  await assertFits(page);
+  const faults = await page.evaluate(() => {
+    const panels = [...document.querySelectorAll('.panel')].filter((panel) => panel.offsetParent);
+    const boxes = panels.map((panel) => ({ id: panel.id, box: panel.getBoundingClientRect() }));
+    const outside = boxes.filter(
+      ({ box }) => box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight,
+    );
+    const upon = boxes.flatMap((a, at) =>
+      boxes
+        .slice(at + 1)
+        .filter(
+          (b) =>
+            a.box.left < b.box.right &&
+            b.box.left < a.box.right &&
+            a.box.top < b.box.bottom &&
+            b.box.top < a.box.bottom,
+        )
+        .map((b) => `${a.id} lies upon ${b.id}`),
+    );
+    return [...outside.map(({ id }) => `${id} is cut off`), ...upon];
+  });
+  assert.deepEqual(faults, []);
+}
