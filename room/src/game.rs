@@ -19,7 +19,7 @@ use referee_protocol::{Group, Kind, Schema, TypeDef};
 
 use crate::alarms::{AlarmQueue, AlarmRow};
 use crate::evolve::Migration;
-use crate::field::{Action, Bearer, Event, Field, Hints, Input, Replicate};
+use crate::field::{Action, Audience, Bearer, Event, Field, Hints, Input, Replicate};
 use crate::grid::{Grid, SIGHT_MAX};
 use crate::hooks::Hooks;
 use crate::order;
@@ -445,6 +445,13 @@ impl Game {
                 return None;
             }
         };
+        if resource && matches!(C::audience(), Audience::Owner | Audience::Team) {
+            self.problems.push(format!(
+                "{}: a resource has no owner and no team, so nobody would see it; make it a component of \
+                 what has one, or let it say #[replicate(to = everyone)]",
+                short_name::<C>()
+            ));
+        }
         self.components.push(ComponentRow::of::<C>(id, shape, resource));
         self.components.last_mut()
     }

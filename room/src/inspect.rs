@@ -7,7 +7,8 @@ use referee_protocol::value::Value as WireValue;
 use serde_json::{Map, Value, json};
 
 use crate::evolve;
-use crate::field::Quantiser;
+use crate::field::{Loader, Quantiser, Saver};
+use crate::layout;
 use crate::registry::ComponentRow;
 use crate::room::Room;
 use crate::snapshot::RestoreError;
@@ -77,6 +78,14 @@ impl Room {
 
 fn value(world: &World, row: &ComponentRow, entity: EntityRef<'_>) -> Value {
     let net_id = |entity| world.get::<NetId>(entity).map_or(0, |id: &NetId| id.0);
+    if row.shape == FieldType::Unit {
+        // What is never sent has no words: it is read from what is saved of it.
+        let mut bytes = Vec::new();
+        (row.save)(entity, &mut Saver::new(&mut bytes, &net_id));
+        let nobody = |_| Entity::PLACEHOLDER;
+        return layout::json(&(row.layout)(), &mut Loader::new(&bytes, &nobody))
+            .unwrap_or_default();
+    }
     let mut words = Vec::new();
     (row.quantise)(entity, &row.shape, &mut Quantiser::new(&mut words, &net_id));
     json_of(&row.shape, &words)

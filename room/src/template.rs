@@ -352,7 +352,7 @@ fn missing(name: &str) -> String {
     let short = name.rsplit("::").next().unwrap_or(name);
     format!(
         "{short}: a system uses it, but it is not registered, so a rebuild would lose it; add \
-         .replicate::<{short}>() or .keep::<{short}>()"
+         .replicate::<{short}>() or .keep::<{short}>(), or .input::<{short}>() where players send it"
     )
 }
 

@@ -55,6 +55,19 @@ fn what_a_system_uses_must_be_registered() {
     assert!(text.contains(".action::<Act>()"), "{text}");
 }
 
+/// It has no owner.
+#[derive(Resource, Replicate, Default)]
+#[replicate(to = owner)]
+struct Secret(u32);
+
+#[test]
+fn a_resource_that_nobody_would_see_is_a_mistake() {
+    let text = problem(|game| {
+        game.replicate::<Secret>();
+    });
+    assert!(text.contains("Secret: a resource has no owner"), "{text}");
+}
+
 #[test]
 fn types_are_complete() {
     let text = problem(|game| {

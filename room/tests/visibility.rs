@@ -273,3 +273,23 @@ fn a_reference_is_told_only_where_its_target_is_seen() {
     room.act(ann, Hide { value: 1, to: 3 });
     assert_ne!(room.seen_on_entities(bob, "Follows"), [json!(null)], "and again when it is back");
 }
+
+#[derive(Component, Replicate)]
+struct Card(u32);
+
+/// Also what says who sees what.
+#[test]
+fn the_whole_state_tells_whose_a_thing_is() {
+    let mut room = TestRoom::new(|game: &mut Game| {
+        game.turn_based().replicate::<Card>();
+    });
+    let _ann = room.join("Ann");
+    room.change(|world| {
+        world.spawn((Card(1), Owner(Seat(3)), Team(7), InGroups(vec![Group::Player(Seat(3))])));
+    });
+    let state = room.room().to_json();
+    let card = state["entities"].as_array().expect("a list").iter().find(|e| e["Card"] == json!(1));
+    let card = card.expect("it is there");
+    assert_eq!((&card["Owner"], &card["Team"]), (&json!(3), &json!(7)));
+    assert_eq!(card["InGroups"], json!([Group::Player(Seat(3)).number()]));
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle, available_parallelism};
 use std::time::{Duration, Instant};
@@ -141,6 +142,7 @@ impl Server {
         let slots = Slots::new(config.connections_max, config.connections_per_address_max);
         let metrics = Arc::new(Metrics::default());
         let house = Arc::new(House {
+            unnumbered: AtomicBool::default(),
             directory: Local::new(&config, count),
             marks: Marks::new(metrics.clone()),
             metrics,

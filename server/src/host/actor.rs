@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rand::TryRng;
@@ -127,7 +128,8 @@ async fn open(thread: &Thread, place: &Place) -> Result<Box<Live>, Refusal> {
     let read = tokio::task::spawn_blocking(find).await;
     let read = read.unwrap_or_else(|error| Err(StoreError::Read(error.to_string())));
     let (stored, incarnation) = read.map_err(|error| not_read(thread, place, error))?;
-    let incarnation = incarnation.map_err(|error| no_number(&error))?;
+    let incarnation = incarnation.map_err(|error| no_number(thread, &error))?;
+    house.unnumbered.store(false, Ordering::Relaxed);
     let (room, remains) = match (left, stored) {
         (Some(left), _) => resurrect(thread, place, &template, *left)?,
         (None, Some(stored)) => match left::storage_of(&stored) {
@@ -304,8 +306,10 @@ fn not_loaded(thread: &Thread, place: &Place, trouble: Trouble) -> Refusal {
     thread.house.marks.failed(&place.key, trouble, Instant::now())
 }
 
-fn no_number(error: &StoreError) -> Refusal {
-    tracing::error!(%error, "no number could be reserved");
+fn no_number(thread: &Thread, error: &StoreError) -> Refusal {
+    if !thread.house.unnumbered.swap(true, Ordering::Relaxed) {
+        tracing::error!(%error, "no number could be reserved: no room is made or loaded until one can");
+    }
     busy("the server cannot write to its disk; try again in a while")
 }
 

@@ -214,6 +214,12 @@ impl Connection {
         }
     }
 
+    /// Whether it has not even answered when it was asked for a sign of life.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        let quiet = now.saturating_duration_since(self.pulse.heard());
+        quiet >= Duration::from_millis(LINK_SILENCE_MAX_MS - PING_EVERY_MS)
+    }
+
     /// Tells the client why, and ends the connection.
     pub(crate) fn close(self, refusal: &Refusal, metrics: &Metrics) {
         metrics.ended(refusal.code);

@@ -43,6 +43,7 @@ mod wheel;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -105,6 +106,8 @@ pub(crate) struct House {
     pub(crate) wakes: Wakes,
     /// Stored rooms that could not be loaded.
     pub(crate) marks: Marks,
+    /// No incarnation number could be reserved, and that was said. One line for however many visitors.
+    pub(crate) unnumbered: AtomicBool,
     /// How busy the threads are.
     pub(crate) loads: Loads,
 }

@@ -1,6 +1,7 @@
 //! Stored rooms that cannot be loaded: when they are tried again, and what is left of them.
 #![allow(elided_lifetimes_in_paths, reason = "games are written without them")]
 
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use referee_protocol::{GameName, MatchId};
@@ -63,6 +64,7 @@ pub(super) fn house(
     let hosted = Hosted { template, title: None, description: None, page: None };
     let metrics = Arc::new(Metrics::default());
     Arc::new(House {
+        unnumbered: AtomicBool::default(),
         directory: Local::new(&config, 1),
         marks: Marks::new(metrics.clone()),
         metrics,

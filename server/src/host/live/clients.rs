@@ -184,8 +184,17 @@ impl Live {
 
     /// The client's connection is gone.
     pub(crate) fn gone(&mut self, link: LinkId) {
+        self.gone_at(link, Instant::now());
+    }
+
+    /// QUIC's own timeout is as long as ours: whichever finds that a client has fallen silent, it counts as
+    /// that.
+    pub(super) fn gone_at(&mut self, link: LinkId, now: Instant) {
         if let Some(connection) = self.remove(link) {
-            self.house.metrics.gone.up();
+            match connection.is_silent(now) {
+                true => self.house.metrics.ended(Code::Silent),
+                false => self.house.metrics.gone.up(),
+            }
             self.drop_session(&connection);
         }
     }

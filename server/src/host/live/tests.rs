@@ -448,6 +448,20 @@ fn ticks_that_nobody_feels_are_counted_apart() {
 }
 
 #[test]
+fn a_connection_that_ends_after_a_long_silence_counts_as_silent() {
+    let site = site(Config::default());
+    let mut live = live(&site);
+    let metrics = site.house.metrics.clone();
+    let silent = || metrics.ends(Code::Silent);
+    let (link, _wire) = come(&mut live, wish());
+    live.gone_at(link, Instant::now() + Duration::from_secs(1));
+    assert_eq!((metrics.gone.get(), silent()), (1, 0));
+    let (link, _wire) = come(&mut live, wish());
+    live.gone_at(link, Instant::now() + Duration::from_secs(5));
+    assert_eq!((metrics.gone.get(), silent()), (1, 1));
+}
+
+#[test]
 fn the_end_of_the_match_is_told_and_kept() {
     let site = site(Config::default());
     let mut live = live(&site);
