@@ -278,6 +278,8 @@ impl Live {
         self.house.metrics.rooms_failed.up();
         let running = catch_unwind(AssertUnwindSafe(|| self.room.running().map(str::to_owned)));
         let running = running.ok().flatten().unwrap_or_else(|| "the room itself".to_owned());
+        // First, with what led there: a life that goes on may end before it saves anything.
+        self.save_now();
         let again = self.panicked.is_none_or(|at| at.elapsed() >= PANICS_APART);
         self.remains = if again { self.remains() } else { None };
         match &self.remains {
@@ -290,7 +292,6 @@ impl Live {
             ),
         }
         self.dismiss(&self.failure());
-        self.save_now();
     }
 
     /// Ends every connection and request.

@@ -136,7 +136,7 @@ impl Store {
                 journal::file::look(&journal_file, Some(store))?
             }
         };
-        let log = open_log(&folder, store, &mut tail)?;
+        let log = open_log(&folder, store, has_journal, &mut tail)?;
         let database = journal::file::open(&journal_file, &tail, &of_journal)?;
         let open_journal: Open =
             Box::new(move || journal::file::reopen(&journal_file, store, &of_journal));
@@ -453,14 +453,24 @@ fn look_at_log(
     folder.has(&file).and_then(look)
 }
 
-/// Opens the log, or makes one, and puts what is in it behind what is in the journal's database.
-fn open_log(folder: &Folder, store: StoreId, tail: &mut Tail) -> Result<Log, StoreError> {
+/// Opens the log, or makes one, and puts what is in it behind what is in the journal's database, which
+/// `was_there` before.
+fn open_log(
+    folder: &Folder,
+    store: StoreId,
+    was_there: bool,
+    tail: &mut Tail,
+) -> Result<Log, StoreError> {
     let file = folder.log();
     let found = match look_at_log(folder, store, tail.floor)? {
         Some(found) => found,
         None => {
-            if tail.has_log() && tail.has_batches() {
-                tracing::warn!("the journal has no log; what happened last in its rooms is gone");
+            if was_there && tail.has_log() {
+                tracing::warn!(
+                    file = %file.display(),
+                    "the journal has no log: what happened last in its rooms is gone with it. Where there is a \
+                     copy of it, stop the server now and put it back"
+                );
             }
             folder.make_log(store)?;
             journal::log::look(&file, store, tail.floor)?

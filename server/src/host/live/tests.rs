@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::host::tests::house;
 use crate::http::RoomRequest;
 use crate::session::Wish;
-use crate::store::Store;
+use crate::store::{JournalKeep, Store, StoreConfig};
 use crate::token::Claim;
 use crate::transport::memory::Memory;
 
@@ -492,6 +492,30 @@ fn a_panic_leaves_what_it_takes_to_make_the_room_again() {
     assert!(broken.iter().any(|entry| matches!(entry, Entry::Action { number: 2, .. })));
     let again = Revival::new(&template(&site), remains.base, vec![remains.since], [2; 32]).finish();
     assert_eq!(again.unwrap().room.info().players, 1);
+}
+
+/// Else a second panic, which ends the room, would lose what led to what was saved.
+#[test]
+fn what_led_to_a_snapshot_is_saved_with_it_when_a_room_panics() {
+    let store = StoreConfig { journal_keep: JournalKeep::Match, ..StoreConfig::default() };
+    let site = site(Config { store, ..Config::default() });
+    let template = Template::new("count", |game: &mut Game| {
+        count(game);
+        game.snapshot_ticks(2);
+    })
+    .unwrap();
+    let mut room = Room::create(&template, &create()).unwrap();
+    room.record();
+    let mut live = *Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    let (link, _wire) = come(&mut live, wish());
+    for number in 1..9 {
+        live.message(link, &action(number, 0));
+        rest(&mut live);
+    }
+    live.message(link, &action(9, 1));
+    rest(&mut live);
+    assert!(live.failed());
+    assert!(live.take_remains().unwrap().past.waiting(1).is_none());
 }
 
 /// Of these ticks the one that runs again without what broke it is in one case one in which the room rebuilds

@@ -63,11 +63,6 @@ impl Tail {
         self.format >= WITH_LOG
     }
 
-    /// Whether there is something in the file.
-    pub(in crate::store) fn has_batches(&self) -> bool {
-        self.bytes > 0
-    }
-
     /// What of the log counts comes behind what is in the database.
     pub(in crate::store) fn append(&mut self, file: &Path, log: &Found) -> Result<(), StoreError> {
         for (epoch, number, bytes) in &log.batches {
