@@ -1,6 +1,7 @@
 //! What this machine's /proc says of threads and processes. Where there is none, nothing is said.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 /// CPU time of the calling thread, in nanoseconds; 0 where that is not to be had.
@@ -51,14 +52,33 @@ pub(crate) fn rss_bytes(pid: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The process that listens on a TCP port of this machine, where it can be seen.
-pub(crate) fn listener(port: u16) -> Option<u32> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| inodes(&table, port))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+/// The process that listens on a TCP address of this machine, where it can be seen: on the address itself,
+/// or else on all of the machine's.
+pub(crate) fn listener(address: SocketAddr) -> Option<u32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let tables = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
+    let port = address.port();
+    let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let owner = |ip: IpAddr| {
+        let of = |table: &String| inodes(table, &format!("{}:{port:04X}", hex(ip)));
+        process(&tables.iter().flat_map(of).collect::<Vec<_>>())
+    };
+    owner(address.ip()).or_else(|| all.into_iter().find_map(owner))
+}
+
+/// An address as those tables have it: words of 32 bits in the machine's order.
+fn hex(ip: IpAddr) -> String {
+    let bytes = match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let words = bytes.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_ne_bytes));
+    words.map(|word| format!("{word:08X}")).collect()
+}
+
+/// The process that has one of these sockets open.
+fn process(inodes: &[u64]) -> Option<u32> {
+    let sockets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.into_iter().find(|pid| {
@@ -68,13 +88,12 @@ pub(crate) fn listener(port: u16) -> Option<u32> {
     })
 }
 
-/// The inodes of the sockets that listen on a port, of a table as /proc/net/tcp has it.
-fn inodes(table: &str, port: u16) -> Vec<u64> {
+/// The inodes of the sockets that listen on an address, of a table as /proc/net/tcp has it.
+fn inodes(table: &str, address: &str) -> Vec<u64> {
     let of = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let (local, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
-        let (_, at) = local.rsplit_once(':')?;
-        let listens = *state == "0A" && u16::from_str_radix(at, 16) == Ok(port);
+        let listens = *state == "0A" && *local == address;
         listens.then(|| inode.parse().ok()).flatten()
     };
     table.lines().skip(1).filter_map(of).collect()
@@ -85,12 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_is_found_by_its_port() {
+    fn a_listener_is_found_by_its_address() {
         let listens = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listens.local_addr().unwrap().port();
-        assert_eq!(listener(port), Some(std::process::id()));
+        let at = listens.local_addr().unwrap();
+        assert_eq!(listener(at), Some(std::process::id()));
+        assert_eq!(listener(SocketAddr::new("127.0.0.2".parse().unwrap(), at.port())), None);
         drop(listens);
-        assert_eq!(listener(port), None);
+        assert_eq!(listener(at), None);
+        let everywhere = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        let here = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+        assert_eq!(listener(here), Some(std::process::id()));
     }
 
     #[test]

@@ -45,10 +45,15 @@ impl Numbers {
         of.map(|(_, count)| count).sum()
     }
 
-    /// Whether a count went back: the server that says so is not the one from before.
+    /// Whether the server began at another time than the one from before, or a count of it went back.
     pub(crate) fn is_of_another_life(&self, before: &Self) -> bool {
-        let counts = ["referee_tick_seconds_count", "referee_messages_out_total"];
-        counts.iter().any(|name| self.growth(before, name).is_some_and(|growth| growth < 0.0))
+        let began = "referee_start_time_seconds";
+        let counts = self.0.keys().filter(|name| {
+            let name = name.split('{').next().unwrap_or(name);
+            name.ends_with("_total") || name.ends_with("_count")
+        });
+        let mut growths = counts.filter_map(|name| self.growth(before, name));
+        self.value(began) != before.value(began) || growths.any(|growth| growth < 0.0)
     }
 
     /// The bound of the histogram's bucket below which a part of what came since `before` lies.
@@ -183,7 +188,7 @@ fn is_here(address: &std::net::SocketAddr) -> bool {
 
 /// The process that serves a URL, where that is on this machine.
 pub(crate) fn process_of(url: &str) -> Option<u32> {
-    address(url).filter(is_here).and_then(|address| machine::listener(address.port()))
+    address(url).filter(is_here).and_then(|address| machine::listener(address))
 }
 
 /// Reads `/metrics`.

@@ -205,6 +205,7 @@ impl TestRoom {
     ///
     /// # Panics
     /// When the action is not registered, or the player has no seat.
+    #[track_caller]
     pub fn act<T: Action>(&mut self, player: TestPlayer, action: T) {
         let number = self.clients[player.0].last_action + 1;
         self.act_numbered(player, number, &action);
@@ -214,6 +215,7 @@ impl TestRoom {
     ///
     /// # Panics
     /// When the action is not registered, or the player has no seat.
+    #[track_caller]
     pub fn act_numbered<T: Action>(&mut self, player: TestPlayer, number: u64, action: &T) {
         let types = &self.template.schema().actions;
         let kind = types.iter().position(|def| def.name == short_name::<T>());
@@ -228,6 +230,7 @@ impl TestRoom {
     ///
     /// # Panics
     /// When the input is not registered, or the player has no seat.
+    #[track_caller]
     pub fn input<T: Input>(&mut self, player: TestPlayer, input: &T) {
         let types = &self.template.schema().inputs;
         let kind = types.iter().position(|def| def.name == short_name::<T>());
@@ -240,6 +243,7 @@ impl TestRoom {
         self.settle();
     }
 
+    #[track_caller]
     fn payload<T: Field>(
         &self,
         player: TestPlayer,
@@ -255,8 +259,12 @@ impl TestRoom {
         let name = |entity| self.wire_name(seat, entity).0;
         let mut out = Quantiser::new(&mut words, &name);
         value.quantise(ty, &mut out);
-        let clamped = out.clamped;
-        assert_eq!(clamped, 0, "{}: a value does not fit what it declares", types[kind].name);
+        let (clamped, name) = (out.clamped, &types[kind].name);
+        assert!(
+            clamped == 0,
+            "{name}: {clamped} of its values lie outside the range that it declares; what a client sends \
+             is limited to that"
+        );
         (seat, Payload::from_words(kind as u16, ty, &words))
     }
 
@@ -465,9 +473,10 @@ impl TestRoom {
     /// When the game sends nothing of this name, or the client is away: it has none but an old view then,
     /// which [`TestRoom::replica`] has.
     #[must_use]
+    #[track_caller]
     pub fn seen(&self, player: TestPlayer, resource: &str) -> Option<Value> {
         let schema = self.template.schema();
-        let number = self.number(resource);
+        let number = self.number(resource, true);
         let words = self.present(player).component(WireId::ROOM, number as u16)?;
         Some(json_of(&schema.components[number].ty, words))
     }
@@ -477,9 +486,10 @@ impl TestRoom {
     /// # Panics
     /// As [`TestRoom::seen`].
     #[must_use]
+    #[track_caller]
     pub fn seen_on_entities(&self, player: TestPlayer, component: &str) -> Vec<Value> {
         let schema = self.template.schema();
-        let number = self.number(component);
+        let number = self.number(component, false);
         let replica = self.present(player);
         let words = replica.entities().filter_map(|(id, _)| replica.component(id, number as u16));
         words.map(|words| json_of(&schema.components[number].ty, words)).collect()
@@ -487,16 +497,23 @@ impl TestRoom {
 
     /// A component's number on the wire. A name that is not sent at all is a mistake of the test: else a
     /// test that something is hidden would pass by a slip of the pen.
-    fn number(&self, name: &str) -> usize {
+    #[track_caller]
+    fn number(&self, name: &str, resource: bool) -> usize {
         let components = &self.template.schema().components;
-        components.iter().position(|def| def.name == name).unwrap_or_else(|| {
+        let Some(number) = components.iter().position(|def| def.name == name) else {
             let names: Vec<&str> = components.iter().map(|def| def.name.as_str()).collect();
-            panic!("the game sends no {name}; it sends {}", names.join(", "))
-        })
+            panic!("the game sends no {name}; it sends {}", names.join(", "));
+        };
+        match (components[number].resource, resource) {
+            (true, false) => panic!("{name} is a resource: ask `seen` for it"),
+            (false, true) => panic!("{name} is a component: ask `seen_on_entities` for it"),
+            _ => number,
+        }
     }
 
     /// What a client knows while it is connected: what it knew before would let a test that something is
     /// hidden, or has happened, tell of an earlier time.
+    #[track_caller]
     fn present(&self, player: TestPlayer) -> &Replica {
         let client = &self.clients[player.0];
         if let Some(why) = client.away {

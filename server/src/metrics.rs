@@ -39,6 +39,8 @@ impl Transport {
 /// Everything that is counted.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// When the server began, in seconds since 1970.
+    pub started: Count,
     /// Rooms loaded at the moment.
     pub rooms: Count,
     /// Rooms made anew.

@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigError};
 use crate::directory::Local;
 use crate::games::Games;
 use crate::greeting;
-use crate::host::{Door, Hosts, House, Loads, Marks, Pulse, Start, StartThread, Wakes};
+use crate::host::{Door, Hosts, House, Loads, Marks, Pulse, Start, StartThread, Wakes, unix_ms};
 use crate::http::{self, ConnectionSlot, Edge, QuicListing, Slots, Transports};
 use crate::key::RoomKey;
 use crate::metrics::Metrics;
@@ -141,6 +141,7 @@ impl Server {
         let config = Arc::new(config);
         let slots = Slots::new(config.connections_max, config.connections_per_address_max);
         let metrics = Arc::new(Metrics::default());
+        metrics.started.add(unix_ms() / 1_000);
         let house = Arc::new(House {
             unnumbered: AtomicBool::default(),
             directory: Local::new(&config, count),

@@ -92,6 +92,8 @@ impl Collector for Reading {
 }
 
 fn rooms(out: &mut Writer<'_>, metrics: &Metrics) -> fmt::Result {
+    let started = metrics.started.get();
+    out.gauge("start_time_seconds", "When the server began, in seconds since 1970", started)?;
     out.gauge("rooms", "Rooms loaded", metrics.rooms.get())?;
     out.counter("rooms_made", "Rooms made anew", metrics.rooms_made.get())?;
     out.counter("rooms_loaded", "Rooms loaded from the store", metrics.rooms_loaded.get())?;
