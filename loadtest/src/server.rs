@@ -188,7 +188,7 @@ fn is_here(address: &std::net::SocketAddr) -> bool {
 
 /// The process that serves a URL, where that is on this machine.
 pub(crate) fn process_of(url: &str) -> Option<u32> {
-    address(url).filter(is_here).and_then(|address| machine::listener(address))
+    address(url).filter(is_here).and_then(machine::listener)
 }
 
 /// Reads `/metrics`.

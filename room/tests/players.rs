@@ -354,10 +354,10 @@ fn what_was_one_players_alone_is_nobodys_when_the_seat_is_free() {
     room.leave(ann);
     let dan = room.join("Dan");
     assert_eq!(room.seat(dan), Some(seat), "he sits where she sat");
-    assert_eq!(room.seen_on_entities(dan, "Trap"), Vec::<serde_json::Value>::new());
+    assert_eq!(room.seen_on_entities(dan, "Trap"), Vec::<Value>::new());
     room.restart();
     room.resume(dan).expect("he comes back");
-    assert_eq!(room.seen_on_entities(dan, "Trap"), Vec::<serde_json::Value>::new());
+    assert_eq!(room.seen_on_entities(dan, "Trap"), Vec::<Value>::new());
     room.resume(bob).expect("he comes back");
     assert_eq!(room.seen_on_entities(bob, "Trap"), [json!(2)], "it was Bob's as well");
 }
