@@ -3,17 +3,14 @@
 
 use referee_protocol::Tick;
 
+use crate::smooth::DELAY_MAX_MS;
+
 /// How long an arrival may be the earliest that is followed, in milliseconds: at least this, at most
 /// twice. Long enough that some state was not delayed, short enough that a room that slipped, or a
 /// route that grew longer, is believed within two seconds.
 const EARLIEST_FOR_MS: f64 = 1_000.0;
 /// Weight of one arrival in the smoothed lateness: about half a second of states at 30 Hz.
 const LATE_WEIGHT: f64 = 1.0 / 16.0;
-
-/// What comes later than that, in milliseconds, was held up by a stall: no picture that is shown so much
-/// later would be worth having, so it is no reason to show pictures later. A route that has become longer by as
-/// much is believed as one that did by less.
-const STALL_MS: f64 = 250.0;
 
 /// A realtime room's clock.
 #[derive(Clone, Debug)]
@@ -61,7 +58,9 @@ impl RoomClock {
         }
         self.earliest = self.earliest.min(came);
         let late = came - self.offset();
-        if late > STALL_MS {
+        // Held up by a stall: no picture is shown so much later, so it is no reason to show them later. A
+        // route that has become longer by as much is believed as one that did by less.
+        if late > DELAY_MAX_MS {
             return true;
         }
         self.late_ms += (late - self.late_ms) * LATE_WEIGHT;

@@ -113,7 +113,7 @@ scene(
     }
     assert.equal(found.joined, BOTS, 'all bots are in');
     // A load test that was late itself three times tells of the machine, not of the server.
-    if (found.valid) {
+    if (found.valid || found.drops === 0) {
       assert.equal(found.drops, 0, JSON.stringify(found.drops_by_code));
       assert.deepEqual(statuses, [], 'the connections of the pages held');
     }

@@ -157,10 +157,6 @@ impl Live {
         let (incarnation, acknowledged) = (parts.incarnation, parts.remains.acknowledged.take());
         let mut live = Box::new(Self::with(parts, clock, now, info.lasting));
         live.journal();
-        // A tick that ran again after a panic may have rebuilt the room: the next one comes after that.
-        if let Some(snapshot) = live.room.take_save() {
-            live.rebased(snapshot);
-        }
         live.enter(Entry::Begin { incarnation }, 0);
         live.begins_on_disk(acknowledged.as_deref());
         // Whoever held a seat when the room was saved has no connection to this life of it.

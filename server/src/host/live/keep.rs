@@ -309,11 +309,21 @@ impl Keep {
 }
 
 impl Live {
-    /// Takes down what the last tick did, and gives it to the journal at the end of the turn.
+    /// Takes down what the last tick did, and gives it to the journal at the end of the turn. Where the room
+    /// rebuilt itself in that tick, it goes on from there: before another tick runs, which would be taken
+    /// for one that the snapshot has.
     pub(super) fn journal(&mut self) {
         if self.is_disowned() {
             return;
         }
+        self.take_down();
+        if let Some(snapshot) = self.room.take_save() {
+            self.keep.rebase(self.room.is_lasting(), snapshot);
+            self.keep.alarm_unix_ms = self.room.next_alarm();
+        }
+    }
+
+    fn take_down(&mut self) {
         let from = self.keep.since.bytes.len();
         let Some(span) = self.room.take_journal(&mut self.keep.since.bytes) else { return };
         self.keep.since.upto = span.upto;
@@ -382,12 +392,6 @@ impl Live {
             self.append(self.keep.since.after, 0);
         }
         (self.keep.behind && self.keep.is_gated()).then(|| now + OFFER_AGAIN)
-    }
-
-    /// The room has rebuilt itself.
-    pub(super) fn rebased(&mut self, snapshot: Vec<u8>) {
-        self.keep.rebase(self.room.is_lasting(), snapshot);
-        self.keep.alarm_unix_ms = self.room.next_alarm();
     }
 
     /// When the newest snapshot is to be saved, if there is one.

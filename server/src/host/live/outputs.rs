@@ -20,13 +20,8 @@ impl Live {
     /// Does what the room wants done, as far as it need not wait for the disk.
     pub(super) fn hand_out(&mut self) {
         while let Some(Some(output)) = self.guarded(Room::poll_output) {
-            match output {
-                Output::Save(snapshot) => self.rebased(snapshot),
-                output => {
-                    if let Some(output) = self.keep.hold(output) {
-                        self.carry_out(output);
-                    }
-                }
+            if let Some(output) = self.keep.hold(output) {
+                self.carry_out(output);
             }
         }
         while let Some(output) = self.keep.release() {
@@ -49,7 +44,7 @@ impl Live {
                     self.end(link, &refusal);
                 }
             }
-            Output::Save(snapshot) => self.rebased(snapshot),
+            Output::Save(_) => {} // the room's keep took it with its tick: see `journal`
         }
     }
 
