@@ -120,7 +120,7 @@ pub(super) struct Keep {
     /// When the base's next alarm is due, in milliseconds since 1970.
     alarm_unix_ms: Option<u64>,
     since: Passage,
-    past: Past,
+    pub(super) past: Past,
     past_is: JournalKeep,
     follows: bool,
     /// The number of the newest append.

@@ -41,6 +41,7 @@ fn what_led_to_a_snapshot_is_saved_with_it_when_a_room_panics() {
         live.message(link, &action(number, 0));
         rest(&mut live);
     }
+    assert!(live.keep.past.waiting(1).is_some(), "it is still to be saved");
     live.message(link, &action(9, 1));
     rest(&mut live);
     assert!(live.failed());
