@@ -249,15 +249,22 @@ impl Bound {
 
 /// Looks at all assertions. Times of an invalid run prove nothing, in neither direction, and neither do
 /// drops and answers that did not come: a generator that stalls causes them itself. A time beyond p99
-/// proves nothing where the generator's own lag was over its limit at the same percentile.
+/// proves nothing where the generator's own lag was over its limit at the same percentile. Nor is nobody
+/// dropped where bots are missing, unless it is said how many may be.
 #[must_use]
 pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
     let mut verdict = Verdict::default();
+    let knows_of_missing = assertions.iter().any(|assertion| assertion.what == What::Missing);
+    let missing = if knows_of_missing { 0 } else { report.missing() };
     for assertion in assertions {
         if let Some(why) = assertion.what.unproved(report) {
             verdict.unproved.push(format!("{}: {why}", assertion.what.name()));
         } else {
             match assertion.check(report) {
+                Ok(_) if assertion.what == What::Drops && missing > 0 => verdict.failed.push(format!(
+                    "drops: {missing} bots got no seat, and who is not in cannot be dropped; add missing={missing} \
+                     where that is meant"
+                )),
                 Ok(found) => verdict.held.push(found),
                 Err(problem) => verdict.failed.push(problem),
             }
@@ -321,6 +328,14 @@ mod tests {
                     free";
         assert_eq!(judge(&all("missing=0"), &report).failed, [line]);
         assert_eq!(judge(&all("missing=4"), &report).held, ["missing 4 (at most 4)"]);
+    }
+
+    #[test]
+    fn who_is_not_in_is_not_dropped_and_that_is_no_proof() {
+        let report = Report { expected: 4, drops: 0, ..report() };
+        let failed = judge(&all("drops=0,p50=20ms"), &report).failed;
+        assert!(failed.len() == 1 && failed[0].contains("add missing=4"), "{failed:?}");
+        assert_eq!(judge(&all("drops=0,missing=4"), &report).failed, [""; 0]);
     }
 
     #[test]

@@ -291,7 +291,7 @@ fn run_level(trial: &Trial, rooms: usize) -> Result<(Level, Option<f64>), LoadEr
     match report {
         Ok(report) => Ok((judge(&report, &trial.bounds, own_cores), report.tick_ms)),
         // On the first level that is a mistake; later the server takes nobody any more.
-        Err(LoadError::NobodyIn { why, .. }) if rooms > trial.from => {
+        Err(LoadError::NobodyIn { why, .. } | LoadError::NoAnswer(why)) if rooms > trial.from => {
             let why = format!("no player got in: {why}");
             Ok((Level { rooms, why, ..Level::default() }, None))
         }

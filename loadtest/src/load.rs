@@ -18,6 +18,9 @@ pub enum LoadError {
     /// The plan cannot be run.
     #[error("{0}")]
     Plan(String),
+    /// There is no server.
+    #[error("{0}")]
+    NoAnswer(String),
     /// No bot got in.
     #[error("no bot got into {game} at {url}: {why}")]
     NobodyIn {

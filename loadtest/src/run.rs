@@ -16,7 +16,7 @@ use crate::pattern::{Crowd, LIVES_MAX};
 use crate::plan::Plan;
 use crate::report::{Generator, OfLink, Report, Sample, Spread, Told, Traffic};
 use crate::samples::Sampler;
-use crate::server::{Watch, authority};
+use crate::server::{Watch, authority, wait_for};
 use crate::shared::{Phase, Shared};
 use crate::tally::Tally;
 use crate::time::us;
@@ -24,12 +24,16 @@ use crate::worker::{Guest, Job, decoding, work};
 
 /// How often the run is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a server that is only just being started is waited for.
+const SERVER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long answers are waited for at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Runs a plan.
 pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     let blind = check(&plan)?;
+    wait_for(&plan.url, SERVER_ANSWERS_WITHIN.min(plan.join_within))
+        .map_err(LoadError::NoAnswer)?;
     let shared = Arc::new(Shared::default());
     let crowd = crowd(&plan);
     let start = Instant::now();

@@ -2,7 +2,7 @@
 //! this machine.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use crate::report::Server;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often one that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Most bytes of an answer.
 const ANSWER_MAX_BYTES: u64 = 4 << 20;
 
@@ -180,6 +182,26 @@ fn address(url: &str) -> Option<std::net::SocketAddr> {
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let full = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
     full.to_socket_addrs().ok()?.next()
+}
+
+/// Waits until something answers at a URL: a server that is being started, for a moment. Says why not.
+pub(crate) fn wait_for(url: &str, patience: Duration) -> Result<(), String> {
+    let Some(address) = address(url) else { return Ok(()) };
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                if start.elapsed() >= patience {
+                    return Err(format!(
+                        "nothing answers at {address}: {error}; is the server running?"
+                    ));
+                }
+                std::thread::sleep(AGAIN);
+            }
+            // Whatever else is wrong, the bots meet it, and tell of it.
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
 }
 
 fn is_here(address: &std::net::SocketAddr) -> bool {

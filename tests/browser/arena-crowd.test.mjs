@@ -112,11 +112,8 @@ scene(
       ({ found, pages, statuses } = await minute(scene));
     }
     assert.equal(found.joined, BOTS, 'all bots are in');
-    // A load test that was late itself three times tells of the machine, not of the server.
-    if (found.valid || found.drops === 0) {
-      assert.equal(found.drops, 0, JSON.stringify(found.drops_by_code));
-      assert.deepEqual(statuses, [], 'the connections of the pages held');
-    }
+    assert.equal(found.drops, 0, JSON.stringify(found.drops_by_code));
+    assert.deepEqual(statuses, [], 'the connections of the pages held');
     assert.equal(found.wrong, 0, 'no state is wrong');
     assert.equal(found.decoding, BOTS, 'all bots decode what they get');
     assert.ok(found.states_checked > BOTS * SECONDS, `${found.states_checked} states were checked`);

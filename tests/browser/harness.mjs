@@ -15,7 +15,7 @@ import { chromium } from 'playwright-core';
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const binary = process.env.REFEREE_SERVER ?? join(root, 'target/release/referee-examples');
 const screenshots = process.env.REFEREE_SCREENSHOTS ?? join(root, 'target/screenshots');
-const executablePath = process.env.REFEREE_CHROMIUM ?? '/usr/bin/chromium';
+const executablePath = join(root, 'tests/browser/chromium.sh');
 
 /** Far more than anything here takes; only what never happens reaches it. */
 const PATIENCE_MS = 20_000;

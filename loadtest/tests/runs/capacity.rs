@@ -48,5 +48,5 @@ fn a_server_that_is_not_there_is_no_capacity_of_zero() {
     trial.plan.url = "http://127.0.0.1:1".into();
     trial.plan.join_within = Duration::from_millis(500);
     let error = capacity(&trial, |_| ()).unwrap_err();
-    assert!(matches!(error, LoadError::NobodyIn { .. }), "{error}");
+    assert!(matches!(error, LoadError::NoAnswer(_)), "{error}");
 }

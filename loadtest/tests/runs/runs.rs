@@ -151,7 +151,7 @@ fn a_server_that_is_not_there_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let plan = eight(&format!("http://{free}"), "counter");
     let error = run_plan(Plan { join_within: Duration::ZERO, ..plan }).unwrap_err();
-    assert!(matches!(error, LoadError::NobodyIn { .. }), "{error}");
+    assert!(matches!(error, LoadError::NoAnswer(_)), "{error}");
     assert!(error.to_string().contains(&free.to_string()), "{error}");
 }
 
