@@ -14,6 +14,7 @@ mod codecs;
 pub mod commands;
 pub mod conditions;
 mod core;
+mod door;
 pub mod entry;
 mod errors;
 pub mod evolve;

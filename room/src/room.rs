@@ -124,14 +124,16 @@ pub struct Room {
     /// How many ticks ran at once because the one before changed something; 0 when at rest.
     pub(crate) settling: u32,
     pub(crate) running: String,
-    journal: Journal,
+    pub(crate) journal: Journal,
     /// How many ticks had run at the last rebuild.
-    rebuilt: u64,
+    pub(crate) rebuilt: u64,
     pub(crate) warnings: Warnings,
     scratch: Vec<u8>,
     /// What [`Room::content_hash`] gives, where it is known: after a tick of a turn-based room.
     content: Option<u64>,
     pub(crate) words: Vec<u32>,
+    /// The snapshot from which the room is to be made anew before it runs again.
+    pub(crate) door: Option<Vec<u8>>,
 }
 
 impl Room {
@@ -211,6 +213,7 @@ impl Room {
             scratch: Vec::new(),
             content: None,
             words: Vec::new(),
+            door: None,
         }
     }
 
@@ -339,6 +342,7 @@ impl Room {
     /// after a panic, but for [`Room::running`], [`Room::take_journal`] and [`Room::broken_tick`].
     pub fn tick(&mut self, at: Tick) {
         assert!(at > self.core().tick, "tick {at:?} comes after {:?}", self.core().tick);
+        self.go_through();
         let turn_based = self.game.rules.kind == Kind::TurnBased;
         let acting = self.queue.iter().any(Entry::is_act);
         let was_lasting = self.core().lasting;
@@ -366,7 +370,9 @@ impl Room {
         let (ran, every) = (self.core().ran, self.game.rules.snapshot_ticks());
         self.journal.end();
         // Not in the middle of a turn: what it has still to tell is not in the state.
-        if sealed || self.settling == 0 && ran / every > self.rebuilt / every {
+        if sealed {
+            self.stand_at_door();
+        } else if self.settling == 0 && ran / every > self.rebuilt / every {
             self.rebuild();
         }
     }
@@ -408,19 +414,6 @@ impl Room {
     #[must_use]
     pub fn is_settling(&self) -> bool {
         self.settling > 0
-    }
-
-    /// The one door: what a restored room is made from, the live room is made from as well.
-    pub(crate) fn rebuild(&mut self) {
-        let snapshot = self.snapshot();
-        self.journal.mark(hash(snapshot::state(&snapshot)));
-        snapshot::reload(&self.template, &snapshot, &mut self.game)
-            .unwrap_or_else(|e| panic!("a room reads its own snapshot: {e}"));
-        self.replication.rebuilt(&mut self.game);
-        self.rebuilt = self.core().ran;
-        self.forget_content();
-        self.warnings.archetypes = 0;
-        self.outputs.push_back(Output::Save(snapshot));
     }
 
     /// Begins to write the journal, for [`Room::take_journal`].

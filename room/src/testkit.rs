@@ -422,6 +422,7 @@ impl TestRoom {
     /// Changes the world behind the rules' back, and the room runs: for a test that needs a state which
     /// no player brings about in a few acts.
     pub fn change<R>(&mut self, change: impl FnOnce(&mut World) -> R) -> R {
+        self.room.go_through();
         let world = &mut self.room.game.world;
         // Later than what the room has looked at already.
         world.increment_change_tick();

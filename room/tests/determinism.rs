@@ -5,11 +5,12 @@ mod common;
 
 use common::script::{Script, advance, payload};
 use common::{Say, Stick, bare, busy, join};
-use referee_protocol::Seat;
+use referee_protocol::{LinkId, Seat, SessionId};
 use referee_room::Room;
 use referee_room::entry::Entry;
 use referee_room::output::Output;
 use referee_room::prelude::*;
+use referee_room::room::Link;
 
 /// The state hash after each tick, and the snapshots made on the way.
 fn trace(seed: u64, ticks: u64, snapshot_ticks: u64) -> Vec<u64> {
@@ -72,6 +73,35 @@ fn a_restored_room_goes_on_as_if_nothing_had_happened() {
                 restored = Some(Room::restore(&template, &snapshot, [9; 32]).unwrap());
                 other = (Script(script.0), acts);
             }
+        }
+    }
+}
+
+/// A sealed room is made anew only when it runs again, which nothing may tell: links that come meanwhile included.
+#[test]
+fn a_sealed_room_that_runs_on_is_the_one_that_is_restored() {
+    for seed in 0..seeds() {
+        let (template, mut live) = bare(|game: &mut Game| {
+            busy(game);
+            game.snapshot_ticks(10_000);
+        });
+        let (mut script, mut acts) = (Script(seed), [0; 8]);
+        (0..40).for_each(|_| advance(&template, &mut live, &mut script, &mut acts));
+        live.handle(Entry::Seal);
+        live.tick(Tick(live.info().tick.0 + 1));
+        let saved = std::iter::from_fn(|| live.poll_output()).filter_map(Output::saved).last();
+        let saved = saved.expect("a sealed room saves itself");
+        assert!(saved == live.snapshot(), "seed {seed}: nothing has happened since");
+        let mut restored = Room::restore(&template, &saved, [9; 32]).unwrap();
+        let mut other = (Script(script.0), acts);
+        for tick in 1..=60 {
+            live.link(
+                LinkId(900 + tick),
+                Link::Open { session: SessionId(900 + tick), resume: None },
+            );
+            advance(&template, &mut live, &mut script, &mut acts);
+            advance(&template, &mut restored, &mut other.0, &mut other.1);
+            assert_eq!(restored.state_hash(), live.state_hash(), "seed {seed}, tick {tick}");
         }
     }
 }
