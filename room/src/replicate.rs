@@ -406,8 +406,8 @@ impl Replication {
     ) {
         let id = entry.id;
         let after = before.map(|_| self.names.called(id));
-        let gone = game.world.resource::<Core>().index.find(id).is_none();
         if let (Some(before), Some(after)) = (before, &after) {
+            let gone = game.world.resource::<Core>().index.find(id).is_none();
             for (group, _) in
                 before.iter().filter(|(group, _)| renames::name(after, *group).is_none())
             {

@@ -37,16 +37,14 @@ impl Sender<'_> {
             state.purse.fill(budget, tick);
             state.purse.sort(budget, tick, &mut needed);
         }
-        let mut waits = self.gather(state, needed, (tick, false), &mut gathered);
-        loop {
-            // An entity that goes from one group to another is told of by both, or by neither.
-            let before = waits.len();
-            waits = self.gather(state, waits, (tick, true), &mut gathered);
-            if waits.len() == before {
-                break;
-            }
+        self.gather(state, &mut needed, (tick, false), &mut gathered);
+        let mut waited = 0;
+        // An entity that goes from one group to another is told of by both, or by neither.
+        while needed.len() != waited {
+            waited = needed.len();
+            self.gather(state, &mut needed, (tick, true), &mut gathered);
         }
-        for (group, baseline) in waits {
+        for &(group, baseline) in &needed {
             // It comes into a group when it is told of it.
             if baseline != Baseline::Nothing {
                 self.heads.push(Head { group, known: true, kind: BlockKind::Nothing });
@@ -64,24 +62,20 @@ impl Sender<'_> {
     }
 
     /// Adds to a frame what its client may have of these groups: as long as its budget lasts, or only what
-    /// is bound to what the frame tells already. Gives the groups that have to wait.
+    /// is bound to what the frame tells already. Those that have to wait are left.
     fn gather(
         &mut self,
         state: &mut LinkState,
-        needed: Needed,
+        needed: &mut Needed,
         (tick, bound): (Tick, bool),
         out: &mut Gathered,
-    ) -> Needed {
-        let mut waits = Needed::new();
-        for (group, baseline) in needed {
+    ) {
+        needed.retain(|&mut (group, baseline)| {
             let known = baseline != Baseline::Nothing;
             let had = known.then(|| before(state, baseline, tick));
             let stand = Stand::quiet(group, had);
             let bound = bound && self.aliases.bind(self.groups, &out.stands, &stand);
-            let Ok(block) = self.block(state, (group, baseline), tick, bound) else {
-                waits.push((group, baseline));
-                continue;
-            };
+            let Ok(block) = self.block(state, (group, baseline), tick, bound) else { return true };
             let kind = match baseline {
                 _ if block.is_none() => BlockKind::Nothing,
                 Baseline::Last => BlockKind::Delta,
@@ -91,8 +85,8 @@ impl Sender<'_> {
             let told = block.as_ref().map(|_| baseline);
             out.stands.push(Stand { block: told, ..stand });
             out.blocks.extend(block.map(|block| (group, block)));
-        }
-        waits
+            false
+        });
     }
 
     /// From where each of the groups that a link's client is to see is told, if there is anything to

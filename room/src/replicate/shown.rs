@@ -62,22 +62,36 @@ impl Shown {
         clamped: &mut BTreeMap<String, u32>,
     ) {
         let world = &game.world;
-        let index = &world.resource::<Core>().index;
-        let entity = if id == ROOM { None } else { index.find(id).copied() };
+        let entity = match id {
+            ROOM => None,
+            id => {
+                let entity = world.resource::<Core>().index.find(id).copied();
+                entity.and_then(|entity| world.get_entity(entity).ok())
+            }
+        };
+        let apart = entity.and_then(|entity| entity.get::<InGroups>());
         let first = self.cells.len();
         for (at, row) in game.components.iter().enumerate() {
             let Some(component) = row.sent.filter(|_| row.resource == (id == ROOM)) else {
                 continue;
             };
-            let bearer = if id == ROOM { world.resource_entities().get(row.id) } else { entity };
-            let Some(entity) = bearer.and_then(|entity| world.get_entity(entity).ok()) else {
-                continue;
+            let bearer = match id {
+                ROOM => {
+                    let entity = world.resource_entities().get(row.id);
+                    entity.and_then(|entity| world.get_entity(entity).ok())
+                }
+                _ => entity,
             };
-            if !entity.contains_id(row.id) {
-                continue;
-            }
+            let Some(entity) = bearer.filter(|entity| entity.contains_id(row.id)) else { continue };
             self.groups.clear();
-            audience(entity, row, near, &mut self.groups);
+            match apart {
+                Some(groups) => self.groups.extend_from_slice(&groups.0),
+                None => audience(entity, row, near, &mut self.groups),
+            }
+            if self.groups.len() > 1 {
+                self.groups.sort_unstable();
+                self.groups.dedup();
+            }
             if self.groups.is_empty() {
                 continue;
             }
@@ -211,26 +225,18 @@ pub(super) fn name_all(row: &ComponentRow, words: &mut [u32], name: &mut impl Fn
     map_references(&row.shape, words, name).expect("our own words follow their type");
 }
 
-/// The groups that see a component of an entity, in order.
+/// The groups that see a component of an entity which has none of its own.
 fn audience(entity: EntityRef<'_>, row: &ComponentRow, near: Option<Group>, out: &mut Vec<Group>) {
-    if let Some(groups) = entity.get::<InGroups>() {
-        out.extend_from_slice(&groups.0);
-    } else {
-        match row.audience {
-            Audience::Near => out.push(near.unwrap_or(Group::Everyone)),
-            Audience::Everyone => out.push(Group::Everyone),
-            Audience::Owner => {
-                let owner = entity.get::<Owner>().map(|owner| owner.0);
-                let owner = owner.or_else(|| entity.get::<Player>().map(|player| player.seat));
-                out.extend(owner.map(Group::Player));
-            }
-            Audience::Team => out.extend(entity.get::<Team>().map(|team| Group::Team(team.0))),
-            Audience::Function(function) => out.append(&mut function(entity)),
+    match row.audience {
+        Audience::Near => out.push(near.unwrap_or(Group::Everyone)),
+        Audience::Everyone => out.push(Group::Everyone),
+        Audience::Owner => {
+            let owner = entity.get::<Owner>().map(|owner| owner.0);
+            let owner = owner.or_else(|| entity.get::<Player>().map(|player| player.seat));
+            out.extend(owner.map(Group::Player));
         }
-    }
-    if out.len() > 1 {
-        out.sort_unstable();
-        out.dedup();
+        Audience::Team => out.extend(entity.get::<Team>().map(|team| Group::Team(team.0))),
+        Audience::Function(function) => out.append(&mut function(entity)),
     }
 }
 
