@@ -34,6 +34,15 @@ pub(crate) enum Owner {
     Thread(usize),
 }
 
+/// What the directory knows of a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// The thread that has it, or is about to.
+    pub(crate) thread: usize,
+    /// It comes from another thread, and has been sent, but has not arrived.
+    pub(crate) is_travelling: bool,
+}
+
 /// Who owns which room.
 pub(crate) trait Directory: Send + Sync {
     /// Finds the owner of a room, or makes one. The ticket holds the room in its place until the
@@ -44,7 +53,7 @@ pub(crate) trait Directory: Send + Sync {
     /// As [`Directory::enter`], for a room that is to be woken. None when it has an owner.
     fn wake(&self, room: &RoomKey) -> Result<Option<(Owner, Ticket)>, Refusal>;
 
-    /// The owner has the room, or is about to.
+    /// The owner has the room, or is about to; where it was sent from another thread, it has arrived.
     fn take(&self, room: &RoomKey);
 
     /// The room goes to another thread, on the way that `send` has for it, with a ticket that holds it
@@ -61,8 +70,8 @@ pub(crate) trait Directory: Send + Sync {
     /// Gives the rooms.
     fn abandon(&self, thread: usize) -> Vec<RoomKey>;
 
-    /// The thread that has a room, or is about to.
-    fn thread_of(&self, room: &RoomKey) -> Option<usize>;
+    /// Where a room is, or is about to be.
+    fn find(&self, room: &RoomKey) -> Option<Found>;
 
     /// The owner gives the room up. False when visitors are on their way to it: it stays.
     fn release(&self, room: &RoomKey) -> bool;
@@ -113,10 +122,20 @@ struct Place {
     thread: usize,
     /// Visitors on their way.
     coming: usize,
-    /// The thread has it.
-    taken: bool,
+    stage: Stage,
     /// Few rooms have one.
     listing: Option<Box<RoomListing>>,
+}
+
+/// How far a room is on its thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Its first visitor is on the way.
+    Promised,
+    /// It was sent from another thread.
+    Travelling,
+    /// The thread has it.
+    Taken,
 }
 
 impl Local {
@@ -189,7 +208,8 @@ impl State {
         let (thread, _) = loads.min_by_key(|(_, load)| **load).unwrap_or((0, &0));
         self.loads[thread] += 1;
         self.places += 1;
-        let place = Place { number: self.places, thread, coming: 0, taken: false, listing: None };
+        let stage = Stage::Promised;
+        let place = Place { number: self.places, thread, coming: 0, stage, listing: None };
         self.rooms.insert(room.clone(), place);
     }
 
@@ -235,7 +255,7 @@ impl Directory for Local {
 
     fn take(&self, room: &RoomKey) {
         if let Some(place) = self.0.lock().rooms.get_mut(room) {
-            place.taken = true;
+            place.stage = Stage::Taken;
         }
     }
 
@@ -255,7 +275,7 @@ impl Directory for Local {
         if sent.is_ok()
             && let Some(place) = state.rooms.get_mut(room)
         {
-            place.thread = to;
+            (place.thread, place.stage) = (to, Stage::Travelling);
             state.loads[from] -= 1;
             state.loads[to] += 1;
         }
@@ -271,8 +291,10 @@ impl Directory for Local {
         abandoned.map(|(room, _)| room).collect()
     }
 
-    fn thread_of(&self, room: &RoomKey) -> Option<usize> {
-        self.0.lock().rooms.get(room).map(|place| place.thread)
+    fn find(&self, room: &RoomKey) -> Option<Found> {
+        let state = self.0.lock();
+        let place = state.rooms.get(room)?;
+        Some(Found { thread: place.thread, is_travelling: place.stage == Stage::Travelling })
     }
 
     fn release(&self, room: &RoomKey) -> bool {
@@ -311,7 +333,7 @@ impl Drop for Ticket {
         if let Some(place) = place {
             place.coming -= 1;
             // Nobody ever arrived: the room was never made.
-            if place.coming == 0 && !place.taken {
+            if place.coming == 0 && place.stage != Stage::Taken {
                 state.remove(&self.room);
             }
         }
@@ -375,18 +397,21 @@ mod tests {
         directory.take(&room("a"));
         drop(ticket);
         assert!(!directory.transfer(&room("a"), 3, Err), "nothing takes it");
-        assert_eq!(directory.thread_of(&room("a")), Some(from));
+        let found = |thread, is_travelling| Some(Found { thread, is_travelling });
+        assert_eq!(directory.find(&room("a")), found(from, false));
         assert!(directory.transfer(&room("a"), 3, |ticket| {
             held.push(ticket);
             Ok(())
         }));
-        assert_eq!(directory.thread_of(&room("a")), Some(3));
+        assert_eq!(directory.find(&room("a")), found(3, true));
         assert_eq!(directory.0.lock().loads, [0, 0, 0, 1]);
         assert!(!directory.release(&room("a")), "it is on its way");
+        directory.take(&room("a"));
         held.clear();
+        assert_eq!(directory.find(&room("a")), found(3, false));
         assert!(directory.release(&room("a")));
         assert!(!directory.transfer(&room("a"), 1, |_| panic!("it has no place")));
-        assert_eq!(directory.thread_of(&room("a")), None);
+        assert_eq!(directory.find(&room("a")), None);
     }
 
     #[test]

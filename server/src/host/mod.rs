@@ -225,9 +225,9 @@ impl Hosts {
         if to >= self.ways.0.len() {
             return false;
         }
-        if let Some(owner) = self.house.directory.thread_of(&key) {
+        if let Some(found) = self.house.directory.find(&key) {
             // A thread that has very much to do has no time for this.
-            let _ = self.ways.to(owner).try_send(Command::Migrate { key, to });
+            let _ = self.ways.to(found.thread).try_send(Command::Migrate { key, to });
         }
         true
     }

@@ -93,9 +93,7 @@ impl Site {
     }
 
     async fn ask(&self) -> Result<Vec<u8>, Refusal> {
-        let request = RoomRequest { method: "POST".into(), path: String::new(), body: vec![] };
-        let from = IpAddr::from([127, 0, 0, 1]);
-        self.hosts.request(key(), from, request).await.map(|reply| reply.body)
+        self.hosts.request(key(), HOME, request()).await.map(|reply| reply.body)
     }
 
     /// Asks until the answer is no refusal, or one for good.
@@ -155,6 +153,50 @@ async fn a_thread_whose_last_room_has_gone_to_another_one_costs_nothing() {
     until(&|| migrations() == 1).await;
     until(&|| loads.all()[0] == 0).await;
     assert_eq!(site.ask().await, Ok(b"2".to_vec()));
+}
+
+/// Somebody looked for a room where it was, went, and is there before the room, which comes back.
+#[tokio::test]
+async fn who_overtakes_a_room_that_comes_back_waits_for_it_and_has_no_second_one_made() {
+    let machine = Machine::new();
+    let site = Site::new(&machine, count);
+    assert_eq!(site.ask().await, Ok(b"1".to_vec()));
+    let directory = &site.hosts.house.directory;
+    let enter = |key: &RoomKey| directory.enter(key, HOME, Instant::now()).unwrap().1;
+    let (mut sent, ticket) = (vec![], enter(&key()));
+    let mut send = |key: &RoomKey, to| {
+        assert!(directory.transfer(key, to, |ticket| {
+            sent.push(ticket);
+            Ok(())
+        }));
+    };
+    send(&key(), 1);
+    let ask = async |key, ticket| {
+        let (answer, answered) = oneshot::channel();
+        let ask = Command::Ask { key, request: request(), answer, ticket };
+        site.hosts.ways.to(1).send(ask).await.ok().unwrap();
+        answered
+    };
+    let answered = ask(key(), ticket).await;
+    // Another room is on that thread. Whoever comes to it comes behind him.
+    let other = RoomKey { match_id: MatchId::new("n").unwrap(), ..key() };
+    let ticket = enter(&other);
+    send(&other, 1);
+    directory.take(&other);
+    let behind = ask(other.clone(), ticket).await.await.unwrap();
+    assert_eq!(behind.map(|reply| reply.body), Ok(b"1".to_vec()));
+    // In truth the room never went.
+    send(&key(), 0);
+    directory.take(&key());
+    assert_eq!(answered.await.unwrap().map(|reply| reply.body), Ok(b"2".to_vec()));
+    assert_eq!(site.hosts.metrics().rooms.get(), 2);
+    sent.clear();
+}
+
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn request() -> RoomRequest {
+    RoomRequest { method: "POST".into(), path: String::new(), body: vec![] }
 }
 
 fn key() -> RoomKey {

@@ -51,14 +51,15 @@ pub(super) async fn migrate(thread: &Rc<Thread>, place: &Rc<Place>, to: usize) -
 
 /// Sends the room to another thread. Gives it back where it stays.
 fn send(thread: &Thread, key: &RoomKey, migrant: Box<Migrant>, to: usize) -> Option<Box<Migrant>> {
-    let (way, mut stays) = (thread.ways.to(to), Some(migrant));
+    let mut stays = Some(migrant);
     thread.house.directory.transfer(key, to, |ticket| {
         // Whoever gives a thread up says so before he asks the directory for its rooms.
         if thread.pulse.is_given_up() {
             return Err(ticket);
         }
         let Some(migrant) = stays.take() else { return Err(ticket) };
-        match way.try_send(Command::Land { migrant, ticket }) {
+        // Looked up in here, since a thread in the place of one that was given up has its own way.
+        match thread.ways.to(to).try_send(Command::Land { migrant, ticket }) {
             Err(
                 TrySendError::Full(Command::Land { migrant, ticket })
                 | TrySendError::Closed(Command::Land { migrant, ticket }),

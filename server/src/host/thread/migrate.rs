@@ -22,6 +22,8 @@ impl Thread {
         let key = migrant.key().clone();
         let place = Rc::new(Place::new(key.clone(), migrant.signals().clone()));
         self.places.borrow_mut().insert(key, place.clone());
+        // Before its ticket goes, so that the directory never finds the room unowned.
+        self.house.directory.take(&place.key);
         let now = Instant::now();
         for link in self.land(&place, migrant) {
             self.wheel.borrow_mut().put(Watched::Client(place.clone(), link), now);
@@ -90,12 +92,23 @@ impl Thread {
 
     /// Hands a command for a room on to the thread that has the room, where that is another one. Gives it
     /// back otherwise.
-    pub(super) fn pass_on(&self, key: &RoomKey, command: Command) -> Option<Command> {
-        let owner = self.house.directory.thread_of(key).filter(|owner| *owner != self.number);
-        let Some(owner) = owner.filter(|_| !self.places.borrow().contains_key(key)) else {
+    ///
+    /// Whoever looked for the room when it was here before, and has been on the way since, may overtake the
+    /// room that comes back: he goes to the end of the queue, and is behind it then. To make the room for him
+    /// would be to have it twice.
+    pub(super) fn pass_on(self: &Rc<Self>, key: &RoomKey, command: Command) -> Option<Command> {
+        if self.places.borrow().contains_key(key) {
             return Some(command);
+        }
+        let Some(found) = self.house.directory.find(key) else {
+            // Its thread was given up meanwhile, and with it the place that he has a ticket for.
+            self.turn_away(command);
+            return None;
         };
-        let way = self.ways.to(owner);
+        if found.thread == self.number && !found.is_travelling {
+            return Some(command);
+        }
+        let way = self.ways.to(found.thread);
         tokio::task::spawn_local(async move {
             // A thread that takes nothing any more goes down.
             let _ = way.send(command).await;
@@ -103,7 +116,8 @@ impl Thread {
         None
     }
 
-    /// Somebody, or a room, comes to a thread that was given up. Whoever is let go comes back by himself.
+    /// Somebody, or a room, comes where it cannot stay, as a thread was given up. Whoever is let go comes back
+    /// by himself.
     pub(super) fn turn_away(self: &Rc<Self>, command: Command) {
         if let Command::Land { migrant, .. } = command {
             Live::land(*migrant, self).0.dismiss(&elsewhere());
