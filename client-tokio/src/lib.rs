@@ -18,11 +18,13 @@
 
 mod client;
 mod driver;
+mod http;
 mod options;
 mod raw;
 mod transports;
 
 pub use client::{Client, ConnectError};
+pub use http::{HttpError, http_get};
 pub use options::{Options, Scheme, Target, UrlError};
 pub use raw::{ByteStream, FramingError, RawError, RawSocket, Received, Trust};
 pub use referee_client;

@@ -1,18 +1,13 @@
 //! What a server speaks, as its `/api/transports` tells it.
 
-use crate::raw::{ByteStream, Place, RawError, Trust, parse_pin};
+use crate::http::{HttpError, http_get};
+use crate::raw::parse_pin;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::http::Uri;
 
 /// Where it is told.
 const PATH: &str = "/api/transports";
 /// Longest answer, head and body, in bytes: it holds one port and one hash.
 const ANSWER_MAX_BYTES: u64 = 16 * 1024;
-/// How long the answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a server speaks besides WebSocket.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,22 +28,13 @@ pub struct QuicTransport {
 /// Why a server's transports are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportsError {
-    /// It is no URL that can be asked.
-    #[error("{0:?} is no URL of a server; use http://host:port")]
-    Url(String),
-    /// The server cannot be reached.
+    /// There is no answer.
     #[error(transparent)]
-    Socket(#[from] RawError),
-    /// It took too long.
-    #[error("{url} did not answer within {} s", ANSWER_WITHIN.as_secs())]
-    Late {
-        /// What was asked.
-        url: String,
-    },
+    Http(#[from] HttpError),
     /// It answered something else.
     #[error("{url} answered what is no list of transports: {problem}")]
     Answer {
-        /// What was asked.
+        /// Who was asked.
         url: String,
         /// What is wrong with the answer.
         problem: String,
@@ -72,39 +58,11 @@ struct Quic {
 /// # Errors
 /// When it cannot be reached, or answers something else.
 pub async fn transports(http_url: &str) -> Result<Transports, TransportsError> {
-    let uri: Uri = http_url.parse().map_err(|_| TransportsError::Url(http_url.into()))?;
-    let authority = uri.authority().ok_or_else(|| TransportsError::Url(http_url.into()))?;
-    let (place, host) = (Place::of(&uri)?, authority.as_str());
-    let url = format!("{}://{host}{PATH}", uri.scheme_str().unwrap_or_default());
-    let asked = async {
-        match uri.scheme_str() {
-            Some("http") => Ok(ask(place.tcp().await?, host).await?),
-            Some("https") => Ok(ask(place.tls(&Trust::default()).await?, host).await?),
-            _ => Err(TransportsError::Url(http_url.into())),
-        }
-    };
-    let answer = timeout(ANSWER_WITHIN, asked).await;
-    let answer = answer.map_err(|_| TransportsError::Late { url: url.clone() })??;
-    read(&answer).map_err(|problem| TransportsError::Answer { url, problem })
+    let body = http_get(http_url, PATH, ANSWER_MAX_BYTES).await?;
+    read(&body).map_err(|problem| TransportsError::Answer { url: http_url.into(), problem })
 }
 
-/// The whole answer, up to the limit.
-async fn ask(mut stream: impl ByteStream, host: &str) -> Result<Vec<u8>, RawError> {
-    let request =
-        format!("GET {PATH} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;
-    Ok(answer)
-}
-
-fn read(answer: &[u8]) -> Result<Transports, String> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or("it has no end")?;
-    let (head, body) = (String::from_utf8_lossy(&answer[..end]), &answer[end + 4..]);
-    let status = head.lines().next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        return Err(status.into());
-    }
+fn read(body: &[u8]) -> Result<Transports, String> {
     let body: Body = serde_json::from_slice(body).map_err(|problem| problem.to_string())?;
     let Some(quic) = body.quic else { return Ok(Transports::default()) };
     let pin = match quic.pin {
@@ -121,7 +79,7 @@ mod tests {
     use super::*;
 
     fn ok(body: &str) -> Result<Transports, String> {
-        read(format!("HTTP/1.1 200 OK\r\nx: y\r\n\r\n{body}").as_bytes())
+        read(body.as_bytes())
     }
 
     #[test]
@@ -138,15 +96,6 @@ mod tests {
             ok("{\"quic\": {\"port\": 7777, \"pin\": \"ab\"}}").unwrap_err().contains("64 hex")
         );
         assert!(ok("{\"quic\": {\"port\": 70000}}").is_err());
-        assert_eq!(read(b"HTTP/1.1 404 Not Found\r\n\r\n"), Err("HTTP/1.1 404 Not Found".into()));
         assert!(read(b"nothing").is_err());
-    }
-
-    #[tokio::test]
-    async fn only_a_server_is_asked() {
-        for url in ["", "localhost", "ws://localhost:1"] {
-            let error = transports(url).await.unwrap_err();
-            assert!(matches!(error, TransportsError::Url(_)), "{url}: {error}");
-        }
     }
 }

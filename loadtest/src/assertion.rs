@@ -249,22 +249,26 @@ impl Bound {
 
 /// Looks at all assertions. Times of an invalid run prove nothing, in neither direction, and neither do
 /// drops and answers that did not come: a generator that stalls causes them itself. A time beyond p99
-/// proves nothing where the generator's own lag was over its limit at the same percentile. Nor is nobody
-/// dropped where bots are missing, unless it is said how many may be.
+/// proves nothing where the generator's own lag was over its limit at the same percentile. Where bots are
+/// missing the server had less to do than it was to have, and fewer of them could be dropped: that fails,
+/// unless it is said how many may be.
 #[must_use]
 pub fn judge(assertions: &[Assertion], report: &Report) -> Verdict {
     let mut verdict = Verdict::default();
     let knows_of_missing = assertions.iter().any(|assertion| assertion.what == What::Missing);
-    let missing = if knows_of_missing { 0 } else { report.missing() };
+    if !assertions.is_empty() && !knows_of_missing && report.missing() > 0 {
+        let missing = report.missing();
+        verdict.failed.push(format!(
+            "missing: {missing} of {} bots got no seat, so that the rest proves nothing of as many as were \
+             asked for; add missing={missing} where that is meant",
+            report.expected
+        ));
+    }
     for assertion in assertions {
         if let Some(why) = assertion.what.unproved(report) {
             verdict.unproved.push(format!("{}: {why}", assertion.what.name()));
         } else {
             match assertion.check(report) {
-                Ok(_) if assertion.what == What::Drops && missing > 0 => verdict.failed.push(format!(
-                    "drops: {missing} bots got no seat, and who is not in cannot be dropped; add missing={missing} \
-                     where that is meant"
-                )),
                 Ok(found) => verdict.held.push(found),
                 Err(problem) => verdict.failed.push(problem),
             }
@@ -331,11 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_in_is_not_dropped_and_that_is_no_proof() {
+    fn what_a_run_shows_in_which_bots_are_missing_is_no_proof() {
         let report = Report { expected: 4, drops: 0, ..report() };
-        let failed = judge(&all("drops=0,p50=20ms"), &report).failed;
-        assert!(failed.len() == 1 && failed[0].contains("add missing=4"), "{failed:?}");
-        assert_eq!(judge(&all("drops=0,missing=4"), &report).failed, [""; 0]);
+        for text in ["drops=0", "p50=20ms", "wrong=0,resumes=0"] {
+            let failed = judge(&all(text), &report).failed;
+            assert!(failed.len() == 1 && failed[0].contains("add missing=4"), "{failed:?}");
+        }
+        assert_eq!(judge(&all("drops=0,p50=20ms,missing=4"), &report).failed, [""; 0]);
+        assert_eq!(judge(&[], &report).failed, [""; 0], "nothing is asked");
     }
 
     #[test]

@@ -37,7 +37,8 @@ const INVALID: u8 = 3;
     A check for CI:                 --game arena --players 30 --assert p99=2ticks,drops=0,wrong=0\n\n\
     --assert takes p50, p90, p99, p999, max (input to state), jitter, connect, lag (their p99) with a \
     time in us, ms, s or ticks, and drops, wrong, resumes, seats_lost, unanswered, missing with a \
-    number: each may be at most that, or with >= must be at least that.\n\n\
+    number: each may be at most that, or with >= must be at least that. Where bots are missing, and missing \
+    is not asserted, no assertion holds.\n\n\
     Exit code: 0 all holds; 1 an assertion does not hold; 2 there is no report; 3 the run is invalid: \
     the generator was the bottleneck, so that its times and drops say nothing, or only p999 or max, \
     which are then named.")]
@@ -59,7 +60,8 @@ enum Command {
 /// Who plays, and how.
 #[derive(Clone, Debug, Args)]
 struct Bots {
-    /// The server
+    /// The server; of one over https the system must know the certificate, or the file that SSL_CERT_FILE
+    /// in the environment names must hold it
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777")]
     url: String,
     /// The game to play

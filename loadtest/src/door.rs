@@ -1,6 +1,6 @@
 //! Where a bot connects, and over what.
 
-use referee_client_tokio::{RawError, RawSocket, Trust, transports};
+use referee_client_tokio::{HttpError, RawError, RawSocket, TransportsError, Trust, transports};
 
 use crate::load::LoadError;
 use crate::plan::{Plan, Transport};
@@ -37,12 +37,7 @@ impl Door {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| LoadError::Thread(error.to_string()))?;
         let asked = runtime.block_on(transports(server));
-        let spoken = asked.map_err(|error| {
-            LoadError::Plan(format!(
-                "no server answers at {server}: {error}; start one with `cargo xtask play`, or name \
-                 yours with --url"
-            ))
-        })?;
+        let spoken = asked.map_err(|error| failed(format!("{error}{}", way_out(&error))))?;
         let off = || failed("the server has it off; use --transport ws".into());
         let quic = spoken.quic.ok_or_else(off)?;
         let host = host(server).ok_or_else(|| failed(format!("{server} names no host")))?;
@@ -53,6 +48,17 @@ impl Door {
     /// Opens a connection.
     pub(crate) async fn dial(self) -> Result<RawSocket, RawError> {
         RawSocket::connect_with(&self.url, &[], &Trust { pin: self.pin }).await
+    }
+}
+
+/// What a user may do who is not answered.
+fn way_out(error: &TransportsError) -> &'static str {
+    match error {
+        TransportsError::Http(HttpError::Socket(RawError::Tls(_))) => "",
+        TransportsError::Http(HttpError::Socket(_)) => {
+            "; start a server with `cargo xtask play`, or name yours with --url"
+        }
+        _ => "; is it a Referee server that --url names?",
     }
 }
 

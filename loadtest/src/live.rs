@@ -106,7 +106,11 @@ fn text(phase: Phase, passed: Duration, of: Duration, bots: usize, shared: &Shar
     let number = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     let joined = number(&shared.joined);
     if phase == Phase::Joining {
-        return format!("{joined} of {bots} bots are in, {:.0} s", passed.as_secs_f64());
+        let so_far = format!("{joined} of {bots} bots are in, {:.0} s", passed.as_secs_f64());
+        return match shared.refusals() {
+            (0, _) => so_far,
+            (times, why) => format!("{so_far}; not let in {times} times, the last time: {why}"),
+        };
     }
     let ms = |us: u64| us as f64 / 1_000.0;
     format!(

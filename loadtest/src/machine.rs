@@ -1,7 +1,7 @@
 //! What this machine's /proc says of threads and processes. Where there is none, nothing is said.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
 /// CPU time of the calling thread, in nanoseconds; 0 where that is not to be had.
@@ -50,6 +50,11 @@ pub(crate) fn rss_bytes(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Whether an address is one of this machine's own: only there a socket may be bound to it.
+pub(crate) fn is_here(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 /// The process that listens on a TCP address of this machine, where it can be seen: on the address itself,
@@ -115,6 +120,21 @@ mod tests {
         let port = everywhere.local_addr().unwrap().port();
         let here = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
         assert_eq!(listener(here), Some(std::process::id()));
+    }
+
+    #[test]
+    fn only_this_machines_addresses_are_here() {
+        for ip in ["127.0.0.1", "127.3.2.1"] {
+            assert!(is_here(ip.parse().unwrap()), "{ip}");
+        }
+        // Of the block that is for documentation, which no machine has.
+        assert!(!is_here("192.0.2.1".parse().unwrap()));
+        // The one from which this machine speaks to others, if it has one.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("192.0.2.1:9").is_ok() {
+            let own = socket.local_addr().unwrap().ip();
+            assert!(is_here(own), "{own}");
+        }
     }
 
     #[test]

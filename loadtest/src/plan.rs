@@ -136,6 +136,8 @@ pub struct Plan {
     pub replay: Option<Arc<Recording>>,
     /// How long bots may take to get in, counted from the end of the ramp.
     pub join_within: Duration,
+    /// Where bots are refused: how long to go on waiting while no other one gets in.
+    pub standstill: Duration,
     /// How long is waited once all are in, until it is measured.
     pub warm_up: Duration,
     /// What to connect over.
@@ -186,6 +188,8 @@ impl Plan {
             links: Vec::new(),
             replay: None,
             join_within: Duration::from_secs(60),
+            // Twice what a full server tells them to wait.
+            standstill: Duration::from_secs(10),
             warm_up: Duration::ZERO,
             transport: Transport::default(),
             check: Check::default(),

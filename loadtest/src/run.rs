@@ -77,10 +77,12 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     Ok(report)
 }
 
-/// Waits until everybody is in who is to be, or the time for that is over.
+/// Waits until everybody is in who is to be, or the time for that is over. So it is when bots are refused,
+/// and for a while no other one got in.
 fn wait_for_all(plan: &Plan, crowd: &Crowd, shared: &Shared, line: &mut Line, start: Instant) {
     let mut until = start + plan.ramp() + plan.join_within;
     let mut all_in = false;
+    let mut last = (shared.progress(), Instant::now());
     while Instant::now() < until && !plan.stop.is_asked() {
         if !all_in && shared.settled.load(Ordering::Relaxed) >= crowd.before() as u64 {
             all_in = true;
@@ -88,6 +90,12 @@ fn wait_for_all(plan: &Plan, crowd: &Crowd, shared: &Shared, line: &mut Line, st
             continue;
         }
         line.show(Phase::Joining, start.elapsed(), shared);
+        let progress = shared.progress();
+        if progress != last.0 || start.elapsed() < plan.ramp() || all_in {
+            last = (progress, Instant::now());
+        } else if last.1.elapsed() >= plan.standstill && shared.refusals().0 > 0 {
+            return;
+        }
         std::thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
     }
 }

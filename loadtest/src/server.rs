@@ -2,9 +2,12 @@
 //! this machine.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
+
+use referee_client_tokio::http_get;
+use tokio::time::timeout;
 
 use crate::machine;
 use crate::report::Server;
@@ -118,8 +121,8 @@ impl Watch {
         let mut notes = Vec::new();
         if self.pid.is_none() {
             notes.push(
-                "the server's CPU time and memory are not known: it was not found on this machine; \
-                 --server-pid names its process"
+                "the server's CPU time and memory are not known: its process was not found, as it is on \
+                 another machine, or is another user's; --server-pid names it"
                     .to_owned(),
             );
         } else if self.pid == Some(std::process::id()) {
@@ -204,44 +207,26 @@ pub(crate) fn wait_for(url: &str, patience: Duration) -> Result<(), String> {
     }
 }
 
-fn is_here(address: &std::net::SocketAddr) -> bool {
-    address.ip().is_loopback()
-}
-
 /// The process that serves a URL, where that is on this machine.
 pub(crate) fn process_of(url: &str) -> Option<u32> {
-    address(url).filter(is_here).and_then(machine::listener)
+    address(url).filter(|address| machine::is_here(address.ip())).and_then(machine::listener)
 }
 
 /// Reads `/metrics`.
 pub(crate) fn fetch(url: &str) -> Result<Numbers, String> {
-    let (scheme, authority) = authority(url).ok_or_else(|| format!("{url} is no URL"))?;
-    if scheme != "http" {
-        return Err(format!("/metrics is read over http:// only, not {scheme}://"));
-    }
-    let address = address(url).ok_or_else(|| format!("{authority} is not known"))?;
-    let answer = ask(address, authority).map_err(|error| format!("/metrics: {error}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split_whitespace().nth(1).unwrap_or("nothing");
-    if status != "200" {
-        return Err(format!("it answered /metrics with {status}"));
-    }
-    Ok(Numbers::read(body))
-}
-
-/// An answer by HTTP 1.0, which is never in chunks.
-fn ask(address: std::net::SocketAddr, authority: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let head = format!("GET /metrics HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_MAX_BYTES).read_to_string(&mut answer)?;
-    Ok(answer)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let answer = runtime
+        .block_on(async { timeout(PATIENCE, http_get(url, "/metrics", ANSWER_MAX_BYTES)).await });
+    let answer = answer.map_err(|_| format!("/metrics took longer than {PATIENCE:?}"))?;
+    let body = answer.map_err(|error| error.to_string())?;
+    Ok(Numbers::read(&String::from_utf8_lossy(&body)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     fn text(ticks: u32, slow: u32) -> Numbers {

@@ -1,6 +1,7 @@
 //! What the run's threads tell each other.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How far the run is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -30,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) open: AtomicU64,
     /// Those of which it is known whether they got in or never will.
     pub(crate) settled: AtomicU64,
+    /// Attempts to get in that failed, and why the last one did.
+    refusals: AtomicU64,
+    why: Mutex<String>,
     pub(crate) drops: AtomicU64,
     pub(crate) wrong: AtomicU64,
     /// The p50 and p99 latency of the last thread that looked, in microseconds.
@@ -48,6 +52,8 @@ impl Default for Shared {
             watching: none(),
             open: none(),
             settled: none(),
+            refusals: none(),
+            why: Mutex::default(),
             drops: none(),
             wrong: none(),
             latency: [none(), none()],
@@ -61,6 +67,23 @@ impl Shared {
     pub(crate) fn begin(&self, now: u64) {
         self.began.store(now, Ordering::Release);
         self.enter(Phase::Measuring);
+    }
+
+    /// A bot did not get in.
+    pub(crate) fn refused(&self, why: &str) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        why.clone_into(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// How often bots did not get in, and why the last one did not.
+    pub(crate) fn refusals(&self) -> (u64, String) {
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.refusals.load(Ordering::Relaxed), why)
+    }
+
+    /// How far the joins are: it is another number when anybody got in, or was refused for good.
+    pub(crate) fn progress(&self) -> [u64; 3] {
+        [&self.joined, &self.watching, &self.settled].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// When measuring began, in microseconds since the run did.

@@ -103,8 +103,14 @@ impl Rules {
     /// Sets a room up as its first visitor asks.
     ///
     /// # Errors
-    /// Names the first number that is not allowed.
+    /// Names the first number that is not allowed. No number has a name in what is no object.
     pub(crate) fn set_up(&self, params: &Params, setup: &mut Setup) -> Result<(), String> {
+        if let (Some(Asked { name, allowed, .. }), false) =
+            (self.asked.first(), params.is_object() || params.is_null())
+        {
+            let (given, low) = (&params.0, allowed.start());
+            return Err(format!("params are {given}; write them like {{\"{name}\": {low}}}"));
+        }
         for Asked { name, allowed, sets } in &self.asked {
             match (params.whole(name, allowed.clone())?, sets) {
                 (Some(seats), Sets::Seats) => setup.seats = seats,

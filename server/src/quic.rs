@@ -138,7 +138,7 @@ impl Quic {
 fn admit(incoming: Incoming, hosts: &Hosts, slots: &Arc<Slots>) {
     let address = incoming.remote_address().ip().to_canonical();
     match (slots.take(address, false), hosts.hello_permit()) {
-        (Some(slot), Some(permit)) => hosts.welcome_quic(incoming, slot, permit),
+        (Ok(slot), Some(permit)) => hosts.welcome_quic(incoming, slot, permit),
         _ => incoming.refuse(),
     }
 }

@@ -271,8 +271,8 @@ fn bind_udp(address: SocketAddr) -> Result<UdpSocket, RunError> {
     open().map_err(|error| RunError::Udp { address, error })
 }
 
-fn refused(why: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionRefused, why)
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, why.to_owned())
 }
 
 fn spawn(
@@ -339,7 +339,7 @@ impl Running {
     /// When all connections are taken, too many wait to be let in, or the server goes down.
     pub fn dial(&self) -> io::Result<DuplexStream> {
         let slot = self.slots.take(IpAddr::V4(Ipv4Addr::LOCALHOST), true);
-        let slot = slot.ok_or_else(|| refused("all connections are taken; try again later"))?;
+        let slot = slot.map_err(|why| refused(&why.to_string()))?;
         let (ours, theirs) = tokio::io::duplex(MEMORY_BYTES);
         let sent = self.dials.try_send((ours, slot));
         sent.map_err(|_| refused("the server lets nobody in now; try again later"))?;

@@ -56,7 +56,8 @@ pub(crate) fn explain(problem: &str) -> String {
     if problem.contains("UnknownIssuer") {
         format!(
             "{problem}; a development server's certificate is self-signed: connect with the pin \
-             that its /api/transports names"
+             that its /api/transports names, or name a file that holds the certificate as SSL_CERT_FILE in \
+             the environment"
         )
     } else {
         problem.into()

@@ -42,7 +42,9 @@ pub(super) fn settle(state: &mut State, shared: &Shared) {
 pub(super) fn refused(reason: Reason, shared: &Shared, tally: &mut Tally) {
     *tally.refusals.entry(name_of(reason.code)).or_default() += 1;
     note_unreadable(&reason, shared, tally);
-    tally.why = Some(reason.to_string());
+    let why = reason.to_string();
+    shared.refused(&why);
+    tally.why = Some(why);
 }
 
 pub(super) fn dropped(reason: &Reason, shared: &Shared, tally: &mut Tally) {

@@ -4,6 +4,7 @@
 
 mod capacity;
 mod homer;
+mod https;
 mod patterns;
 mod replay;
 mod runs;

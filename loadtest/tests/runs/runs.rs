@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use referee_client::bot::Value;
 use referee_loadtest::{Bot, Check, LoadError, Plan, Say, Transport, judge, run_plan};
+
+use referee_server::config::Config;
 
 use crate::site::{Site, eight, is_good};
 
@@ -144,6 +146,25 @@ fn bots_that_only_watch_are_not_counted_as_in() {
     assert!(!report.notes.iter().any(|note| note.contains("did not get in")), "{report:#?}");
     let failed = judge(&["missing=0".parse().unwrap()], &report).failed;
     assert!(failed[0].contains("only watch"), "{failed:?}");
+}
+
+/// Six of eight bots are let in. The other two hear why not, again and again.
+#[test]
+fn who_is_refused_for_long_is_not_waited_for() {
+    let site = Site::of(Config { connections_per_address_max: 6, ..Config::default() });
+    let standstill = Duration::from_millis(500);
+    let begun = Instant::now();
+    let report = run_plan(Plan { standstill, ..eight(&site.url(), "counter") }).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!((report.joined, report.missing()), (6, 2), "{report:#?}");
+    let note = report.notes.iter().find(|note| note.starts_with("2 bots did not get in"));
+    assert!(
+        note.is_some_and(|note| note.contains("6 connections of your address")),
+        "{:?}",
+        report.notes
+    );
+    let failed = judge(&["p99=10s".parse().unwrap()], &report).failed;
+    assert!(failed.len() == 1 && failed[0].contains("add missing=2"), "{failed:?}");
 }
 
 #[test]

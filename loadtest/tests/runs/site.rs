@@ -35,7 +35,7 @@ fn hosted() -> Games {
     .into()
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("referee-load-{}-{number}", std::process::id()))
@@ -53,7 +53,7 @@ impl Site {
         Self::of(Config { store, ..Config::default() })
     }
 
-    fn of(config: Config) -> Self {
+    pub(crate) fn of(config: Config) -> Self {
         let data = folder();
         let config = Config { port: 0, host_threads: 1, test_mode: true, data, ..config };
         let running = Server::start(hosted(), config.clone()).unwrap();

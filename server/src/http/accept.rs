@@ -35,11 +35,6 @@ const LAST_REQUEST: Duration = Duration::from_secs(10);
 /// First and longest pause after the system could not accept.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Told to a client when all connections are taken, before anything of it is read.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    retry-after: 5\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: 71\r\n\r\n\
-    {\"code\":\"busy\",\"message\":\"all connections are taken; try again later\"}\n";
-
 /// One of the connections the server may hold; goes back when the last clone is dropped. Whoever
 /// takes over a socket keeps it as long as the socket.
 #[derive(Clone)]
@@ -71,6 +66,30 @@ struct Taken {
     by_address: HashMap<IpAddr, usize>,
 }
 
+/// Why there is no slot for one more connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum NoSlot {
+    #[error("this server holds {0} connections, as many as it may; try again later")]
+    All(usize),
+    #[error(
+        "{0} connections of your address are open, as many as may be; close one, or start the server with \
+         a higher --connections-per-address"
+    )]
+    Address(usize),
+}
+
+impl NoSlot {
+    /// Told to a client before anything of it is read.
+    fn answer(self) -> String {
+        let body = format!("{{\"code\":\"busy\",\"message\":\"{self}\"}}\n");
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 5\r\n\
+             cache-control: no-store\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+}
+
 /// Counts connections.
 pub struct Slots {
     taken: Mutex<Taken>,
@@ -86,16 +105,23 @@ impl Slots {
     }
 
     /// A slot for a connection of this address, if there is one. A proxy has all of them.
-    pub(crate) fn take(self: &Arc<Self>, address: IpAddr, proxy: bool) -> Option<ConnectionSlot> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        proxy: bool,
+    ) -> Result<ConnectionSlot, NoSlot> {
         let address = network(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
-        if taken.all >= self.max || (of_address >= self.max_per_address && !proxy) {
-            return None;
+        if of_address >= self.max_per_address && !proxy {
+            return Err(NoSlot::Address(self.max_per_address));
+        }
+        if taken.all >= self.max {
+            return Err(NoSlot::All(self.max));
         }
         taken.all += 1;
         *taken.by_address.entry(address).or_default() += 1;
-        Some(ConnectionSlot { _held: Arc::new(Held { slots: Arc::clone(self), address }) })
+        Ok(ConnectionSlot { _held: Arc::new(Held { slots: Arc::clone(self), address }) })
     }
 }
 
@@ -143,13 +169,16 @@ pub(super) async fn accept(
             }
         };
         pause = PAUSE.0;
-        let Some(slot) = slots.take(address, doors.is_proxy(address)) else {
-            // Best effort: the socket's own buffer has room for so little. Within TLS it would take
-            // a handshake to say it.
-            if tls.is_none() {
-                let _ = socket.try_write(FULL);
+        let slot = match slots.take(address, doors.is_proxy(address)) {
+            Ok(slot) => slot,
+            Err(why) => {
+                // Best effort: the socket's own buffer has room for so little. Within TLS it would
+                // take a handshake to say it.
+                if tls.is_none() {
+                    let _ = socket.try_write(why.answer().as_bytes());
+                }
+                continue;
             }
-            continue;
         };
         let peer = Peer { address, slot };
         // Frames are small and wanted now.
@@ -223,14 +252,14 @@ mod tests {
         let slots = Slots::new(3, 2);
         let first = slots.take(one, false).unwrap();
         let _second = slots.take(one, false).unwrap();
-        assert!(slots.take(one, false).is_none(), "two of one address");
+        assert_eq!(slots.take(one, false).err(), Some(NoSlot::Address(2)));
         let proxy = slots.take(one, true).unwrap();
-        assert!(slots.take(two, false).is_none(), "three in all");
+        assert_eq!(slots.take(two, false).err(), Some(NoSlot::All(3)));
         let clone = first.clone();
         drop(first);
-        assert!(slots.take(two, false).is_none(), "a clone holds it");
+        assert!(slots.take(two, false).is_err(), "a clone holds it");
         drop((clone, proxy));
-        assert!(slots.take(two, false).is_some());
+        assert!(slots.take(two, false).is_ok());
         assert_eq!(slots.taken.lock().unwrap().by_address.len(), 1);
     }
 
@@ -246,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_answer_of_a_full_server_is_whole() {
-        let text = std::str::from_utf8(FULL).unwrap();
+        let text = NoSlot::Address(4_000).answer();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
     }
