@@ -139,11 +139,11 @@ pub(crate) fn ticker(game: &mut Game) {
 #[derive(Event)]
 struct Tale(#[field(max = 4000)] String);
 
-/// Tells everyone 1.2 MB a second that must not be lost.
+/// Tells everyone 2.9 MB a second that must not be lost.
 pub(crate) fn teller(game: &mut Game) {
     game.realtime(60).event::<Tale>();
     game.systems(|mut tales: Events<Tale>| {
-        (0..5).for_each(|_| tales.all(Tale("x".repeat(4000))));
+        (0..12).for_each(|_| tales.all(Tale("x".repeat(4000))));
     });
 }
 
