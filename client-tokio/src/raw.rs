@@ -46,6 +46,11 @@ pub enum RawError {
     /// The QUIC connection cannot be made, or broke.
     #[error("QUIC: {0}")]
     Quic(quinn::ConnectionError),
+    /// The server lets no connection in over QUIC, which has no room for a reason.
+    #[error(
+        "the server lets nobody in now: it has all connections, or all of your address, that it may have"
+    )]
+    Full,
     /// What came over a byte stream is no frames.
     #[error(transparent)]
     Framing(#[from] FramingError),
@@ -58,10 +63,15 @@ pub enum RawError {
 }
 
 impl RawError {
-    /// The code of a refusal that came as an answer to the handshake: `{"code": "host", ..}`.
+    /// The code of a refusal that came as an answer to the handshake: `{"code": "host", ..}`, or QUIC's own
+    /// word for a server that is full.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
-        let Self::Http { body, .. } = self else { return None };
+        let body = match self {
+            Self::Http { body, .. } => body,
+            Self::Full => return Some(Code::Busy),
+            _ => return None,
+        };
         let spaceless: String = body.split_whitespace().collect();
         let named = |code: &Code| spaceless.contains(&format!("\"code\":\"{}\"", code.name()));
         Code::ALL.iter().copied().find(named)

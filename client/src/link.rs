@@ -4,7 +4,8 @@ use crate::events::EventQueue;
 use crate::output::LinkId;
 use referee_protocol::frame::Ack;
 use referee_protocol::limits::{
-    ACK_EVERY_FRAMES, ACK_EVERY_MS, LINK_QUIET_MS, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
+    ACK_EVERY_FRAMES, ACK_EVERY_MS, LINK_QUIET_MS, LINK_QUIET_PING_MS, LINK_SILENCE_MAX_MS,
+    PING_EVERY_MS,
 };
 
 /// Frames between two acknowledgements: half of what the protocol asks for, so that one is under
@@ -36,6 +37,7 @@ pub(crate) struct Link {
     acked: Ack,
     ack_due: Option<u64>,
     ping_due: u64,
+    pinged_at: u64,
     /// The last ping: its number and when it went out.
     ping: Option<(u32, u64)>,
     nonce: u32,
@@ -60,6 +62,7 @@ impl Link {
             acked: Ack::default(),
             ack_due: None,
             ping_due: u64::MAX,
+            pinged_at: now,
             ping: None,
             nonce: 0,
             unanswered: Some(now),
@@ -120,12 +123,18 @@ impl Link {
         self.acked
     }
 
+    /// When the next ping is due: at last some time after the one before, earlier while the room is silent.
+    fn ping_at(&self) -> u64 {
+        let quiet = self.quiet_at().map(|at| at.max(self.pinged_at + LINK_QUIET_PING_MS));
+        quiet.map_or(self.ping_due, |at| at.min(self.ping_due))
+    }
+
     /// The number of a ping that is due, which the caller sends.
     pub(crate) fn take_ping(&mut self, now: u64) -> Option<u32> {
-        if now < self.ping_due {
+        if now < self.ping_at() {
             return None;
         }
-        self.ping_due = now + PING_EVERY_MS;
+        (self.pinged_at, self.ping_due) = (now, now + PING_EVERY_MS);
         self.nonce = self.nonce.wrapping_add(1);
         self.ping = Some((self.nonce, now));
         self.unanswered.get_or_insert(now);
@@ -149,7 +158,7 @@ impl Link {
     }
 
     pub(crate) fn timeout(&self) -> Option<u64> {
-        let ping = (self.ping_due != u64::MAX).then_some(self.ping_due);
+        let ping = Some(self.ping_at()).filter(|at| *at != u64::MAX);
         [self.silent_at(), self.ack_due, ping].into_iter().flatten().min()
     }
 }

@@ -8,7 +8,7 @@ use referee_client::protocol::Value;
 use referee_client::protocol::code::Code;
 use referee_client::protocol::frame::{Lane, split};
 use referee_client::protocol::limits::{
-    LINK_QUIET_MS, LINK_SECOND_EVERY_MS, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
+    LINK_QUIET_MS, LINK_QUIET_PING_MS, LINK_SECOND_EVERY_MS, LINK_SILENCE_MAX_MS, PING_EVERY_MS,
 };
 use referee_client::protocol::message::{self, ClientControl};
 use referee_client::{LinkId, Output, Status};
@@ -140,9 +140,56 @@ fn when_the_first_dies_the_second_is_what_is_being_opened() {
         rig.step();
         gone.extend(disconnects(&rig.outputs()));
     }
-    assert_eq!(gone, [(first, Code::Silent)]);
-    rig.step();
-    assert_eq!(disconnects(&rig.outputs()), [(second, Code::Silent)]);
+    assert_eq!(gone, [(first, Code::Silent), (second, Code::Left)]);
+    let third = wait_for_connect(&mut rig);
+    assert!(![first, second].contains(&third));
+}
+
+/// What tells it may be the new process of a server that was away for longer than a first packet waits.
+#[test]
+fn when_the_first_dies_late_the_second_is_opened_anew() {
+    let mut rig = settled();
+    let (first, second) = fall_silent(&mut rig);
+    let begun = rig.now;
+    while rig.now < begun + 400 {
+        rig.step();
+    }
+    rig.outputs();
+    rig.session.handle_close(rig.now, first, None, "reset");
+    assert_eq!(rig.session.status(), Status::Reconnecting);
+    assert_eq!(disconnects(&rig.outputs()), [(second, Code::Left)]);
+    let died = rig.now;
+    assert_ne!(wait_for_connect(&mut rig), second);
+    assert_eq!(rig.now, died, "at once");
+}
+
+#[test]
+fn who_hears_nothing_pings_more_often_until_it_does() {
+    let mut rig = settled();
+    rig.frame(&after(2, 1, &count(2)));
+    let (from, first) = (rig.now, rig.link);
+    let mut pings = vec![];
+    while rig.now < from + LINK_QUIET_MS + 3 * LINK_QUIET_PING_MS {
+        rig.step();
+        for output in rig.outputs() {
+            let Output::Send { link, frame } = output else { continue };
+            if let (Lane::Control, body) = split(&frame).unwrap()
+                && let ClientControl::Ping { .. } = message::decode(body).unwrap()
+            {
+                assert_eq!(link, first);
+                pings.push(rig.now - from);
+            }
+        }
+    }
+    let quiet = |nth| LINK_QUIET_MS + nth * LINK_QUIET_PING_MS;
+    assert!(pings.ends_with(&[quiet(0), quiet(1), quiet(2), quiet(3)]), "{pings:?}");
+    rig.session.handle_frame(rig.now, first, &after(3, 2, &count(3)));
+    rig.outputs();
+    let spoke = rig.now;
+    while rig.now < spoke + LINK_QUIET_MS - 1 {
+        assert!(!rig.sent().iter().any(|sent| matches!(sent, Sent::Ping(_))), "it has spoken");
+        rig.pass(1);
+    }
 }
 
 #[test]

@@ -195,8 +195,16 @@ pub(crate) fn wait_for(url: &str, patience: Duration) -> Result<(), String> {
         match TcpStream::connect_timeout(&address, PATIENCE) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 if start.elapsed() >= patience {
+                    let elsewhere = if address.ip().is_loopback() {
+                        String::new()
+                    } else {
+                        let ip = address.ip();
+                        format!(
+                            " At this address it answers only where it was started with --bind {ip}"
+                        )
+                    };
                     return Err(format!(
-                        "nothing answers at {address}: {error}; is the server running?"
+                        "nothing answers at {address}: {error}; is the server running?{elsewhere}"
                     ));
                 }
                 std::thread::sleep(AGAIN);

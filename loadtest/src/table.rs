@@ -15,7 +15,7 @@ pub fn table(report: &Report) -> String {
     let early = if report.expected < told.bots { " at the beginning" } else { "" };
     let seated = format!("{joined} in{early}");
     line(&mut out, "load", &format!("{players}, {seated}, {decoding} decode what they get"));
-    line(&mut out, "measured", &format!("{:.1} s, seed {}", report.measured_s, told.seed));
+    line(&mut out, "measured", &measured(report));
     line(&mut out, "pattern", &told.pattern);
     out.push('\n');
     let head = ["count", "p50", "p90", "p99", "p99.9", "max"];
@@ -75,6 +75,12 @@ pub fn table(report: &Report) -> String {
         line(&mut out, "INVALID", why);
     }
     out
+}
+
+fn measured(report: &Report) -> String {
+    let ticks = |ms: f64| format!(" at {:.0} ticks a second", 1_000.0 / ms);
+    let ticks = report.tick_ms.map(ticks).unwrap_or_default();
+    format!("{:.1} s{ticks}, seed {}", report.measured_s, report.told.seed)
 }
 
 fn line(out: &mut String, name: &str, text: &str) {

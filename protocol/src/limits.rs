@@ -115,6 +115,10 @@ pub const LINK_SILENCE_MAX_MS: u64 = 6_000;
 /// Silence of a realtime room after which its client opens a second connection, in milliseconds:
 /// more than two frames of [`STATE_SILENCE_MAX_MS`] are missing.
 pub const LINK_QUIET_MS: u64 = 500;
+/// A client whose realtime room is silent for that long pings it this often until it speaks, in
+/// milliseconds: over QUIC a server that was started anew answers to that, and to nothing else, that it
+/// does not know the connection.
+pub const LINK_QUIET_PING_MS: u64 = 250;
 /// Least time between two second connections of a client, in milliseconds: a network that stutters
 /// must not become a storm of handshakes.
 pub const LINK_SECOND_EVERY_MS: u64 = 1_000;

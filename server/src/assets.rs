@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -22,8 +23,16 @@ pub struct Asset {
     pub media_type: &'static str,
     /// Its content.
     pub bytes: Bytes,
-    /// Its content compressed, where that is shorter: done once, at start-up.
-    pub gzip: Option<Bytes>,
+    /// Its content compressed, once it is.
+    gzip: OnceLock<Option<Bytes>>,
+}
+
+impl Asset {
+    /// Its content compressed, where that is shorter and [`Assets::compress`] has come so far.
+    #[must_use]
+    pub fn gzip(&self) -> Option<&Bytes> {
+        self.gzip.get()?.as_ref()
+    }
 }
 
 /// All files a browser may load, by their hashed names.
@@ -34,10 +43,20 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// The files that were embedded when this crate was built.
+    /// The files that were embedded when this crate was built. The first call begins to compress them,
+    /// beside everything else: a server that comes back lets nobody wait for it.
     #[must_use]
-    pub fn embedded() -> Self {
-        Self::new(CLIENT)
+    pub fn embedded() -> Arc<Self> {
+        static EMBEDDED: LazyLock<Arc<Assets>> = LazyLock::new(|| {
+            let assets = Arc::new(Assets::new(CLIENT));
+            let of_thread = Arc::clone(&assets);
+            let thread = std::thread::Builder::new().name("referee-gzip".to_owned());
+            if let Err(error) = thread.spawn(move || of_thread.compress()) {
+                tracing::warn!(%error, "no thread for it: browsers load the client uncompressed");
+            }
+            assets
+        });
+        Arc::clone(&EMBEDDED)
     }
 
     /// These files: their paths below the client's folder, and contents.
@@ -49,6 +68,13 @@ impl Assets {
         }
         let entry = naming.done.get(ENTRY).cloned();
         Self { files: naming.files, entry }
+    }
+
+    /// Compresses all files. It takes a while, in which they can be had as they are.
+    pub(crate) fn compress(&self) {
+        for Asset { bytes, gzip: packed, .. } in self.files.values() {
+            packed.get_or_init(|| gzip(bytes).filter(|gzip| gzip.len() < bytes.len()));
+        }
     }
 
     /// The file with this hashed name.
@@ -95,8 +121,7 @@ impl<'a> Naming<'a> {
         let (stem, kind) = file.rsplit_once('.').unwrap_or((file, "bin"));
         let hashed = format!("{stem}-{:016x}.{kind}", hash(&bytes));
         self.done.insert(path, hashed.clone());
-        let gzip = gzip(&bytes).filter(|gzip| gzip.len() < bytes.len());
-        self.files.insert(hashed, Asset { media_type, bytes, gzip });
+        self.files.insert(hashed, Asset { media_type, bytes, gzip: OnceLock::new() });
     }
 
     /// A module with the names of the other files in it replaced by their hashed ones.

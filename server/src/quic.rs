@@ -12,6 +12,7 @@ use quinn::{
     Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
+use referee_protocol::Code;
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use ring::{hkdf, hmac as ring_hmac};
 use sha2::Sha256;
@@ -137,9 +138,13 @@ impl Quic {
 /// which nothing is kept.
 fn admit(incoming: Incoming, hosts: &Hosts, slots: &Arc<Slots>) {
     let address = incoming.remote_address().ip().to_canonical();
-    match (slots.take(address, false), hosts.hello_permit()) {
-        (Ok(slot), Some(permit)) => hosts.welcome_quic(incoming, slot, permit),
-        _ => incoming.refuse(),
+    let Ok(slot) = slots.take(address, false) else { return incoming.refuse() };
+    match hosts.hello_permit() {
+        Some(permit) => hosts.welcome_quic(incoming, slot, permit),
+        None => {
+            hosts.metrics().ended(Code::Busy);
+            incoming.refuse();
+        }
     }
 }
 

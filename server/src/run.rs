@@ -139,8 +139,9 @@ impl Server {
         };
         let tls = Tls::new(&config, &store)?;
         let config = Arc::new(config);
-        let slots = Slots::new(config.connections_max, config.connections_per_address_max);
         let metrics = Arc::new(Metrics::default());
+        let of_address = config.connections_per_address_max;
+        let slots = Slots::new(config.connections_max, of_address, metrics.clone());
         metrics.started.add(unix_ms() / 1_000);
         let house = Arc::new(House {
             unnumbered: AtomicBool::default(),

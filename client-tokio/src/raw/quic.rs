@@ -11,7 +11,7 @@ use super::{RawError, Received};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout,
-    RecvStream, SendStream, TokioRuntime, TransportConfig, VarInt,
+    RecvStream, SendStream, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
 };
 use referee_protocol::limits::{CLIENT_MESSAGE_MAX_BYTES, LINK_SILENCE_MAX_MS};
 use socket2::SockRef;
@@ -33,6 +33,8 @@ const RECEIVE_WINDOW_BYTES: u32 = 256 * 1024;
 const SEND_WINDOW_BYTES: u64 = 64 * 1024;
 /// What the system should keep for a socket shared by many, in bytes; it gives what it allows.
 const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// The round trip that is presumed of a server that has not answered yet.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// How long the server may take to say with which code it closes, once its stream has ended.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -102,6 +104,11 @@ impl Quic {
             }
             Err(ConnectionError::TransportError(error)) => {
                 return Err(RawError::Tls(tls::explain(&error.reason)));
+            }
+            Err(ConnectionError::ConnectionClosed(close))
+                if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+            {
+                return Err(RawError::Full);
             }
             Err(error) => return Err(RawError::Quic(error)),
         };
@@ -185,6 +192,9 @@ fn client_config(trust: &Trust) -> Result<ClientConfig, RawError> {
     // The session pings, and knows better when; a dead connection is given up as it would be.
     let silence = Duration::from_millis(LINK_SILENCE_MAX_MS);
     transport
+        // Until the first answer: a handshake whose first packet met no server is begun again after three
+        // of these, and not after the second that RFC 9002 (6.2.2) recommends for want of knowledge.
+        .initial_rtt(INITIAL_RTT)
         .keep_alive_interval(None)
         .max_idle_timeout(Some(IdleTimeout::try_from(silence).expect("6 s fit")))
         .stream_receive_window(RECEIVE_WINDOW_BYTES.into())

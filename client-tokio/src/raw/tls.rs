@@ -53,9 +53,9 @@ fn system_roots() -> Result<Arc<RootCertStore>, RawError> {
 
 /// A handshake's error, with the way out where one is known.
 pub(crate) fn explain(problem: &str) -> String {
-    if problem.contains("UnknownIssuer") {
+    if problem.contains("invalid peer certificate") {
         format!(
-            "{problem}; a development server's certificate is self-signed: connect with the pin \
+            "{problem}; the system does not know it; a development server's is self-signed: connect with the pin \
              that its /api/transports names, or name a file that holds the certificate as SSL_CERT_FILE in \
              the environment"
         )

@@ -9,6 +9,10 @@ use crate::output::{LinkId, Output, Status};
 use referee_protocol::Code;
 use referee_protocol::limits::{LINK_ASLEEP_MS, LINK_SECOND_EVERY_MS, LINK_SILENCE_MAX_MS};
 
+/// A second connection that is not open after so long is not waited for when the first is gone, in
+/// milliseconds: longer than most round trips.
+const SECOND_STALE_MS: u64 = 300;
+
 /// Where the second connection stands. There is one only beside a first that is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Second {
@@ -72,9 +76,15 @@ impl Session {
         self.greet(now, link);
     }
 
-    /// The first is gone while the second is being opened: nothing else is opened.
-    pub(super) fn promote_second(&mut self, reason: Reason) -> Result<(), Reason> {
+    /// The first is gone while the second is being opened: nothing else is opened, unless it has been for
+    /// long. Then nobody was there when it began, and what it said is said again only after growing
+    /// times, while somebody is there now.
+    pub(super) fn promote_second(&mut self, now: u64, reason: Reason) -> Result<(), Reason> {
         let Second::Dialing { link, until } = self.second else { return Err(reason) };
+        if until.saturating_sub(now) < LINK_SILENCE_MAX_MS - SECOND_STALE_MS {
+            self.drop_second();
+            return Err(reason);
+        }
         self.second = Second::None;
         self.connection = Connection::Dialing { link, until };
         self.become_reconnecting(reason);

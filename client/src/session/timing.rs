@@ -128,7 +128,7 @@ impl Session {
         if !reason.code.is_none_or(Code::may_retry) {
             return self.close(reason);
         }
-        if let Err(reason) = self.promote_second(reason) {
+        if let Err(reason) = self.promote_second(now, reason) {
             self.retry_after(now, reason, after);
         }
     }

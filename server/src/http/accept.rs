@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use referee_protocol::Code;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -23,6 +24,7 @@ use tower::ServiceExt;
 
 use super::doors::Doors;
 use crate::address::network;
+use crate::metrics::Metrics;
 
 /// Bytes a request's head may have, and the buffer of a connection that waits for one.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -95,13 +97,14 @@ pub struct Slots {
     taken: Mutex<Taken>,
     max: usize,
     max_per_address: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Slots {
-    /// At most `max`, of one address at most `max_per_address`.
+    /// At most `max`, of one address at most `max_per_address`. Those that find none are counted.
     #[must_use]
-    pub fn new(max: usize, max_per_address: usize) -> Arc<Self> {
-        Arc::new(Self { taken: Mutex::default(), max, max_per_address })
+    pub fn new(max: usize, max_per_address: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::default(), max, max_per_address, metrics })
     }
 
     /// A slot for a connection of this address, if there is one. A proxy has all of them.
@@ -114,9 +117,11 @@ impl Slots {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
         if of_address >= self.max_per_address && !proxy {
+            self.metrics.ended(Code::Busy);
             return Err(NoSlot::Address(self.max_per_address));
         }
         if taken.all >= self.max {
+            self.metrics.ended(Code::Busy);
             return Err(NoSlot::All(self.max));
         }
         taken.all += 1;
@@ -249,7 +254,7 @@ mod tests {
     #[test]
     fn slots_are_counted_and_come_back() {
         let [one, two] = ["1.1.1.1", "2.2.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
-        let slots = Slots::new(3, 2);
+        let slots = Slots::new(3, 2, Arc::default());
         let first = slots.take(one, false).unwrap();
         let _second = slots.take(one, false).unwrap();
         assert_eq!(slots.take(one, false).err(), Some(NoSlot::Address(2)));
@@ -258,6 +263,7 @@ mod tests {
         let clone = first.clone();
         drop(first);
         assert!(slots.take(two, false).is_err(), "a clone holds it");
+        assert_eq!(slots.metrics.ends(Code::Busy), 3, "whoever is refused is counted");
         drop((clone, proxy));
         assert!(slots.take(two, false).is_ok());
         assert_eq!(slots.taken.lock().unwrap().by_address.len(), 1);
@@ -265,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
-        let slots = Slots::new(9, 2);
+        let slots = Slots::new(9, 2, Arc::default());
         let of = |last: u16| format!("2001:db8::{last:x}").parse::<IpAddr>().unwrap();
         let taken: Vec<_> = (1..=3).map(|last| slots.take(of(last), false)).collect();
         assert_eq!(taken.iter().flatten().count(), 2);

@@ -40,7 +40,7 @@ pub(super) struct Site<R> {
     pub(super) transports: Transports,
     store: Arc<Store>,
     stop: watch::Receiver<bool>,
-    assets: Assets,
+    assets: Arc<Assets>,
     index: Page,
     missing_client: Page,
     games: BTreeMap<GameName, Page>,
@@ -61,7 +61,7 @@ impl<R: Rooms> Site<R> {
         rooms: Arc<R>,
         store: Arc<Store>,
         stop: watch::Receiver<bool>,
-        assets: Assets,
+        assets: Arc<Assets>,
     ) -> Self {
         let entry = assets.entry();
         let page = |game: &super::GameListing| Page::new(game.page.unwrap_or(DEFAULT), entry);
@@ -217,7 +217,7 @@ async fn asset<R: Rooms>(
         (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         (header::VARY, "accept-encoding"),
     ];
-    match &asset.gzip {
+    match asset.gzip() {
         Some(gzip) if takes_gzip(&request) => {
             let encoding = [(header::CONTENT_ENCODING, "gzip")];
             (headers, encoding, gzip.clone()).into_response()

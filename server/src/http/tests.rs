@@ -124,14 +124,16 @@ impl Fixture {
     fn with(config: Config, assets: Assets) -> Self {
         let (temp, store) = Temp::store();
         let (stop, stopped) = watch::channel(false);
-        let site = Site::new(Arc::new(config), Arc::new(Notes::default()), store, stopped, assets);
+        assets.compress();
+        let (config, assets) = (Arc::new(config), Arc::new(assets));
+        let site = Site::new(config, Arc::new(Notes::default()), store, stopped, assets);
         Self { router: site::router(Arc::new(site)), stop, _temp: temp }
     }
 
     async fn ask(&self, request: Request<Body>) -> Answer {
         let mut request = request;
         let address = "1.2.3.4".parse().unwrap();
-        let slot = Slots::new(1, 1).take(address, false).unwrap();
+        let slot = Slots::new(1, 1, Arc::default()).take(address, false).unwrap();
         request.extensions_mut().insert(Peer { address, slot });
         request.headers_mut().entry(header::HOST).or_insert("localhost:7777".parse().unwrap());
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -415,7 +417,8 @@ impl Live {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let rooms = Arc::new(Notes::default());
-        let slots = Slots::new(config.connections_max, config.connections_per_address_max);
+        let slots =
+            Slots::new(config.connections_max, config.connections_per_address_max, Arc::default());
         let edge = Edge {
             config: Arc::new(config),
             rooms: Arc::clone(&rooms),
