@@ -31,6 +31,9 @@ pub enum LoadError {
         /// What the bots were told.
         why: String,
     },
+    /// Bots panicked, which says nothing of the server.
+    #[error("{0} bots panicked; what they said stands above")]
+    Panicked(u64),
     /// The server that was to be measured cannot be started.
     #[error("{0}")]
     Server(String),

@@ -47,7 +47,7 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     let mut watch = Watch::begin(&plan.url, plan.server_pid);
     let began = Instant::now();
     shared.begin(us(began - start));
-    while joined > 0 && began.elapsed() < plan.duration && !plan.stop.is_asked() {
+    while joined > 0 && began.elapsed() < plan.duration && goes_on(&plan, &shared) {
         line.show(Phase::Measuring, began.elapsed(), &shared);
         watch.sample();
         std::thread::sleep(LOOK_EVERY.min(plan.duration.saturating_sub(began.elapsed())));
@@ -64,6 +64,10 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     line.end();
     let count = threads.len();
     let tally = join(threads)?;
+    let panicked = shared.panicked.load(Ordering::Relaxed);
+    if panicked > 0 {
+        return Err(LoadError::Panicked(panicked));
+    }
     if joined == 0 {
         return Err(nobody_in(&plan, watching, tally.why));
     }
@@ -77,13 +81,18 @@ pub(crate) fn run(plan: Plan) -> Result<Report, LoadError> {
     Ok(report)
 }
 
+/// Whether neither its user nor a bot ended the run.
+fn goes_on(plan: &Plan, shared: &Shared) -> bool {
+    !plan.stop.is_asked() && shared.panicked.load(Ordering::Relaxed) == 0
+}
+
 /// Waits until everybody is in who is to be, or the time for that is over. So it is when bots are refused,
 /// and for a while no other one got in.
 fn wait_for_all(plan: &Plan, crowd: &Crowd, shared: &Shared, line: &mut Line, start: Instant) {
     let mut until = start + plan.ramp() + plan.join_within;
     let mut all_in = false;
     let mut last = (shared.progress(), Instant::now());
-    while Instant::now() < until && !plan.stop.is_asked() {
+    while Instant::now() < until && goes_on(plan, shared) {
         if !all_in && shared.settled.load(Ordering::Relaxed) >= crowd.before() as u64 {
             all_in = true;
             until = Instant::now() + plan.warm_up;

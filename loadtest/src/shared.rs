@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) settled: AtomicU64,
     /// Attempts to get in that failed, and why the last one did.
     refusals: AtomicU64,
+    /// Bots whose code panicked.
+    pub(crate) panicked: AtomicU64,
     why: Mutex<String>,
     pub(crate) drops: AtomicU64,
     pub(crate) wrong: AtomicU64,
@@ -53,6 +55,7 @@ impl Default for Shared {
             open: none(),
             settled: none(),
             refusals: none(),
+            panicked: none(),
             why: Mutex::default(),
             drops: none(),
             wrong: none(),

@@ -68,7 +68,8 @@ pub(crate) fn work(job: Job) -> std::io::Result<Tally> {
     });
     let (bots, job) = (LocalSet::new(), Rc::new(job));
     for place in 0..job.bots.len() {
-        bots.spawn_local(come(Seat { job: Rc::clone(&job), place }, Rc::clone(&thread)));
+        let seat = Seat { job: Rc::clone(&job), place };
+        bots.spawn_local(mind(seat, Rc::clone(&thread)));
     }
     let turning = turn(&thread);
     runtime.block_on(bots.run_until(turning));
@@ -78,6 +79,14 @@ pub(crate) fn work(job: Job) -> std::io::Result<Tally> {
     });
     let tally = thread.tally.borrow().clone();
     Ok(tally)
+}
+
+/// One bot, and whether its code panics.
+async fn mind(seat: Seat, thread: Rc<Thread>) {
+    let bot = tokio::task::spawn_local(come(seat, Rc::clone(&thread)));
+    if bot.await.is_err_and(|error| error.is_panic()) {
+        thread.shared.panicked.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// One bot: its visits one after the other.

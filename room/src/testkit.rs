@@ -84,6 +84,8 @@ pub struct TestRoom {
     life: u64,
     /// Hashes of all the states the room was in, where somebody wants to know.
     states: Option<BTreeSet<u64>>,
+    /// [`TestRoom::change`] was used: what it did is in no journal.
+    changed: bool,
 }
 
 impl TestRoom {
@@ -136,6 +138,7 @@ impl TestRoom {
             next: 0,
             life: 1,
             states: None,
+            changed: false,
         })
     }
 
@@ -420,8 +423,9 @@ impl TestRoom {
     }
 
     /// Changes the world behind the rules' back, and the room runs: for a test that needs a state which
-    /// no player brings about in a few acts.
+    /// no player brings about in a few acts. Such a match cannot be played again ([`TestRoom::play_again`]).
     pub fn change<R>(&mut self, change: impl FnOnce(&mut World) -> R) -> R {
+        self.changed = true;
         self.room.go_through();
         let world = &mut self.room.game.world;
         // Later than what the room has looked at already.

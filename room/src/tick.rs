@@ -280,7 +280,7 @@ impl Room {
             self.running.clear();
             self.running.push_str(&system.name());
             if let Err(RunSystemError::Failed(error)) = system.run((), &mut game.world) {
-                panic!("{error}");
+                panic!("{} failed: {error}", self.running);
             }
         }
         self.running.clear();

@@ -92,6 +92,27 @@ fn the_readmes_bot_plays_the_arena() {
     assert_eq!(refused, None, "{report:#?}");
 }
 
+/// A bot that knows what to do three times.
+struct Fragile(u32);
+
+impl Bot for Fragile {
+    fn play(&mut self, _: &referee_client::Session) -> Option<Say> {
+        self.0 = self.0.checked_sub(1).expect("the bot knows what to do");
+        None
+    }
+}
+
+#[test]
+fn a_bot_that_panics_ends_the_run_without_a_report() {
+    let site = Site::new();
+    let bot = Plan::new("counter", |seed| Fragile(if seed % 2 == 0 { 3 } else { u32::MAX })).bot;
+    let duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    let error = run_plan(Plan { bot, duration, ..eight(&site.url(), "counter") }).unwrap_err();
+    assert!(matches!(error, LoadError::Panicked(1..)), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
 /// A bot that never lets go of its stick.
 struct Holder;
 

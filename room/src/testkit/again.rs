@@ -23,10 +23,15 @@ impl TestRoom {
     /// from a snapshot of that moment. `seed` decides when.
     ///
     /// # Panics
-    /// When a state differs: the game asks a clock, draws from a generator of its own, keeps something
+    /// When [`TestRoom::change`] was used, and when a state differs: the game asks a clock, draws from a generator of its own, keeps something
     /// that is not registered (a `Local`, a `static`), or depends on the order of a `HashMap`. The first
     /// tick, entity and component that differ are named.
     pub fn play_again(&mut self, seed: u64) {
+        assert!(
+            !self.changed,
+            "what `change` does to a room is no act of a player, so a match in which it was used cannot be \
+             played again: leave it out, or `play_again`"
+        );
         self.keep_journal();
         assert!(
             self.journal.after == Tick(0),
