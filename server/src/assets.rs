@@ -28,7 +28,7 @@ pub struct Asset {
 }
 
 impl Asset {
-    /// Its content compressed, where that is shorter and [`Assets::compress`] has come so far.
+    /// Its content compressed, where that is shorter, as soon as it is done.
     #[must_use]
     pub fn gzip(&self) -> Option<&Bytes> {
         self.gzip.get()?.as_ref()
