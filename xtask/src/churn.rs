@@ -81,7 +81,10 @@ fn gone(server: &Server, before: &Held, log: &mut Log) -> Result {
             return log.say(&format!("when all had gone {held:?}"));
         }
         if Instant::now() > deadline {
-            return Err(format!("something is left: {held:?}, at first {before:?}").into());
+            let sockets = sockets(server.pid());
+            let text =
+                format!("something is left: {held:?}, at first {before:?}; sockets {sockets:?}");
+            return Err(text.into());
         }
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -108,6 +111,21 @@ impl Held {
         let rooms = count(&metrics, "referee_rooms");
         Ok(Self { kib, files, rooms, connections: count(&metrics, "referee_connections") })
     }
+}
+
+/// The process's TCP sockets as /proc/net/tcp has them: both addresses and the state, in hexadecimal digits.
+fn sockets(pid: u32) -> Vec<String> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    let own: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    let lines = tables.iter().flatten().flat_map(|table| table.lines());
+    let mine = lines.filter_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let socket = format!("socket:[{}]", columns.get(9)?);
+        own.contains(&socket).then(|| columns.get(1..4).map(|found| found.join(" "))).flatten()
+    });
+    mine.collect()
 }
 
 /// The sum of all that is counted under a name.
