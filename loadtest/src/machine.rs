@@ -127,8 +127,8 @@ mod tests {
         for ip in ["127.0.0.1", "127.3.2.1"] {
             assert!(is_here(ip.parse().unwrap()), "{ip}");
         }
-        // Of the block that is for documentation, which no machine has.
-        assert!(!is_here("192.0.2.1".parse().unwrap()));
+        // Of the block that was never given out (RFC 1112, 4), which no machine has.
+        assert!(!is_here("240.0.0.1".parse().unwrap()));
         // The one from which this machine speaks to others, if it has one.
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         if socket.connect("192.0.2.1:9").is_ok() {

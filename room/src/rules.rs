@@ -105,8 +105,8 @@ impl Rules {
     /// # Errors
     /// Names the first number that is not allowed. No number has a name in what is no object.
     pub(crate) fn set_up(&self, params: &Params, setup: &mut Setup) -> Result<(), String> {
-        if let (Some(Asked { name, allowed, .. }), false) =
-            (self.asked.first(), params.is_object() || params.is_null())
+        if let Some(Asked { name, allowed, .. }) = self.asked.first()
+            && !(params.is_object() || params.is_null())
         {
             let (given, low) = (&params.0, allowed.start());
             return Err(format!("params are {given}; write them like {{\"{name}\": {low}}}"));

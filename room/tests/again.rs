@@ -38,6 +38,14 @@ fn blamed(game: impl Fn(&mut Game) + Send + Sync + 'static) -> String {
 }
 
 #[test]
+#[should_panic(expected = "what `change` does to a room is no act of a player")]
+fn a_match_that_was_changed_from_outside_is_refused_and_the_game_not_blamed() {
+    let mut room = played(busy);
+    room.change(|_| ());
+    room.play_again(1);
+}
+
+#[test]
 fn what_a_system_keeps_for_itself_is_found() {
     let said = blamed(|game: &mut Game| {
         busy(game);

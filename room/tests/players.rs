@@ -231,6 +231,11 @@ fn numbers_that_visitors_may_ask_for_are_checked_by_name_and_set_the_room_up() {
         let text = format!("{name} is {value}; a whole number from ");
         assert!(refusal.message.starts_with(&text), "{refusal}");
     }
+    for none in [json!([]), json!(60), json!("hz")] {
+        let refusal = refused(none.clone());
+        let text = format!("params are {none}; write them like {{\"hz\": 10}}");
+        assert_eq!((refusal.code, refusal.message), (Code::BadParams, text));
+    }
 }
 
 #[test]

@@ -125,3 +125,17 @@ fn on_stop_runs_before_the_room_is_saved() {
     room.restart();
     assert!(room.resource::<Draws>().stopped);
 }
+
+fn finds_nobody(draws: Query<&Mayfly>) -> Result {
+    draws.single()?;
+    Ok(())
+}
+
+#[test]
+#[should_panic(expected = "finds_nobody failed: ")]
+fn a_system_that_returns_an_error_is_named() {
+    TestRoom::new(|game: &mut Game| {
+        game.realtime(20).replicate::<Mayfly>().systems(finds_nobody);
+    })
+    .run(Duration::from_secs(1));
+}

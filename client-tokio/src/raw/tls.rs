@@ -55,9 +55,8 @@ fn system_roots() -> Result<Arc<RootCertStore>, RawError> {
 pub(crate) fn explain(problem: &str) -> String {
     if problem.contains("invalid peer certificate") {
         format!(
-            "{problem}; the system does not know it; a development server's is self-signed: connect with the pin \
-             that its /api/transports names, or name a file that holds the certificate as SSL_CERT_FILE in \
-             the environment"
+            "{problem}; where it is self-signed, as a development server's is, connect with the pin that its \
+             /api/transports names, or name a file that holds it as SSL_CERT_FILE in the environment"
         )
     } else {
         problem.into()

@@ -37,7 +37,7 @@ async fn who_claims_to_read_and_does_not_is_sent_no_state_and_let_go() {
     let player = site.join("flood/a").await;
     let (mut raw, _) = site.raw_in("flood/a").await;
     let metrics = site.metrics();
-    let mut frames = 0;
+    let (mut frames, before) = (0, metrics.ticks.get());
     while metrics.ends(Code::SlowReader) == 0 {
         frames += 4;
         // It may be let go while it lies.
@@ -47,8 +47,9 @@ async fn who_claims_to_read_and_does_not_is_sent_no_state_and_let_go() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     until(|| metrics.ends(Code::SlowReader) == 1).await;
-    // Ticks are fewer where the machine has far too much to do.
-    assert!(metrics.skips.get() > 30, "what the network does not take is not made");
+    // Most states of the time in which it lied, as many as those were: a busy machine has fewer ticks.
+    let (skips, ticks) = (metrics.skips.get(), metrics.ticks.get() - before);
+    assert!(skips * 2 > ticks, "what the network does not take is not made: {skips} of {ticks}");
     goes_on(&player).await;
 }
 

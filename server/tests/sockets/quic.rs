@@ -80,8 +80,9 @@ async fn those_who_find_no_place_are_refused_by_the_transport() {
     let trust = Trust { pin: site.pin().await };
     let _held = (site.join("count/a").await, site.join("count/a").await);
     let url = site.url("count/a");
-    let third = soon(RawSocket::connect_with(&url, &[], &trust)).await;
-    assert!(third.is_err(), "{third:?}");
+    let third = soon(RawSocket::connect_with(&url, &[], &trust)).await.unwrap_err();
+    assert_eq!(third.code(), Some(Code::Busy), "{third}");
+    assert_eq!(site.metrics().ends(Code::Busy), 1);
 }
 
 /// TLS's alert for it, as QUIC carries alerts.
@@ -130,8 +131,9 @@ async fn those_who_wait_for_hello_are_bounded() {
     let trust = Trust { pin: site.pin().await };
     let _waiting = (site.raw("count/a").await, site.raw("count/a").await);
     let url = site.url("count/a");
-    let third = soon(RawSocket::connect_with(&url, &[], &trust)).await;
-    assert!(third.is_err(), "{third:?}");
+    let third = soon(RawSocket::connect_with(&url, &[], &trust)).await.unwrap_err();
+    assert_eq!(third.code(), Some(Code::Busy), "{third}");
+    assert_eq!(site.metrics().ends(Code::Busy), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
