@@ -7,6 +7,11 @@ use referee_protocol::Tick;
 /// Ticks a realtime room may be behind and still make up for; the rest are left out.
 const CATCH_UP_TICKS_MAX: u64 = 4;
 
+/// How early a tick of a realtime room may begin, in microseconds, unless that is more than a tenth of a step. Timers
+/// ring up to two milliseconds after what was asked for: the runtime rounds up to whole ones, and so does the
+/// system. So they are asked for a little before, and are early as often as late.
+const EARLY_MAX_US: u64 = 1_000;
+
 /// Steps as long as the rate says, in thousandths of that.
 pub(crate) const AS_IT_IS: u64 = 1_000;
 
@@ -54,7 +59,7 @@ impl Clock {
                 (Tick(age.as_millis() as u64), 0)
             }
             Self::Realtime { hz, origin, from, stretch } => {
-                let since = now.saturating_duration_since(*origin);
+                let since = now.saturating_duration_since(*origin) + early(*hz, *stretch);
                 let second = 1_000_000 * u128::from(*stretch);
                 let steps = (since.as_nanos() * u128::from(*hz) / second) as u64;
                 let reached = *from + steps;
@@ -92,6 +97,18 @@ impl Clock {
         }
     }
 
+    /// When a timer is to ring for the tick: of a realtime room a moment before time reaches it, from which on
+    /// it may begin.
+    pub(crate) fn opens(&self, tick: Tick) -> Instant {
+        let due = self.when(tick);
+        match self {
+            Self::Turns { .. } => due,
+            Self::Realtime { hz, stretch, .. } => {
+                due.checked_sub(early(*hz, *stretch)).unwrap_or(due)
+            }
+        }
+    }
+
     /// When time reaches the tick.
     pub(crate) fn when(&self, tick: Tick) -> Instant {
         match self {
@@ -107,6 +124,11 @@ impl Clock {
             }
         }
     }
+}
+
+/// How early a tick may begin.
+fn early(hz: u64, stretch: u64) -> Duration {
+    Duration::from_micros(EARLY_MAX_US).min(step_time(hz, stretch, 1) / 10)
 }
 
 /// How long `steps` steps take, rounded up, so that a step is never found to be not yet due at the
@@ -125,14 +147,17 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_step_is_due_exactly_when_it_was_said_to_be() {
+    fn a_step_may_begin_from_when_it_was_said_to_open_which_is_a_moment_before_it_is_due() {
         let start = Instant::now();
         for hz in [1, 7, 30, 60, 1000] {
             let mut clock = Clock::realtime(hz, Tick(100), start);
             for step in 1..200 {
-                let due = clock.when(Tick(100 + step));
+                let (due, opens) = (clock.when(Tick(100 + step)), clock.opens(Tick(100 + step)));
+                let early = due - opens;
+                assert!(early <= MS && early * u32::from(hz) <= 100 * MS, "{hz} Hz: {early:?}");
                 assert_eq!(clock.now(due, Tick(99 + step)), (Tick(100 + step), 0), "{hz} Hz");
-                let before = clock.now(due - Duration::from_nanos(2), Tick(99 + step));
+                assert_eq!(clock.now(opens, Tick(99 + step)), (Tick(100 + step), 0), "{hz} Hz");
+                let before = clock.now(opens - Duration::from_nanos(2), Tick(99 + step));
                 assert_eq!(before, (Tick(99 + step), 0), "{hz} Hz");
             }
         }
@@ -159,7 +184,7 @@ mod tests {
         assert_eq!(clock.now(start + 250 * MS, Tick(0)), (Tick(2), 0));
         clock.set_stretch(1_500, Tick(2));
         assert_eq!(clock.when(Tick(3)), start + 350 * MS);
-        assert_eq!(clock.now(start + 349 * MS, Tick(2)), (Tick(2), 0));
+        assert_eq!(clock.now(start + 348 * MS, Tick(2)), (Tick(2), 0));
         assert_eq!(clock.now(start + 500 * MS, Tick(2)), (Tick(4), 0));
         assert_eq!(clock.period(), Some(100 * MS), "what its ticks should fit into");
         clock.set_stretch(AS_IT_IS, Tick(4));

@@ -345,7 +345,7 @@ impl Live {
             let due = match self.guarded(|room| room.next_due(reached)) {
                 None | Some(NextTick::Never) => return Next::Never,
                 Some(NextTick::At(tick)) if tick > reached => {
-                    return Next::At(self.clock.when(tick));
+                    return Next::At(self.clock.opens(tick));
                 }
                 Some(NextTick::Now(tick) | NextTick::At(tick)) => tick,
             };
