@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bevy_ecs::prelude::*;
@@ -12,9 +13,26 @@ use smallvec::SmallVec;
 use crate::commands::Queues;
 use crate::table::Table;
 
-/// The room's own state, saved except where said otherwise.
+/// The room's own state. Boxed, for bevy_ecs takes memory for 64 of each resource at once.
 #[derive(Resource)]
-pub(crate) struct Core {
+pub(crate) struct Core(Box<CoreState>);
+
+impl Deref for Core {
+    type Target = CoreState;
+
+    fn deref(&self) -> &CoreState {
+        &self.0
+    }
+}
+
+impl DerefMut for Core {
+    fn deref_mut(&mut self) -> &mut CoreState {
+        &mut self.0
+    }
+}
+
+/// What is in it, saved except where said otherwise.
+pub(crate) struct CoreState {
     /// The last tick that ran.
     pub(crate) tick: Tick,
     /// How many ticks ran: the aligned rebuild counts these.
@@ -39,7 +57,7 @@ pub(crate) struct Core {
 
 impl Core {
     fn new(setup: Setup) -> Self {
-        Self {
+        Self(Box::new(CoreState {
             tick: Tick(0),
             ran: 0,
             next_net_id: 0,
@@ -53,7 +71,7 @@ impl Core {
             gone: Vec::new(),
             queues: Queues::default(),
             spare: Vec::new(),
-        }
+        }))
     }
 
     /// That of a room without rules.
@@ -63,7 +81,8 @@ impl Core {
 
     /// One without state that has this one's memory, for the same room made anew.
     pub(crate) fn again(&mut self) -> Self {
-        let mut core = Self::new(self.setup.clone());
+        let mut again = Self::new(self.setup.clone());
+        let core = &mut *again;
         (core.gone, core.index) = (take(&mut self.gone), take(&mut self.index));
         (core.queues, core.spare) = (self.queues.clone(), take(&mut self.spare));
         core.queues.rewind();
@@ -74,9 +93,11 @@ impl Core {
         core.spare.iter_mut().for_each(VecDeque::clear);
         // The first one goes to the first seat, whose it was.
         core.spare.reverse();
-        core
+        again
     }
+}
 
+impl CoreState {
     pub(crate) fn next_net_id(&mut self) -> u32 {
         self.next_net_id += 1;
         self.next_net_id
