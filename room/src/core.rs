@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bevy_ecs::prelude::*;
@@ -13,26 +12,9 @@ use smallvec::SmallVec;
 use crate::commands::Queues;
 use crate::table::Table;
 
-/// The room's own state. Boxed, for bevy_ecs takes memory for 64 of each resource at once.
+/// The room's own state, saved except where said otherwise.
 #[derive(Resource)]
-pub(crate) struct Core(Box<CoreState>);
-
-impl Deref for Core {
-    type Target = CoreState;
-
-    fn deref(&self) -> &CoreState {
-        &self.0
-    }
-}
-
-impl DerefMut for Core {
-    fn deref_mut(&mut self) -> &mut CoreState {
-        &mut self.0
-    }
-}
-
-/// What is in it, saved except where said otherwise.
-pub(crate) struct CoreState {
+pub(crate) struct Core {
     /// The last tick that ran.
     pub(crate) tick: Tick,
     /// How many ticks ran: the aligned rebuild counts these.
@@ -57,7 +39,7 @@ pub(crate) struct CoreState {
 
 impl Core {
     fn new(setup: Setup) -> Self {
-        Self(Box::new(CoreState {
+        Self {
             tick: Tick(0),
             ran: 0,
             next_net_id: 0,
@@ -71,7 +53,7 @@ impl Core {
             gone: Vec::new(),
             queues: Queues::default(),
             spare: Vec::new(),
-        }))
+        }
     }
 
     /// That of a room without rules.
@@ -81,8 +63,7 @@ impl Core {
 
     /// One without state that has this one's memory, for the same room made anew.
     pub(crate) fn again(&mut self) -> Self {
-        let mut again = Self::new(self.setup.clone());
-        let core = &mut *again;
+        let mut core = Self::new(self.setup.clone());
         (core.gone, core.index) = (take(&mut self.gone), take(&mut self.index));
         (core.queues, core.spare) = (self.queues.clone(), take(&mut self.spare));
         core.queues.rewind();
@@ -93,11 +74,9 @@ impl Core {
         core.spare.iter_mut().for_each(VecDeque::clear);
         // The first one goes to the first seat, whose it was.
         core.spare.reverse();
-        again
+        core
     }
-}
 
-impl CoreState {
     pub(crate) fn next_net_id(&mut self) -> u32 {
         self.next_net_id += 1;
         self.next_net_id
