@@ -435,6 +435,23 @@ fn after_a_long_tick_a_room_gives_way_then_makes_up_for_a_little_and_slips_the_r
 }
 
 #[test]
+fn a_realtime_tick_is_waited_for_until_a_moment_before_it_is_due_and_runs_then() {
+    let site = site(Config::default());
+    let template = Template::new("stumbles", stumbles).unwrap();
+    let create = Create { seed: [1; 32], ..Create::default() };
+    let room = Room::create(&template, &create).unwrap();
+    let mut live = Live::new(Parts { template, ..parts(&site, room, 1, unix_ms()) });
+    let (now, second) = (Instant::now(), Duration::from_secs(1));
+    live.clock = Clock::realtime(1, Tick(0), now);
+    let early = Duration::from_millis(1);
+    assert_eq!(live.turn(), Next::At(now + second - early));
+    let due = Instant::now() + early * 9 / 10;
+    live.clock = Clock::realtime(1, Tick(0), due - second);
+    live.turn();
+    assert_eq!(live.room.last_tick(), Tick(1));
+}
+
+#[test]
 fn ticks_that_nobody_feels_are_counted_apart() {
     let site = site(Config::default());
     let mut live = live(&site);
