@@ -50,8 +50,8 @@ impl Clock {
         Self::Turns { loaded: now, age }
     }
 
-    /// The tick that time has reached, or in a realtime room is about to reach, and how many were left out for it: a realtime room that fell
-    /// too far behind goes on from where it is.
+    /// The tick that time has reached, or in a realtime room is about to reach, and how many were left out
+    /// for it: a realtime room that fell too far behind goes on from where it is.
     pub(crate) fn now(&mut self, now: Instant, last: Tick) -> (Tick, u64) {
         match self {
             Self::Turns { loaded, age } => {
