@@ -12,6 +12,7 @@ mod frames;
 mod gate;
 mod gather;
 mod group;
+mod known;
 mod ladder;
 mod links;
 mod lives;
@@ -21,6 +22,7 @@ mod parked;
 mod renames;
 mod save;
 mod shown;
+mod update;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
@@ -31,10 +33,10 @@ use bevy_ecs::entity::Entity;
 use referee_protocol::block::Head;
 use referee_protocol::codec::Codec;
 use referee_protocol::frame::Payload;
-use referee_protocol::limits::{ENTITIES_MAX, SUBSCRIPTIONS_MAX};
+use referee_protocol::limits::SUBSCRIPTIONS_MAX;
 use referee_protocol::schema::TypeDef;
 use referee_protocol::words::map_references;
-use referee_protocol::{Group, Kind, Seat, Tick, WireId};
+use referee_protocol::{Group, Kind, Seat, WireId};
 use smallvec::SmallVec;
 
 use crate::core::Core;
@@ -44,17 +46,18 @@ use crate::output::Output;
 use crate::registry::AnyQuery;
 use crate::table::Table;
 use crate::template::Template;
-use crate::types::{NetId, Sees, Team};
+use crate::types::{InGroups, NetId, Owner, Sees, Team};
 use aliases::Aliases;
 use budget::Budget;
 use events::PendingEvent;
 use gate::Gates;
 use group::GroupState;
+use known::{Change, Known};
 use links::{Links, SeatLine};
 use lossy::Ladder;
-use names::{Draw, Names};
+use names::Names;
 pub use parked::ParkedLink;
-use shown::{Cell, Entry, Shown, Sizes, name_all};
+use shown::{Shown, Sizes};
 
 /// The identity under which the resources are replicated: no entity has it.
 const ROOM: u32 = 0;
@@ -67,12 +70,16 @@ pub(crate) struct Replication {
     queries: Vec<AnyQuery>,
     removal_rows: Vec<bevy_ecs::component::ComponentId>,
     /// Entities whose state or audience may have changed since the last send.
-    dirty: Vec<u32>,
-    /// Entities of which something is told in a later tick.
-    later: Vec<u32>,
+    dirty: Vec<Change>,
+    /// What is told in a later tick.
+    later: Vec<Change>,
     /// Entities that show references: the names of what they refer to may change.
     referrers: Table<u32, ()>,
     sizes: Sizes,
+    /// What entities showed that show the same while nothing but values changes.
+    known: Table<u32, Known>,
+    /// Which of the game's components say who sees an entity.
+    audience_rows: Vec<bool>,
     /// For each entity that has a place the cell of the grid it is in.
     squares: Table<u32, Square>,
     /// Working memory of a send.
@@ -134,6 +141,8 @@ impl Replication {
             later: Vec::new(),
             referrers: Table::default(),
             sizes: Sizes::default(),
+            known: Table::default(),
+            audience_rows: audience_rows(game),
             squares: Table::default(),
             shown: Shown::default(),
             moved: Vec::new(),
@@ -183,6 +192,7 @@ impl Replication {
             self.queries.push(query);
         }
         self.groups.values_mut().for_each(GroupState::make_room);
+        self.known.values_mut().for_each(|known| known.rebuilt = true);
     }
 
     /// The room's rate is known, and does not change from here on.
@@ -215,8 +225,8 @@ impl Replication {
     /// Takes in everything there is: after a load.
     pub(crate) fn collect_all(&mut self, game: &mut Game) {
         let core = game.world.resource::<Core>();
-        self.dirty.push(ROOM);
-        self.dirty.extend(core.index.keys());
+        self.dirty.push(Change::whole(ROOM));
+        self.dirty.extend(core.index.keys().map(Change::whole));
         for (seat, state) in &core.seats {
             self.links.seats.entry(*seat).or_insert_with(|| SeatLine::since(core.tick));
             self.links.applied(*seat, state.last_action, core.tick);
@@ -227,26 +237,28 @@ impl Replication {
     /// Takes in what the tick changed. Says whether it spawned, despawned or sent an event.
     pub(crate) fn collect(&mut self, game: &mut Game) -> bool {
         let (since, dirty) = (self.since, &mut self.dirty);
-        for (row, query) in game.components.iter().zip(&mut self.queries) {
+        let rows = game.components.iter().zip(&mut self.queries).zip(&self.audience_rows);
+        for (at, ((row, query), whole)) in (0..).zip(rows) {
+            let change = |id| if *whole { Change::whole(id) } else { Change::value(id, at) };
             if !row.resource {
-                (row.changed)(&mut game.world, query, since, &mut |id| dirty.push(id));
+                (row.changed)(&mut game.world, query, since, &mut |id| dirty.push(change(id)));
                 continue;
             }
             let entity = game.world.resource_entities().get(row.id);
             let entity = entity.expect("a registered resource is there");
             let (_, changed) = (row.ages)(game.world.entity(entity));
             if changed.is_newer_than(since, game.world.read_change_tick()) {
-                dirty.push(ROOM);
+                dirty.push(change(ROOM));
             }
         }
         for id in &self.removal_rows {
             for entity in game.world.removed_with_id(*id) {
-                dirty.extend(game.world.get::<NetId>(entity).map(|id| id.0));
+                dirty.extend(game.world.get::<NetId>(entity).map(|id| Change::whole(id.0)));
             }
         }
         let gone = &mut game.world.resource_mut::<Core>().gone;
         let went = !gone.is_empty();
-        dirty.append(gone);
+        dirty.extend(gone.drain(..).map(Change::whole));
         self.since = game.world.change_tick();
         // Here and not when a tick begins: what was removed between two ticks has not been looked at then.
         game.world.clear_trackers();
@@ -323,166 +335,6 @@ impl Replication {
         std::mem::take(&mut self.clamped)
     }
 
-    /// Works out what each changed entity shows to whom, and tells the groups.
-    fn update_groups(&mut self, game: &Game, tick: Tick) {
-        let mut shown = std::mem::take(&mut self.shown);
-        self.look(game, &mut shown);
-        self.name(game, &mut shown, tick);
-        let mut moved = std::mem::take(&mut self.moved);
-        let mut next = moved.iter().peekable();
-        for (at, entry) in shown.entries.iter().enumerate() {
-            let before = next.next_if(|moved| moved.at == at).map(|moved| &moved.before);
-            self.update_entity(game, &shown, *entry, before, tick);
-        }
-        moved.clear();
-        (self.shown, self.moved) = (shown, moved);
-    }
-
-    /// What each changed entity shows.
-    fn look(&mut self, game: &Game, shown: &mut Shown) {
-        shown.clear();
-        self.dirty.append(&mut self.later);
-        self.dirty.extend(self.referrers.keys());
-        self.dirty.sort_unstable();
-        self.dirty.dedup();
-        let mut unnamed = 0;
-        for id in self.dirty.drain(..) {
-            let near = near(game, id, &mut self.squares);
-            shown.add(game, id, near, &mut self.clamped);
-            let new = id != ROOM && !self.names.knows(id);
-            unnamed += usize::from(new);
-            // What a client could not take in would lock it out for good.
-            let many = new && self.names.len() + unnamed > ENTITIES_MAX;
-            let bytes = if many { 0 } else { shown.last_bytes() };
-            if !self.sizes.fit(id, bytes) || many {
-                self.unshown |= shown.last_bytes() > 0;
-                shown.hide_last();
-            }
-        }
-    }
-
-    /// Names those that are shown to other groups than before. Comes before any value is told: it may
-    /// refer to any of them.
-    fn name(&mut self, game: &Game, shown: &mut Shown, tick: Tick) {
-        self.moved.clear();
-        for (at, entry) in shown.entries.iter().enumerate() {
-            let same = !self.resubscribed && self.names.is_shown_to(entry.id, shown.groups(*entry));
-            if entry.id != ROOM && !same {
-                self.moved.push(Moved { at, before: self.names.called(entry.id) });
-            }
-        }
-        self.resubscribed = false;
-        self.unnamed.clear();
-        for moved in &self.moved {
-            let entry = shown.entries[moved.at];
-            self.wanted.clear();
-            self.wanted.extend(shown.groups(entry));
-            let unnamed = |group| self.unnamed.push((group, moved.at));
-            self.names.show(entry.id, &self.wanted, &self.links, unnamed);
-        }
-        // Names are drawn in an order that follows from what those see who are told them: that of the
-        // entities' numbers would depend on the order in which hidden things came, and what another group
-        // sees of them is nothing of theirs.
-        self.unnamed.sort_unstable_by(|(group, a), (other, b)| {
-            let (first, second) = (shown.entries[*a], shown.entries[*b]);
-            let same = || shown.compare(game, *group, first, second).then(a.cmp(b));
-            group.cmp(other).then_with(same)
-        });
-        let how = Draw { tick, budgeted: self.budget.is_some() };
-        for (group, at) in &self.unnamed {
-            self.names.give(shown.entries[*at].id, *group, how);
-        }
-    }
-
-    /// Tells the groups what an entity shows them. `before` is what they called it so far, where that
-    /// may have changed.
-    fn update_entity(
-        &mut self,
-        game: &Game,
-        shown: &Shown,
-        entry: Entry,
-        before: Option<&Called>,
-        tick: Tick,
-    ) {
-        let id = entry.id;
-        let after = before.map(|_| self.names.called(id));
-        if let (Some(before), Some(after)) = (before, &after) {
-            let gone = game.world.resource::<Core>().index.find(id).is_none();
-            for (group, _) in
-                before.iter().filter(|(group, _)| renames::name(after, *group).is_none())
-            {
-                let stays = renames::wider(*group, after, &self.links);
-                if let Some(state) = self.groups.find_mut(*group) {
-                    state.leave(id, gone, stays, tick);
-                }
-            }
-        }
-        let mut refers = false;
-        for cells in shown.by_group(entry) {
-            let group = cells[0].group;
-            let name = if id == ROOM { WireId::ROOM } else { self.names.of(id, group) };
-            let was = before.and_then(|before| renames::wider(group, before, &self.links));
-            let state = self.groups.entry(group, GroupState::default);
-            state.show(id, name, was, tick);
-            state.hide_others(id, |component| cells.iter().any(|c| c.component == component), tick);
-            for cell in cells {
-                refers |= self.update_cell(game, shown, id, cell, tick);
-            }
-        }
-        self.gates
-            .keep(id, |component| shown.cells(entry).iter().any(|c| c.component == component));
-        if refers {
-            self.referrers.insert(id, ());
-        } else if !self.referrers.is_empty() {
-            self.referrers.remove(id);
-        }
-        if let (Some(before), Some(after)) = (before, after)
-            && *before != after
-        {
-            self.aliases.note(id, before, &after, tick);
-        }
-    }
-
-    /// Tells a group one component of an entity. Says whether it may refer to others.
-    fn update_cell(
-        &mut self,
-        game: &Game,
-        shown: &Shown,
-        id: u32,
-        cell: &Cell,
-        tick: Tick,
-    ) -> bool {
-        let Some(state) = self.groups.find_mut(cell.group) else { return false };
-        let mut words = shown.words(cell);
-        if cell.is_gated(game) {
-            let (told, waits) = self.gates.told((id, cell.component), words, tick);
-            if waits {
-                self.later.push(id);
-            }
-            let Some(told) = told else { return cell.refers(game).is_some() };
-            words = told;
-        }
-        if !cell.is_due(game, tick)
-            && let Some(known) = state.component(id, cell.component)
-        {
-            let refers = cell.refers(game).is_some();
-            if refers || known != words {
-                self.later.push(id);
-            }
-            return refers;
-        }
-        let Some(row) = cell.refers(game) else {
-            state.set(id, cell.component, words, tick);
-            return false;
-        };
-        self.mapped.clear();
-        self.mapped.extend_from_slice(words);
-        let (names, links) = (&self.names, &self.links);
-        name_all(row, &mut self.mapped, &mut |id| names.known(id, cell.group, links));
-        state.set(id, cell.component, &self.mapped, tick);
-        true
-    }
-
     /// Replaces the wire ids in what a client sent by the room's own.
     pub(crate) fn to_net_ids(&self, seat: Seat, payload: &mut Payload, types: &[TypeDef]) {
         let Some(def) = types.get(usize::from(payload.kind)) else { return };
@@ -520,7 +372,8 @@ impl Replication {
             if self.links.subscribe(*seat, groups, core.tick) {
                 // What only this player sees may have another name now.
                 let own = self.groups.find(Group::Player(*seat));
-                self.dirty.extend(own.into_iter().flat_map(GroupState::members));
+                let members = own.into_iter().flat_map(GroupState::members);
+                self.dirty.extend(members.map(Change::whole));
                 self.resubscribed = true;
             }
             self.links.applied(*seat, state.last_action, core.tick);
@@ -540,19 +393,15 @@ impl Replication {
     }
 }
 
-/// The cell of the grid that an entity is in.
-fn near(game: &Game, id: u32, squares: &mut Table<u32, Square>) -> Option<Group> {
-    let core = game.world.resource::<Core>();
-    let grid = game.grid.as_ref().filter(|_| !core.setup.whole_map)?;
-    let entity = core.index.find(id).copied();
-    let entity = entity.and_then(|entity| game.world.get_entity(entity).ok());
-    let Some(place) = entity.and_then(|entity| grid.place(entity)) else {
-        squares.remove(id);
-        return None;
-    };
-    let square = Grid::square(place, squares.find(id).copied());
-    squares.insert(id, square);
-    Some(square.group())
+/// Which of a game's components say who sees an entity.
+fn audience_rows(game: &Game) -> Vec<bool> {
+    let world = &game.world;
+    let say = [
+        world.component_id::<Owner>(),
+        world.component_id::<Team>(),
+        world.component_id::<InGroups>(),
+    ];
+    game.components.iter().map(|row| say.contains(&Some(row.id))).collect()
 }
 
 /// Adds the cells that a player sees, who saw these groups. Whose entity has no place goes on to see

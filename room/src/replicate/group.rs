@@ -148,8 +148,8 @@ impl GroupState {
     }
 
     /// An entity is shown to the group from now on. `was` is what the members called it so far through
-    /// a wider group.
-    pub(super) fn show(&mut self, id: u32, name: WireId, was: Option<WireId>, tick: Tick) {
+    /// a wider group. Gives its slot, which stays the same while it is shown by this name.
+    pub(super) fn show(&mut self, id: u32, name: WireId, was: Option<WireId>, tick: Tick) -> u32 {
         match self.names.find(id).copied() {
             None => {
                 self.next(tick);
@@ -157,15 +157,15 @@ impl GroupState {
                 let slot = self.view.enter(name);
                 self.names.insert(id, (name, slot));
                 self.ids.insert(name, id);
+                slot
             }
             Some((old, _)) if old != name => self.rename(id, old, name, tick),
-            Some(_) => {}
+            Some((_, slot)) => slot,
         }
     }
 
-    /// An entity shows no other components than these any more.
-    pub(super) fn hide_others(&mut self, id: u32, shows: impl Fn(u16) -> bool, tick: Tick) {
-        let Some((_, slot)) = self.names.find(id).copied() else { return };
+    /// The entity in a slot shows no other components than these any more.
+    pub(super) fn hide_others(&mut self, slot: u32, shows: impl Fn(u16) -> bool, tick: Tick) {
         loop {
             let mut hidden = self.view.components_in(slot).map(|(component, _)| component);
             let Some(component) = hidden.find(|component| !shows(*component)) else { return };
@@ -175,22 +175,21 @@ impl GroupState {
         }
     }
 
-    /// What an entity's component is from now on.
-    pub(super) fn set(&mut self, id: u32, component: u16, words: &[u32], tick: Tick) {
-        let Some((_, slot)) = self.names.find(id).copied() else { return };
-        if self.view.component_in(slot, component) != Some(words) {
+    /// What a component of the entity in a slot is from now on.
+    pub(super) fn set(&mut self, slot: u32, component: u16, words: &[u32], tick: Tick) {
+        // The view has begun the next send only where there is news.
+        if self.news || self.view.component_in(slot, component) != Some(words) {
             self.next(tick);
             self.view.set_in(slot, component, Some(words));
         }
     }
 
-    /// What an entity's component is, as it is told.
-    pub(super) fn component(&self, id: u32, component: u16) -> Option<&[u32]> {
-        let (_, slot) = self.names.find(id)?;
-        self.view.component_in(*slot, component)
+    /// What a component of the entity in a slot is, as it is told.
+    pub(super) fn component(&self, slot: u32, component: u16) -> Option<&[u32]> {
+        self.view.component_in(slot, component)
     }
 
-    fn rename(&mut self, id: u32, old: WireId, new: WireId, tick: Tick) {
+    fn rename(&mut self, id: u32, old: WireId, new: WireId, tick: Tick) -> u32 {
         self.next(tick);
         // To a client that is not in step it is another entity.
         let slot = self.view.rename(old, new);
@@ -199,6 +198,7 @@ impl GroupState {
         self.ids.insert(new, id);
         self.renamed.push((old, new));
         self.remember(tick, old, false);
+        slot
     }
 
     /// An entity is out of the group's view: gone, or out of sight, which it stays though it goes later.

@@ -4,14 +4,16 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use bevy_ecs::archetype::ArchetypeId;
 use bevy_ecs::prelude::*;
 use referee_protocol::codec::component_bytes;
 use referee_protocol::limits::{ENTITY_BYTES, SHOWN_MAX_BYTES};
 use referee_protocol::words::map_references;
 use referee_protocol::{Group, Kind, Tick};
+use smallvec::SmallVec;
 
 use super::ROOM;
-use crate::core::Core;
+use super::known::{Change, Known, Place, Seen};
 use crate::field::{Audience, Quantiser};
 use crate::game::Game;
 use crate::registry::ComponentRow;
@@ -24,8 +26,10 @@ pub(super) struct Cell {
     pub(super) group: Group,
     pub(super) component: u16,
     /// Its row among the game's components.
-    row: usize,
+    pub(super) row: u16,
     words: (usize, usize),
+    /// Of an entity that is shown as it was: its slot in the group's view.
+    pub(super) slot: u32,
 }
 
 /// One entity that changed.
@@ -33,6 +37,12 @@ pub(super) struct Cell {
 pub(super) struct Entry {
     pub(super) id: u32,
     cells: (usize, usize),
+    /// It is shown as it was: these are no more than values that may be new.
+    pub(super) lasts: bool,
+    /// It shows this to the same groups while nothing but values changes.
+    pub(super) steady: bool,
+    pub(super) archetype: Option<ArchetypeId>,
+    pub(super) near: Option<Group>,
 }
 
 /// What the entities that changed show.
@@ -52,67 +62,92 @@ impl Shown {
         self.entries.clear();
     }
 
-    /// Takes in what an entity shows, with `NetId`s where references stand.
-    /// `near` is the cell of the grid it is in.
-    pub(super) fn add(
-        &mut self,
-        game: &Game,
-        id: u32,
-        near: Option<Group>,
-        clamped: &mut BTreeMap<String, u32>,
-    ) {
-        let world = &game.world;
-        let entity = match id {
-            ROOM => None,
-            id => {
-                let entity = world.resource::<Core>().index.find(id).copied();
-                entity.and_then(|entity| world.get_entity(entity).ok())
-            }
-        };
+    /// Takes in all that an entity shows, with `NetId`s where references stand.
+    pub(super) fn add(&mut self, game: &Game, seen: Seen<'_>, clamped: &mut BTreeMap<String, u32>) {
+        let Seen { id, entity, near } = seen;
         let apart = entity.and_then(|entity| entity.get::<InGroups>());
-        let first = self.cells.len();
-        for (at, row) in game.components.iter().enumerate() {
+        let (first, mut steady) = (self.cells.len(), id == ROOM || entity.is_some());
+        for (at, row) in (0_u16..).zip(&game.components) {
             let Some(component) = row.sent.filter(|_| row.resource == (id == ROOM)) else {
                 continue;
             };
-            let bearer = match id {
-                ROOM => {
-                    let entity = world.resource_entities().get(row.id);
-                    entity.and_then(|entity| world.get_entity(entity).ok())
-                }
-                _ => entity,
-            };
-            let Some(entity) = bearer.filter(|entity| entity.contains_id(row.id)) else { continue };
+            let Some(bearer) = bearer(&game.world, row, entity) else { continue };
             self.groups.clear();
             match apart {
                 Some(groups) => self.groups.extend_from_slice(&groups.0),
-                None => audience(entity, row, near, &mut self.groups),
+                None => audience(bearer, row, near, &mut self.groups),
             }
             if self.groups.len() > 1 {
                 self.groups.sort_unstable();
                 self.groups.dedup();
             }
+            steady &= !matches!(row.audience, Audience::Function(_));
             if self.groups.is_empty() {
                 continue;
             }
-            let from = self.words.len();
-            let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
-            let mut out = Quantiser::new(&mut self.words, &net_id);
-            (row.quantise)(entity, &row.shape, &mut out);
-            if out.clamped > 0 {
-                *clamped.entry(row.name.clone()).or_default() += out.clamped;
-            }
-            let words = (from, self.words.len());
-            let groups = self.groups.iter();
-            self.cells.extend(groups.map(|group| Cell {
-                group: *group,
-                component,
-                row: at,
-                words,
-            }));
+            let (words, over) = self.quantise(&game.world, bearer, row);
+            count(clamped, row, over);
+            let cell = |group: &Group| Cell { group: *group, component, row: at, words, slot: 0 };
+            self.cells.extend(self.groups.iter().map(cell));
         }
         self.cells[first..].sort_unstable_by_key(|cell| (cell.group, cell.component));
-        self.entries.push(Entry { id, cells: (first, self.cells.len()) });
+        let (cells, archetype) = ((first, self.cells.len()), seen.archetype());
+        self.entries.push(Entry { id, cells, lasts: false, steady, archetype, near });
+    }
+
+    /// Takes in those values of an entity that changed, where it is shown as it was. Not where one of them
+    /// has another length: then what it counts for clients is another.
+    pub(super) fn add_values(
+        &mut self,
+        game: &Game,
+        seen: Seen<'_>,
+        known: &Known,
+        changes: &[Change],
+        clamped: &mut BTreeMap<String, u32>,
+    ) -> bool {
+        let (first, start) = (self.cells.len(), self.words.len());
+        let mut overs: SmallVec<[(&ComponentRow, u32); 4]> = SmallVec::new();
+        for place in changes.iter().flat_map(|change| known.places(change.what)) {
+            let row = &game.components[usize::from(place.row)];
+            let told = self.cells[first..].last().filter(|last| last.row == place.row);
+            let words = match told.map(|last| last.words) {
+                Some(words) => Some(words),
+                None => bearer(&game.world, row, seen.entity).map(|bearer| {
+                    let (words, over) = self.quantise(&game.world, bearer, row);
+                    overs.push((row, over));
+                    words
+                }),
+            };
+            let Some(words) = words.filter(|words| words.1 - words.0 == place.words) else {
+                self.cells.truncate(first);
+                self.words.truncate(start);
+                return false;
+            };
+            let Place { group, component, slot, row, .. } = *place;
+            self.cells.push(Cell { group, component, row, words, slot });
+        }
+        overs.iter().for_each(|(row, over)| count(clamped, row, *over));
+        if self.cells.len() > first {
+            let (id, cells) = (seen.id, (first, self.cells.len()));
+            let Known { archetype, near, .. } = *known;
+            self.entries.push(Entry { id, cells, lasts: true, steady: true, archetype, near });
+        }
+        true
+    }
+
+    /// The words of a component, and how many of its values were clamped.
+    fn quantise(
+        &mut self,
+        world: &World,
+        bearer: EntityRef<'_>,
+        row: &ComponentRow,
+    ) -> ((usize, usize), u32) {
+        let from = self.words.len();
+        let net_id = |entity: Entity| world.get::<NetId>(entity).map_or(0, |id| id.0);
+        let mut out = Quantiser::new(&mut self.words, &net_id);
+        (row.quantise)(bearer, &row.shape, &mut out);
+        let clamped = out.clamped;
+        ((from, self.words.len()), clamped)
     }
 
     /// What the last entity taken in counts for clients, over all groups that see it, in bytes.
@@ -128,6 +163,7 @@ impl Shown {
     pub(super) fn hide_last(&mut self) {
         if let Some(entry) = self.entries.last_mut() {
             entry.cells.1 = entry.cells.0;
+            entry.steady = false;
         }
     }
 
@@ -168,7 +204,7 @@ impl Shown {
             out.push(cell.component.into());
             let from = out.len();
             out.extend_from_slice(self.words(cell));
-            let row = &game.components[cell.row];
+            let row = &game.components[usize::from(cell.row)];
             if row.refers {
                 name_all(row, &mut out[from..], &mut |id| id.min(1));
             }
@@ -201,22 +237,54 @@ impl Sizes {
 }
 
 impl Cell {
+    /// Where it is shown, in which slot, and whether its values may hold references.
+    pub(super) fn place(&self, slot: u32, refers: bool) -> Place {
+        Place {
+            group: self.group,
+            slot,
+            component: self.component,
+            row: self.row,
+            refers,
+            words: self.words.1 - self.words.0,
+        }
+    }
+
     /// Whether changes of it are told in this tick.
     pub(super) fn is_due(&self, game: &Game, tick: Tick) -> bool {
         let rules = &game.rules;
         let near = if matches!(self.group, Group::Cell(_)) { rules.grid_every } else { 1 };
-        let every = game.components[self.row].every.max(near);
+        let every = game.components[usize::from(self.row)].every.max(near);
         rules.kind == Kind::TurnBased || tick.0.is_multiple_of(every.into())
     }
 
     /// Whether its values are told once they are on disk.
     pub(super) fn is_gated(&self, game: &Game) -> bool {
-        game.components[self.row].gated
+        game.components[usize::from(self.row)].gated
     }
 
     /// The component's row, where its values may hold references.
     pub(super) fn refers<'g>(&self, game: &'g Game) -> Option<&'g ComponentRow> {
-        Some(&game.components[self.row]).filter(|row| row.refers)
+        Some(&game.components[usize::from(self.row)]).filter(|row| row.refers)
+    }
+}
+
+/// Who bears a component: the entity, of a resource another one.
+fn bearer<'w>(
+    world: &'w World,
+    row: &ComponentRow,
+    entity: Option<EntityRef<'w>>,
+) -> Option<EntityRef<'w>> {
+    let bearer = match row.resource {
+        true => world.resource_entities().get(row.id).and_then(|at| world.get_entity(at).ok()),
+        false => entity,
+    };
+    bearer.filter(|bearer| bearer.contains_id(row.id))
+}
+
+/// Counts values that were clamped.
+fn count(clamped: &mut BTreeMap<String, u32>, row: &ComponentRow, over: u32) {
+    if over > 0 {
+        *clamped.entry(row.name.clone()).or_default() += over;
     }
 }
 
