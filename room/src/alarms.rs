@@ -19,6 +19,7 @@ use crate::layout::Layout;
 use crate::params::{DueNow, Time};
 use crate::registry::short_name;
 use crate::room::Room;
+use crate::rows::Row;
 
 /// What the wall clock said last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -140,6 +141,12 @@ pub(crate) struct AlarmRow {
     arm: fn(&mut World, &mut u64),
     pub(crate) save: fn(&World, &mut Saver<'_>),
     pub(crate) load: fn(&mut World, &mut Loader<'_>) -> Result<(), LoadError>,
+}
+
+impl Row for AlarmRow {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
 /// Whether systems hear of an alarm.

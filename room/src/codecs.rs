@@ -1,6 +1,6 @@
-//! Codecs that the rooms of a game borrow while they make frames. Each block begins as the schema and the
-//! rate say, so one codec does for all rooms of a thread; and it is by far the largest thing that a small
-//! room would have of its own.
+//! What the rooms of a game borrow while they make frames: codecs and working memory. Each block begins as
+//! the schema and the rate say, so one codec does for all rooms of a thread; and it is by far the largest
+//! thing that a small room would have of its own. And memory that the last room has used is in the cache.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,59 +8,73 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use referee_protocol::Schema;
 use referee_protocol::codec::Codec;
 
+use crate::replicate::Work;
+
 /// Codecs that are kept while nobody uses them: as many as there are threads, for each rate that is used at
 /// the same time. More are made anew.
 const KEPT_MAX: usize = 64;
 
 /// The codecs of a game, each with the rate it is for.
 #[derive(Default)]
-pub(crate) struct Codecs(Mutex<Vec<(u16, Box<Codec>)>>);
+pub(crate) struct Codecs(Mutex<Vec<(u16, Box<Tools>)>>);
 
-/// A codec that is given back when this is dropped.
+/// What a room makes frames with.
+pub(crate) struct Tools {
+    pub(crate) codec: Codec,
+    pub(crate) work: Work,
+}
+
+impl Tools {
+    pub(crate) fn new(codec: Codec) -> Self {
+        Self { codec, work: Work::default() }
+    }
+}
+
+/// Tools that are given back when this is dropped.
 pub(crate) struct Lent<'a> {
     codecs: &'a Codecs,
     hz: u16,
     /// There until the drop.
-    codec: Option<Box<Codec>>,
+    tools: Option<Box<Tools>>,
 }
 
 impl Codecs {
-    fn kept(&self) -> MutexGuard<'_, Vec<(u16, Box<Codec>)>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<(u16, Box<Tools>)>> {
         // Nothing in here panics half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A codec for rooms of this rate, 0 for a turn-based one.
+    /// Tools for rooms of this rate, 0 for a turn-based one.
     pub(crate) fn lend(&self, schema: &Schema, hz: u16) -> Lent<'_> {
         let mut kept = self.kept();
         let found = kept.iter().rposition(|(of, _)| *of == hz).map(|at| kept.swap_remove(at).1);
         drop(kept);
-        let codec = found.unwrap_or_else(|| Box::new(Codec::new(schema, hz)));
-        Lent { codecs: self, hz, codec: Some(codec) }
+        let tools = found.unwrap_or_else(|| Box::new(Tools::new(Codec::new(schema, hz))));
+        Lent { codecs: self, hz, tools: Some(tools) }
     }
 }
 
 impl Deref for Lent<'_> {
-    type Target = Codec;
+    type Target = Tools;
 
-    fn deref(&self) -> &Codec {
-        self.codec.as_ref().expect("it is there until the drop")
+    fn deref(&self) -> &Tools {
+        self.tools.as_ref().expect("it is there until the drop")
     }
 }
 
 impl DerefMut for Lent<'_> {
-    fn deref_mut(&mut self) -> &mut Codec {
-        self.codec.as_mut().expect("it is there until the drop")
+    fn deref_mut(&mut self) -> &mut Tools {
+        self.tools.as_mut().expect("it is there until the drop")
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         // In the middle of a block it is of no use to anybody else.
-        let codec = self.codec.take().filter(|_| !std::thread::panicking());
+        let tools = self.tools.take().filter(|_| !std::thread::panicking());
         let mut kept = self.codecs.kept();
         if kept.len() < KEPT_MAX {
-            kept.extend(codec.map(|codec| (self.hz, codec)));
+            kept.extend(tools.map(|tools| (self.hz, tools)));
         }
     }
 }
@@ -83,7 +97,7 @@ mod tests {
         };
         let codecs = Codecs::default();
         // Where the codec is that was lent for a moment.
-        let lend = |hz| std::ptr::from_ref::<Codec>(&codecs.lend(&schema, hz)).addr();
+        let lend = |hz| std::ptr::from_ref::<Tools>(&codecs.lend(&schema, hz)).addr();
         let (first, other) = (lend(20), lend(30));
         assert_ne!(first, other);
         assert_eq!((lend(20), lend(30)), (first, other));

@@ -26,6 +26,7 @@ use crate::order;
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue};
 use crate::registry::{ActionRow, ComponentRow, EventRow, InputRow, TimerRow, short_name};
 use crate::reuse::put;
+use crate::rows::Rows;
 use crate::rules::{Asked, Rules, Sets};
 pub use crate::rules::{Durability, LateJoin};
 use crate::several::{ActionTypes, EventTypes, StateTypes};
@@ -45,12 +46,12 @@ pub struct Game {
     /// How many archetypes that world had before there was any state in it.
     pub(crate) archetypes: usize,
     pub(crate) schedule: Schedule,
-    pub(crate) components: Vec<ComponentRow>,
-    pub(crate) inputs: Vec<InputRow>,
-    pub(crate) actions: Vec<ActionRow>,
-    pub(crate) events: Vec<EventRow>,
-    pub(crate) timers: Vec<TimerRow>,
-    pub(crate) alarms: Vec<AlarmRow>,
+    pub(crate) components: Rows<ComponentRow>,
+    pub(crate) inputs: Rows<InputRow>,
+    pub(crate) actions: Rows<ActionRow>,
+    pub(crate) events: Rows<EventRow>,
+    pub(crate) timers: Rows<TimerRow>,
+    pub(crate) alarms: Rows<AlarmRow>,
     pub(crate) migrations: Vec<Migration>,
     pub(crate) hooks: Hooks,
     pub(crate) problems: Vec<String>,
@@ -70,12 +71,12 @@ impl Game {
             world: World::new(),
             archetypes: 0,
             schedule: Schedule::default(),
-            components: Vec::new(),
-            inputs: Vec::new(),
-            actions: Vec::new(),
-            events: Vec::new(),
-            timers: Vec::new(),
-            alarms: Vec::new(),
+            components: Rows::default(),
+            inputs: Rows::default(),
+            actions: Rows::default(),
+            events: Rows::default(),
+            timers: Rows::default(),
+            alarms: Rows::default(),
             migrations: Vec::new(),
             hooks: Hooks::default(),
             problems: Vec::new(),

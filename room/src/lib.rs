@@ -37,6 +37,7 @@ mod replicate;
 mod reuse;
 pub mod revive;
 pub mod room;
+mod rows;
 mod rules;
 mod seats;
 pub mod several;

@@ -2,8 +2,9 @@
 //! with the few functions the core needs of it.
 
 use std::alloc::Layout;
-use std::any::Any;
+use std::any::{Any, TypeId};
 
+use bevy_ecs::archetype::ArchetypeGeneration;
 use bevy_ecs::change_detection::{DetectChanges, DetectChangesMut, Ref, Tick};
 use bevy_ecs::component::{Component, ComponentId, Mutable};
 use bevy_ecs::prelude::*;
@@ -17,12 +18,19 @@ use crate::field::{
 };
 use crate::layout::{self, WordsOf};
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue, To};
-use crate::types::NetId;
+use crate::rows::Row;
+use crate::types::{InGroups, NetId, Owner, Team};
 
 /// Receives a loaded component, to put it into a bundle.
 pub(crate) type Push<'a> = &'a mut dyn FnMut(OwningPtr<'_>, Layout);
-/// A query made once per world and kept.
-pub(crate) type AnyQuery = Option<Box<dyn Any + Send + Sync>>;
+/// Looks for changes of one component in a world.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// A query made once per world and kept.
+    query: Option<Box<dyn Any + Send + Sync>>,
+    /// With so many archetypes no entity can have the component.
+    none: Option<ArchetypeGeneration>,
+}
 
 /// A registered component or resource.
 #[derive(Clone)]
@@ -38,6 +46,8 @@ pub(crate) struct ComponentRow {
     /// Whether its values may hold references to entities.
     pub(crate) refers: bool,
     pub(crate) audience: Audience,
+    /// It says who sees its entity, or parts of it.
+    pub(crate) says_who: bool,
     /// Changes of its value are told in every so many ticks only.
     pub(crate) every: u16,
     /// It is told once it is on disk.
@@ -57,8 +67,12 @@ pub(crate) struct ComponentRow {
     pub(crate) set_ages: fn(&mut EntityWorldMut<'_>, Tick, Tick),
     pub(crate) quantise: fn(EntityRef<'_>, &FieldType, &mut Quantiser<'_>),
     /// The `NetId`s of entities on which it changed since a tick.
-    pub(crate) changed: fn(&mut World, &mut AnyQuery, Tick, &mut dyn FnMut(u32)),
+    pub(crate) changed: fn(&mut World, &mut Watch, Tick, &mut dyn FnMut(u32)),
 }
+
+/// What says who sees an entity.
+const SAY_WHO: [fn() -> TypeId; 3] =
+    [TypeId::of::<Owner>, TypeId::of::<Team>, TypeId::of::<InGroups>];
 
 impl ComponentRow {
     pub(crate) fn of<C>(id: ComponentId, shape: FieldType, resource: bool) -> Self
@@ -84,6 +98,7 @@ impl ComponentRow {
             shape,
             layout: C::layout,
             audience: Audience::Everyone,
+            says_who: SAY_WHO.iter().any(|of| of() == TypeId::of::<C>()),
             every: 1,
             gated: false,
             moves_by: None,
@@ -115,18 +130,53 @@ impl ComponentRow {
     }
 }
 
+impl Row for ComponentRow {
+    fn is_same(&self, other: &Self) -> bool {
+        let flags = |row: &Self| (row.id, row.resource, row.sent, row.every, row.gated);
+        flags(self) == flags(other) && self.name == other.name && self.shape == other.shape
+    }
+}
+
+impl Row for InputRow {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.shape == other.shape
+    }
+}
+
+impl Row for ActionRow {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.shape == other.shape
+    }
+}
+
+impl Row for EventRow {
+    fn is_same(&self, other: &Self) -> bool {
+        self.gated == other.gated && self.name == other.name && self.shape == other.shape
+    }
+}
+
+impl Row for TimerRow {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 fn component<'a, C: Component>(entity: &'a EntityRef<'_>) -> &'a C {
     entity.get::<C>().expect("the caller saw the component")
 }
 
 fn changed<C: Component>(
     world: &mut World,
-    cache: &mut AnyQuery,
+    watch: &mut Watch,
     since: Tick,
     found: &mut dyn FnMut(u32),
 ) {
+    let generation = world.archetypes().generation();
+    if watch.none == Some(generation) {
+        return;
+    }
     let now = world.change_tick();
-    let query = cache.get_or_insert_with(|| Box::new(world.query::<(&NetId, Ref<'_, C>)>()));
+    let query = watch.query.get_or_insert_with(|| Box::new(world.query::<(&NetId, Ref<'_, C>)>()));
     let query = query
         .downcast_mut::<QueryState<(&'static NetId, Ref<'static, C>)>>()
         .expect("each row keeps its own query");
@@ -135,6 +185,9 @@ fn changed<C: Component>(
             found(id.0);
         }
     }
+    if query.matched_archetypes().next().is_none() {
+        *watch = Watch { query: None, none: Some(generation) };
+    }
 }
 
 /// A registered sampled input.
@@ -142,6 +195,8 @@ fn changed<C: Component>(
 pub(crate) struct InputRow {
     pub(crate) name: String,
     pub(crate) shape: FieldType,
+    /// Whether its values may hold references to entities.
+    pub(crate) refers: bool,
     /// Makes a sample stand on a player's entity; no words: the default. Says whether the words were
     /// a value.
     pub(crate) stand: fn(&mut EntityWorldMut<'_>, &FieldType, Option<&mut Words<'_>>) -> bool,
@@ -153,6 +208,7 @@ impl InputRow {
     pub(crate) fn of<T: Input>(shape: FieldType) -> Self {
         Self {
             name: short_name::<T>(),
+            refers: shape.has_references(),
             shape,
             stand: |entity, ty, words| {
                 let value = match words {
@@ -194,6 +250,8 @@ pub(crate) fn number_of_entity(entity: Entity) -> u32 {
 pub(crate) struct ActionRow {
     pub(crate) name: String,
     pub(crate) shape: FieldType,
+    /// Whether its values may hold references to entities.
+    pub(crate) refers: bool,
     /// Queues it for this tick. Says whether the words were a value.
     pub(crate) push: fn(&mut World, Entity, &FieldType, &mut Words<'_>) -> bool,
     pub(crate) clear: fn(&mut World),
@@ -207,6 +265,7 @@ impl ActionRow {
     pub(crate) fn of<T: Action>(shape: FieldType) -> Self {
         Self {
             name: short_name::<T>(),
+            refers: shape.has_references(),
             shape,
             push: |world, player, ty, words| {
                 let value = T::restore(ty, words);

@@ -39,14 +39,16 @@ use referee_protocol::words::map_references;
 use referee_protocol::{Group, Kind, Seat, WireId};
 use smallvec::SmallVec;
 
+use crate::codecs::Tools;
 use crate::core::Core;
+use crate::field::Audience;
 use crate::game::Game;
 use crate::grid::{Grid, Square};
 use crate::output::Output;
-use crate::registry::AnyQuery;
+use crate::registry::{ComponentRow, Watch};
 use crate::table::Table;
 use crate::template::Template;
-use crate::types::{InGroups, NetId, Owner, Sees, Team};
+use crate::types::{NetId, Sees, Team};
 use aliases::Aliases;
 use budget::Budget;
 use events::PendingEvent;
@@ -67,8 +69,10 @@ pub(crate) struct Replication {
     template: Arc<Template>,
     /// When the world was last looked at, in its own change ticks.
     since: Age,
-    queries: Vec<AnyQuery>,
-    removal_rows: Vec<bevy_ecs::component::ComponentId>,
+    /// For each of the game's components.
+    watches: Vec<Watch>,
+    /// What is kept and not sent may say who sees an entity, too.
+    kept_counts: bool,
     /// Entities whose state or audience may have changed since the last send.
     dirty: Vec<Change>,
     /// What is told in a later tick.
@@ -78,23 +82,14 @@ pub(crate) struct Replication {
     sizes: Sizes,
     /// What entities showed that show the same while nothing but values changes.
     known: Table<u32, Known>,
-    /// Which of the game's components say who sees an entity.
-    audience_rows: Vec<bool>,
     /// For each entity that has a place the cell of the grid it is in.
     squares: Table<u32, Square>,
-    /// Working memory of a send.
-    shown: Shown,
-    moved: Vec<Moved>,
-    mapped: Vec<u32>,
-    wanted: Vec<Group>,
-    /// Names to be drawn: for a group, and which of what is shown.
-    unnamed: Vec<(Group, usize)>,
     /// Some client sees other groups than at the last send: what its own calls entities may change.
     resubscribed: bool,
     names: Names,
     aliases: Aliases,
-    /// Its own codec, while it learns what is likely. Else its game's are used.
-    learns: Option<Box<Codec>>,
+    /// Its own, while it learns what is likely. Else its game's are used.
+    learns: Option<Box<Tools>>,
     /// The rate of its setup, once it is known, and what of that a codec is told.
     hz: Option<u16>,
     codec_hz: u16,
@@ -105,7 +100,6 @@ pub(crate) struct Replication {
     /// Clients of a realtime room get a state every so many ticks.
     send_every: u64,
     groups: Table<Group, GroupState>,
-    heads: Vec<Head>,
     pending_events: Vec<PendingEvent>,
     links: Links,
     gates: Gates,
@@ -117,6 +111,19 @@ pub(crate) struct Replication {
     clamped: BTreeMap<String, u32>,
     /// More entities were to be shown than a client may know.
     unshown: bool,
+}
+
+/// Working memory of a send.
+#[derive(Default)]
+pub(crate) struct Work {
+    shown: Shown,
+    moved: Vec<Moved>,
+    mapped: Vec<u32>,
+    wanted: Vec<Group>,
+    /// Names to be drawn: for a group, and which of what is shown.
+    unnamed: Vec<(Group, usize)>,
+    /// What the frame that is made tells of its client's groups.
+    heads: Vec<Head>,
 }
 
 /// What each group that sees an entity calls it, in order of groups.
@@ -131,24 +138,18 @@ struct Moved {
 
 impl Replication {
     pub(crate) fn new(template: &Arc<Template>, game: &mut Game) -> Self {
-        let rows = game.components.iter().filter(|row| !row.resource);
         let mut replication = Self {
             template: Arc::clone(template),
             since: Age::new(0),
-            queries: Vec::new(),
-            removal_rows: rows.map(|row| row.id).collect(),
+            watches: Vec::new(),
+            kept_counts: game.grid.is_some()
+                || game.components.iter().any(|row| matches!(row.audience, Audience::Function(_))),
             dirty: Vec::new(),
             later: Vec::new(),
             referrers: Table::default(),
             sizes: Sizes::default(),
             known: Table::default(),
-            audience_rows: audience_rows(game),
             squares: Table::default(),
-            shown: Shown::default(),
-            moved: Vec::new(),
-            mapped: Vec::new(),
-            wanted: Vec::new(),
-            unnamed: Vec::new(),
             resubscribed: false,
             names: Names::default(),
             aliases: Aliases::default(),
@@ -160,7 +161,6 @@ impl Replication {
             step: None,
             send_every: 1,
             groups: Table::default(),
-            heads: Vec::new(),
             pending_events: Vec::new(),
             links: Links::default(),
             gates: Gates::default(),
@@ -184,15 +184,22 @@ impl Replication {
     /// The world was rebuilt: the values are the same, the handles are not.
     pub(crate) fn rebuilt(&mut self, game: &mut Game) {
         self.since = game.world.read_change_tick();
-        self.queries.clear();
-        for row in &game.components {
+        self.watches.clear();
+        for row in game.components.iter() {
             // Made now, with the world, and not in the first tick that looks for changes.
-            let mut query = None;
-            (row.changed)(&mut game.world, &mut query, self.since, &mut |_| {});
-            self.queries.push(query);
+            let mut watch = Watch::default();
+            if self.is_watched(row) {
+                (row.changed)(&mut game.world, &mut watch, self.since, &mut |_| {});
+            }
+            self.watches.push(watch);
         }
         self.groups.values_mut().for_each(GroupState::make_room);
         self.known.values_mut().for_each(|known| known.rebuilt = true);
+    }
+
+    /// Whether changes of it matter to clients.
+    fn is_watched(&self, row: &ComponentRow) -> bool {
+        row.sent.is_some() || row.says_who || self.kept_counts
     }
 
     /// The room's rate is known, and does not change from here on.
@@ -210,16 +217,16 @@ impl Replication {
         }
     }
 
-    /// Does something with a codec.
-    fn with_codec<R>(&mut self, act: impl FnOnce(&mut Self, &mut Codec) -> R) -> R {
+    /// Does something with a codec and working memory.
+    fn with_tools<R>(&mut self, act: impl FnOnce(&mut Self, &mut Tools) -> R) -> R {
         if let Some(mut own) = self.learns.take() {
             let result = act(self, &mut own);
             self.learns = Some(own);
             return result;
         }
         let template = Arc::clone(&self.template);
-        let mut codec = template.lend_codec(self.codec_hz);
-        act(self, &mut codec)
+        let mut tools = template.lend_tools(self.codec_hz);
+        act(self, &mut tools)
     }
 
     /// Takes in everything there is: after a load.
@@ -236,12 +243,18 @@ impl Replication {
 
     /// Takes in what the tick changed. Says whether it spawned, despawned or sent an event.
     pub(crate) fn collect(&mut self, game: &mut Game) -> bool {
-        let (since, dirty) = (self.since, &mut self.dirty);
-        let rows = game.components.iter().zip(&mut self.queries).zip(&self.audience_rows);
-        for (at, ((row, query), whole)) in (0..).zip(rows) {
-            let change = |id| if *whole { Change::whole(id) } else { Change::value(id, at) };
+        let since = self.since;
+        for (at, row) in game.components.iter().enumerate() {
+            if !self.is_watched(row) {
+                continue;
+            }
+            let (dirty, watch) = (&mut self.dirty, &mut self.watches[at]);
+            let change = |id| match row.says_who {
+                true => Change::whole(id),
+                false => Change::value(id, at as u16),
+            };
             if !row.resource {
-                (row.changed)(&mut game.world, query, since, &mut |id| dirty.push(change(id)));
+                (row.changed)(&mut game.world, watch, since, &mut |id| dirty.push(change(id)));
                 continue;
             }
             let entity = game.world.resource_entities().get(row.id);
@@ -251,14 +264,15 @@ impl Replication {
                 dirty.push(change(ROOM));
             }
         }
-        for id in &self.removal_rows {
-            for entity in game.world.removed_with_id(*id) {
-                dirty.extend(game.world.get::<NetId>(entity).map(|id| Change::whole(id.0)));
+        for row in game.components.iter().filter(|row| !row.resource) {
+            for entity in game.world.removed_with_id(row.id) {
+                let id = game.world.get::<NetId>(entity);
+                self.dirty.extend(id.map(|id| Change::whole(id.0)));
             }
         }
         let gone = &mut game.world.resource_mut::<Core>().gone;
         let went = !gone.is_empty();
-        dirty.extend(gone.drain(..).map(Change::whole));
+        self.dirty.extend(gone.drain(..).map(Change::whole));
         self.since = game.world.change_tick();
         // Here and not when a tick begins: what was removed between two ticks has not been looked at then.
         game.world.clear_trackers();
@@ -268,19 +282,23 @@ impl Replication {
 
     /// Brings groups and links up to the tick and queues their frames.
     pub(crate) fn send(&mut self, game: &mut Game, outputs: &mut VecDeque<Output>) {
-        let tick = game.world.resource::<Core>().tick;
-        self.subscribe(game);
         if self.hz != Some(game.world.resource::<Core>().setup.hz) {
             self.set_rate(game);
         }
+        self.with_tools(|replication, tools| replication.send_with(tools, game, outputs));
+    }
+
+    fn send_with(&mut self, tools: &mut Tools, game: &Game, outputs: &mut VecDeque<Output>) {
+        let tick = game.world.resource::<Core>().tick;
+        self.subscribe(game, &mut tools.work);
         // Blocks made between ticks, for late acknowledgements, tell of the send before.
         self.groups.values_mut().for_each(GroupState::forget_blocks);
         // As long as something sent may have to be told again.
         let again = if self.links.any_lossy() { self.ladder.ticks } else { 0 };
         self.aliases.settle(tick);
-        self.update_groups(game, tick);
+        self.update_groups(game, tick, &mut tools.work);
         self.queue_events(outputs);
-        self.send_frames(game, tick, outputs);
+        self.send_frames(tools, game, tick, outputs);
         let depth = u32::try_from(again).unwrap_or(u32::MAX);
         for group in self.groups.values_mut() {
             group.deepen(depth);
@@ -300,9 +318,9 @@ impl Replication {
 
     /// Begins to learn what is likely.
     pub(crate) fn learn(&mut self) {
-        let mut codec = Box::new(Codec::new(self.template.schema(), self.codec_hz));
+        let mut codec = Codec::new(self.template.schema(), self.codec_hz);
         codec.learn();
-        self.learns = Some(codec);
+        self.learns = Some(Box::new(Tools::new(codec)));
     }
 
     /// Sets how many ticks lie between two rungs.
@@ -317,7 +335,7 @@ impl Replication {
 
     /// What was seen since.
     pub(crate) fn learnt(&self) -> &[[u32; 2]] {
-        self.learns.as_ref().map_or(&[], |codec| codec.counts())
+        self.learns.as_ref().map_or(&[], |tools| tools.codec.counts())
     }
 
     /// How many states were not made because a client was behind.
@@ -335,12 +353,9 @@ impl Replication {
         std::mem::take(&mut self.clamped)
     }
 
-    /// Replaces the wire ids in what a client sent by the room's own.
+    /// Replaces the wire ids in what a client sent by the room's own. Its type has references.
     pub(crate) fn to_net_ids(&self, seat: Seat, payload: &mut Payload, types: &[TypeDef]) {
         let Some(def) = types.get(usize::from(payload.kind)) else { return };
-        if !def.ty.has_references() {
-            return;
-        }
         let Ok(mut words) = payload.to_words("action", types) else { return };
         let groups = self.links.groups_of(seat);
         let mut known = |id| {
@@ -353,10 +368,10 @@ impl Replication {
     }
 
     /// Works out which groups each seat's client sees.
-    fn subscribe(&mut self, game: &Game) {
+    fn subscribe(&mut self, game: &Game, work: &mut Work) {
         let core = game.world.resource::<Core>();
         for (seat, state) in &core.seats {
-            let groups = &mut self.wanted;
+            let groups = &mut work.wanted;
             groups.clear();
             groups.extend([Group::Everyone, Group::Player(*seat)]);
             groups.extend(game.world.get::<Team>(state.entity).map(|team| Group::Team(team.0)));
@@ -391,17 +406,6 @@ impl Replication {
     pub(crate) fn watchers(&self) -> usize {
         self.links.watchers()
     }
-}
-
-/// Which of a game's components say who sees an entity.
-fn audience_rows(game: &Game) -> Vec<bool> {
-    let world = &game.world;
-    let say = [
-        world.component_id::<Owner>(),
-        world.component_id::<Team>(),
-        world.component_id::<InGroups>(),
-    ];
-    game.components.iter().map(|row| say.contains(&Some(row.id))).collect()
 }
 
 /// Adds the cells that a player sees, who saw these groups. Whose entity has no place goes on to see

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bevy_ecs::change_detection::DetectChangesMut;
-use referee_protocol::frame::Ack;
+use referee_protocol::frame::{Ack, Payload};
 use referee_protocol::hash::hash;
 use referee_protocol::ladder::Applied;
 use referee_protocol::limits::SETTLE_TICKS_MAX;
@@ -253,12 +253,22 @@ impl Room {
     /// their identity in the room from here on, so that the entry means the same in every replay.
     pub fn handle(&mut self, mut entry: Entry) {
         let schema = self.template.schema();
-        let (seat, payload, types) = match &mut entry {
-            Entry::Action { seat, payload, .. } => (*seat, payload, &schema.actions),
-            Entry::Input { seat, payload, .. } => (*seat, payload, &schema.inputs),
+        let (actions, inputs) = (&self.game.actions, &self.game.inputs);
+        let kind = |payload: &Payload| usize::from(payload.kind);
+        let (seat, payload, types, refers) = match &mut entry {
+            Entry::Action { seat, payload, .. } => {
+                let refers = actions.get(kind(payload)).is_some_and(|row| row.refers);
+                (*seat, payload, &schema.actions, refers)
+            }
+            Entry::Input { seat, payload, .. } => {
+                let refers = inputs.get(kind(payload)).is_some_and(|row| row.refers);
+                (*seat, payload, &schema.inputs, refers)
+            }
             _ => return self.queue.push(entry),
         };
-        self.replication.to_net_ids(seat, payload, types);
+        if refers {
+            self.replication.to_net_ids(seat, payload, types);
+        }
         self.queue.push(entry);
     }
 

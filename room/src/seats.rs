@@ -58,7 +58,7 @@ impl Room {
         let entity = game.world.spawn_empty().id();
         let player = Player { entity, ..player };
         game.world.entity_mut(entity).insert((player.clone(), Attributes(join.attributes)));
-        for row in &game.inputs {
+        for row in game.inputs.iter() {
             (row.stand)(&mut game.world.entity_mut(entity), &row.shape, None);
         }
         for hook in &mut game.hooks.player {

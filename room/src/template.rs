@@ -19,6 +19,7 @@ use crate::order::Order;
 use crate::params::{Rulings, Time};
 use crate::random::Rng;
 use crate::reuse::{self, Memory, put};
+use crate::rows::Shared;
 use crate::snapshot::{SNAPSHOT_VERSION, can_be_made};
 use crate::storage::Storage;
 
@@ -77,6 +78,7 @@ pub struct Template {
     storage: bool,
     alarms: bool,
     codecs: Codecs,
+    shared: Shared,
     keeps_sets: bool,
 }
 
@@ -148,6 +150,7 @@ impl Template {
             durability: game.rules.durability,
             alarms: !game.alarms.is_empty(),
             codecs: Codecs::default(),
+            shared: Shared::of(&game),
             keeps_sets,
             storage: game.world.contains_resource::<Storage>(),
         }))
@@ -173,8 +176,8 @@ impl Template {
         self.stale_tables.then(|| format!("the game {}: {stale}", self.name)).into_iter().collect()
     }
 
-    /// A codec for one of its rooms while that makes frames; `hz` is 0 for a turn-based one.
-    pub(crate) fn lend_codec(&self, hz: u16) -> Lent<'_> {
+    /// Tools for one of its rooms while that makes frames; `hz` is 0 for a turn-based one.
+    pub(crate) fn lend_tools(&self, hz: u16) -> Lent<'_> {
         self.codecs.lend(&self.schema, hz)
     }
 
@@ -257,6 +260,7 @@ impl Template {
         if self.storage || kept {
             game.add_storage();
         }
+        self.shared.share(game);
     }
 
     /// Makes systems and hooks ready to run: once the state is there, so that their queries find all that is

@@ -3,7 +3,6 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{ConditionWithAccess, ScheduleGraph, SystemSetKey};
 use bevy_ecs::system::RunSystemError;
-use referee_protocol::FieldType;
 use referee_protocol::frame::Payload;
 use referee_protocol::limits::{INPUT_AHEAD_MAX_MS, INPUT_REPEAT_MS};
 use referee_protocol::{Code, Kind, Seat, Tick};
@@ -140,7 +139,7 @@ impl Room {
         // Out of the game while they are used: to clone a type's description for each action costs.
         let rows = std::mem::take(&mut self.game.actions);
         let good = rows.get(usize::from(payload.kind)).is_some_and(|row| {
-            let index = self.index_for(&row.shape);
+            let index = self.index_for(row.refers);
             let entity = |id| index.find(id).copied().unwrap_or(Entity::PLACEHOLDER);
             let mut words = Words::new(&words, &entity);
             (row.push)(&mut self.game.world, player, &row.shape, &mut words)
@@ -216,7 +215,7 @@ impl Room {
     }
 
     fn stand(&mut self, entity: Entity, row: &crate::registry::InputRow, words: Option<&[u32]>) {
-        let index = self.index_for(&row.shape);
+        let index = self.index_for(row.refers);
         let find = |id| index.find(id).copied().unwrap_or(Entity::PLACEHOLDER);
         let Ok(mut entity) = self.game.world.get_entity_mut(entity) else { return };
         let mut words = words.map(|words| Words::new(words, &find));
@@ -225,8 +224,8 @@ impl Room {
     }
 
     /// `NetId` to entity, for reading a value of this type: empty where it has no references.
-    fn index_for(&self, shape: &FieldType) -> Table<u32, Entity> {
-        match shape.has_references() {
+    fn index_for(&self, refers: bool) -> Table<u32, Entity> {
+        match refers {
             true => self.core().index.clone(),
             false => Table::default(),
         }

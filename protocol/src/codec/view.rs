@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 pub use slot::component_bytes;
 pub(super) use slot::{Cell, Mark, Seen, Slot};
 use slot::{Now, same};
+use smallvec::SmallVec;
 
 use crate::ids::WireId;
 use crate::limits::{COMPONENT_BYTES, ENTITY_BYTES};
@@ -187,7 +188,7 @@ impl View {
     pub fn entered(&self) -> impl Iterator<Item = (WireId, u32, u64)> {
         let slots = self.order.iter().map(|(_, at)| (*at, self.slot(*at)));
         slots.filter_map(|(at, slot)| {
-            let (_, tick, shown) = slot.life.back()?;
+            let (_, tick, shown) = slot.life.last()?;
             shown.then_some((slot.id, at, *tick))
         })
     }
@@ -310,7 +311,7 @@ impl View {
 
     fn slot_for(&mut self, id: WireId) -> u32 {
         let Some(at) = self.free.pop() else {
-            let (life, cells) = (VecDeque::new(), Vec::new());
+            let (life, cells) = (SmallVec::new(), Vec::new());
             self.slots.push(Slot {
                 id,
                 life,
@@ -492,7 +493,7 @@ impl View {
     pub fn just_entered(&self) -> impl Iterator<Item = WireId> {
         let since = self.now.send.saturating_sub(2);
         let new = move |slot: &&Slot| {
-            slot.is_shown() && slot.life.back().is_some_and(|(at, ..)| *at > since)
+            slot.is_shown() && slot.life.last().is_some_and(|(at, ..)| *at > since)
         };
         self.just_touched().filter(new).map(|slot| slot.id)
     }

@@ -19,6 +19,7 @@ use super::group::GroupState;
 use super::ladder::Rungs;
 use super::links::{LinkState, Links, Role, SeatLine};
 use super::lossy::Ladder;
+use crate::codecs::Tools;
 use crate::core::{Core, ticks};
 use crate::game::Game;
 use crate::output::{Frame, Output, Parts};
@@ -124,29 +125,33 @@ impl Replication {
     }
 
     /// Gives every link its frames of this tick.
-    pub(super) fn send_frames(&mut self, game: &Game, tick: Tick, outputs: &mut VecDeque<Output>) {
+    pub(super) fn send_frames(
+        &mut self,
+        tools: &mut Tools,
+        game: &Game,
+        tick: Tick,
+        outputs: &mut VecDeque<Output>,
+    ) {
         let core = game.world.resource::<Core>();
         let silence = Duration::from_millis(STATE_SILENCE_MAX_MS);
         let silence = ticks(game.rules.kind, core.setup.hz, silence);
         let realtime = game.rules.kind == Kind::Realtime;
         let due = !realtime || tick.0.is_multiple_of(self.send_every);
-        self.with_codec(|replication, codec| {
-            let (links, mut sender) = replication.sender(codec, outputs);
-            sender.climb(links, tick);
-            for (link, state) in links {
-                let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
-                if quiet || due || state.frames == 0 {
-                    sender.send(*link, state, tick, quiet);
-                } else {
-                    sender.pass_over(*link, state);
-                }
+        let (links, mut sender) = self.sender(tools, outputs);
+        sender.climb(links, tick);
+        for (link, state) in links {
+            let quiet = realtime && tick.0.saturating_sub(state.tick.0) >= silence;
+            if quiet || due || state.frames == 0 {
+                sender.send(*link, state, tick, quiet);
+            } else {
+                sender.pass_over(*link, state);
             }
-        });
+        }
     }
 
     fn send_to(&mut self, link: LinkId, tick: Tick, force: bool, outputs: &mut VecDeque<Output>) {
-        self.with_codec(|replication, codec| {
-            let (links, mut sender) = replication.sender(codec, outputs);
+        self.with_tools(|replication, tools| {
+            let (links, mut sender) = replication.sender(tools, outputs);
             if let Some(state) = links.get_mut(&link) {
                 sender.send(link, state, tick, force);
             }
@@ -155,13 +160,13 @@ impl Replication {
 
     fn sender<'a>(
         &'a mut self,
-        codec: &'a mut Codec,
+        tools: &'a mut Tools,
         outputs: &'a mut VecDeque<Output>,
     ) -> (&'a mut BTreeMap<LinkId, LinkState>, Sender<'a>) {
         let Links { links, seats, watched, .. } = &mut self.links;
         let (gates, gated_events) = (&self.gates, &self.gated_events[..]);
         let (groups, skips) = (&mut self.groups, &mut self.skips);
-        let heads = &mut self.heads;
+        let (codec, heads) = (&mut tools.codec, &mut tools.work.heads);
         let (ladder, rungs, budget) = (self.ladder, Rungs::new(), self.budget);
         let aliases = &self.aliases;
         let sender = Sender {

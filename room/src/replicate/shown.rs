@@ -67,7 +67,7 @@ impl Shown {
         let Seen { id, entity, near } = seen;
         let apart = entity.and_then(|entity| entity.get::<InGroups>());
         let (first, mut steady) = (self.cells.len(), id == ROOM || entity.is_some());
-        for (at, row) in (0_u16..).zip(&game.components) {
+        for (at, row) in (0_u16..).zip(game.components.iter()) {
             let Some(component) = row.sent.filter(|_| row.resource == (id == ROOM)) else {
                 continue;
             };

@@ -9,29 +9,27 @@ use super::group::GroupState;
 use super::known::{Change, Known, Places, Seen};
 use super::names::Draw;
 use super::shown::{Cell, Entry, Shown, name_all};
-use super::{Called, Moved, ROOM, Replication, renames};
+use super::{Called, Moved, ROOM, Replication, Work, renames};
 use crate::core::Core;
 use crate::game::Game;
 use crate::grid::Grid;
 
 impl Replication {
     /// Works out what each changed entity shows to whom, and tells the groups.
-    pub(super) fn update_groups(&mut self, game: &Game, tick: Tick) {
-        let mut shown = std::mem::take(&mut self.shown);
-        self.look(game, &mut shown);
-        self.name(game, &mut shown, tick);
-        let mut moved = std::mem::take(&mut self.moved);
+    pub(super) fn update_groups(&mut self, game: &Game, tick: Tick, work: &mut Work) {
+        self.look(game, &mut work.shown);
+        self.name(game, tick, work);
+        let Work { shown, moved, mapped, .. } = work;
         let mut next = moved.iter().peekable();
         for (at, entry) in shown.entries.iter().enumerate() {
             if entry.lasts {
-                self.update_values(game, &shown, *entry, tick);
+                self.update_values(game, (shown, *entry), tick, mapped);
                 continue;
             }
             let before = next.next_if(|moved| moved.at == at).map(|moved| &moved.before);
-            self.update_entity(game, &shown, *entry, before, tick);
+            self.update_entity(game, (shown, *entry), before, tick, mapped);
         }
         moved.clear();
-        (self.shown, self.moved) = (shown, moved);
     }
 
     /// What each changed entity shows.
@@ -96,35 +94,36 @@ impl Replication {
 
     /// Names those that are shown to other groups than before. Comes before any value is told: it may
     /// refer to any of them.
-    fn name(&mut self, game: &Game, shown: &mut Shown, tick: Tick) {
-        self.moved.clear();
+    fn name(&mut self, game: &Game, tick: Tick, work: &mut Work) {
+        let Work { shown, moved, wanted, unnamed, .. } = work;
+        moved.clear();
         for (at, entry) in shown.entries.iter().enumerate() {
             if entry.id == ROOM || entry.lasts {
                 continue;
             }
             if self.resubscribed || !self.names.is_shown_to(entry.id, shown.groups(*entry)) {
-                self.moved.push(Moved { at, before: self.names.called(entry.id) });
+                moved.push(Moved { at, before: self.names.called(entry.id) });
             }
         }
         self.resubscribed = false;
-        self.unnamed.clear();
-        for moved in &self.moved {
+        unnamed.clear();
+        for moved in moved.iter() {
             let entry = shown.entries[moved.at];
-            self.wanted.clear();
-            self.wanted.extend(shown.groups(entry));
-            let unnamed = |group| self.unnamed.push((group, moved.at));
-            self.names.show(entry.id, &self.wanted, &self.links, unnamed);
+            wanted.clear();
+            wanted.extend(shown.groups(entry));
+            let unnamed = |group| unnamed.push((group, moved.at));
+            self.names.show(entry.id, wanted, &self.links, unnamed);
         }
         // Names are drawn in an order that follows from what those see who are told them: that of the
         // entities' numbers would depend on the order in which hidden things came, and what another group
         // sees of them is nothing of theirs.
-        self.unnamed.sort_unstable_by(|(group, a), (other, b)| {
+        unnamed.sort_unstable_by(|(group, a), (other, b)| {
             let (first, second) = (shown.entries[*a], shown.entries[*b]);
             let same = || shown.compare(game, *group, first, second).then(a.cmp(b));
             group.cmp(other).then_with(same)
         });
         let how = Draw { tick, budgeted: self.budget.is_some() };
-        for (group, at) in &self.unnamed {
+        for (group, at) in unnamed.iter() {
             self.names.give(shown.entries[*at].id, *group, how);
         }
     }
@@ -134,10 +133,10 @@ impl Replication {
     fn update_entity(
         &mut self,
         game: &Game,
-        shown: &Shown,
-        entry: Entry,
+        (shown, entry): (&Shown, Entry),
         before: Option<&Called>,
         tick: Tick,
+        mapped: &mut Vec<u32>,
     ) {
         let id = entry.id;
         let after = before.map(|_| self.names.called(id));
@@ -165,7 +164,8 @@ impl Replication {
                 tick,
             );
             for cell in cells {
-                let told = self.update_cell(game, shown, id, (cell, slot), tick);
+                let told =
+                    self.update_cell(game, (id, shown.words(cell)), (cell, slot), tick, mapped);
                 places.push(cell.place(slot, told));
                 refers |= told;
             }
@@ -209,9 +209,16 @@ impl Replication {
     }
 
     /// Tells the groups values of an entity that is shown to them as it was.
-    fn update_values(&mut self, game: &Game, shown: &Shown, entry: Entry, tick: Tick) {
+    fn update_values(
+        &mut self,
+        game: &Game,
+        (shown, entry): (&Shown, Entry),
+        tick: Tick,
+        mapped: &mut Vec<u32>,
+    ) {
         for cell in shown.cells(entry) {
-            self.update_cell(game, shown, entry.id, (cell, cell.slot), tick);
+            let words = shown.words(cell);
+            self.update_cell(game, (entry.id, words), (cell, cell.slot), tick, mapped);
         }
     }
 
@@ -219,13 +226,12 @@ impl Replication {
     fn update_cell(
         &mut self,
         game: &Game,
-        shown: &Shown,
-        id: u32,
+        (id, mut words): (u32, &[u32]),
         (cell, slot): (&Cell, u32),
         tick: Tick,
+        mapped: &mut Vec<u32>,
     ) -> bool {
         let Some(state) = self.groups.find_mut(cell.group) else { return false };
-        let mut words = shown.words(cell);
         if cell.is_gated(game) {
             let (told, waits) = self.gates.told((id, cell.component), words, tick);
             if waits {
@@ -247,11 +253,11 @@ impl Replication {
             state.set(slot, cell.component, words, tick);
             return false;
         };
-        self.mapped.clear();
-        self.mapped.extend_from_slice(words);
+        mapped.clear();
+        mapped.extend_from_slice(words);
         let (names, links) = (&self.names, &self.links);
-        name_all(row, &mut self.mapped, &mut |id| names.known(id, cell.group, links));
-        state.set(slot, cell.component, &self.mapped, tick);
+        name_all(row, mapped, &mut |id| names.known(id, cell.group, links));
+        state.set(slot, cell.component, mapped, tick);
         true
     }
 

@@ -91,7 +91,7 @@ fn anew(
 fn stand_new_inputs(game: &mut Game) {
     let core = game.world.resource::<Core>();
     let players: Vec<Entity> = core.seats.values().map(|seat| seat.entity).collect();
-    for input in &game.inputs {
+    for input in game.inputs.iter() {
         let row = game.components.iter().find(|row| row.name == input.name && !row.resource);
         let row = row.expect("an input is a component as well");
         for player in &players {
@@ -133,7 +133,7 @@ fn load_state(
     let ages = load_ages(game, template, version, &mut from)?;
     load_room(game, version, &mut from)?;
     load_seats(game, &mut from)?;
-    for timer in game.timers.clone() {
+    for timer in game.timers.clone().iter() {
         (timer.load)(&mut game.world, &mut from)?;
     }
     load_alarms(game, &mut from)?;
@@ -321,14 +321,14 @@ fn load_entities(
     entities: &[(u32, Entity)],
     from: &mut Loader<'_>,
 ) -> Result<(), LoadError> {
-    let rows: Vec<ComponentRow> =
-        game.components.iter().filter(|row| !row.resource).cloned().collect();
+    let components = game.components.clone();
+    let rows: Vec<&ComponentRow> = components.iter().filter(|row| !row.resource).collect();
     let net_id = game.world.register_component::<NetId>();
     let mut scratch = BundleScratch::default();
     for (id, entity) in entities {
         let mask = from.raw(rows.len().div_ceil(8))?;
         let here = |at: usize| mask[at / 8] >> (at % 8) & 1 == 1;
-        let rows = rows.iter().enumerate().filter(|(at, _)| here(*at)).map(|(_, row)| row);
+        let rows = rows.iter().enumerate().filter(|(at, _)| here(*at)).map(|(_, row)| *row);
         load_entity(&mut game.world, *entity, (*id, net_id), &mut scratch, rows, from)?;
     }
     Ok(())

@@ -16,7 +16,7 @@ use super::socket::{End, Head};
 use super::stream::Stream;
 
 /// What a connection reads at once, in bytes, and the size of its read buffer.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 256;
 
 /// A whole binary message.
 pub(crate) const BINARY: u8 = 0x80 | 2;

@@ -1,8 +1,6 @@
 //! What a view keeps of one entity: when it was shown, and what its components were at the last few
 //! sends.
 
-use std::collections::VecDeque;
-
 use smallvec::SmallVec;
 
 use super::Send;
@@ -27,7 +25,7 @@ pub(in crate::codec) struct Cell {
     /// From oldest to newest: few.
     pub(super) versions: SmallVec<[Version; 3]>,
     /// The most words that it has held.
-    most: usize,
+    most: u32,
 }
 
 /// Values of a component for which there is memory at once.
@@ -42,7 +40,7 @@ pub fn component_bytes(words: usize) -> usize {
 impl Cell {
     /// One that was never anything. It counts [`COMPONENT_BYTES`].
     pub(super) fn new(component: u16) -> Self {
-        Self { component, since: 0, versions: SmallVec::new(), most: COMPONENT_WORDS }
+        Self { component, since: 0, versions: SmallVec::new(), most: COMPONENT_WORDS as u32 }
     }
 
     pub(super) fn version(&self, send: Send) -> Option<&Version> {
@@ -115,8 +113,8 @@ impl Cell {
             _ => self.versions.push(Version::default()),
         }
         let more = self.versions.len().saturating_sub(before) * component_bytes(length);
-        let grown = length.saturating_sub(self.most) * WORD_BYTES;
-        self.most = self.most.max(length);
+        let grown = length.saturating_sub(self.most as usize) * WORD_BYTES;
+        self.most = self.most.max(length as u32);
         let Some(version) = self.versions.last_mut() else { return 0 };
         (version.send, version.tick, version.shown) = (now.send, now.tick, words.is_some());
         version.words.clear();
@@ -176,7 +174,7 @@ pub(in crate::codec) struct Mark {
 pub(in crate::codec) struct Slot {
     pub(in crate::codec) id: WireId,
     /// From which send, and its tick, on it was shown, or not. From oldest to newest.
-    pub(super) life: VecDeque<(Send, u64, bool)>,
+    pub(super) life: SmallVec<[(Send, u64, bool); 2]>,
     /// Where it is not shown: it is gone for good, and not only out of sight.
     pub(in crate::codec) gone: bool,
     /// Sorted by component.
@@ -191,7 +189,7 @@ pub(in crate::codec) struct Slot {
 impl Slot {
     pub(super) fn state(&self, send: Send) -> Option<&(Send, u64, bool)> {
         // Mostly nothing became of it for long.
-        if let Some(last) = self.life.back().filter(|(from, ..)| *from <= send) {
+        if let Some(last) = self.life.last().filter(|(from, ..)| *from <= send) {
             return Some(last);
         }
         self.life.iter().rev().find(|(from, ..)| *from <= send)
@@ -202,22 +200,22 @@ impl Slot {
     }
 
     pub(super) fn is_shown(&self) -> bool {
-        self.life.back().is_some_and(|(.., shown)| *shown)
+        self.life.last().is_some_and(|(.., shown)| *shown)
     }
 
     pub(super) fn show(&mut self, now: &Now, shown: bool) {
-        if self.life.back().is_some_and(|(at, ..)| *at == now.send) {
-            self.life.pop_back();
+        if self.life.last().is_some_and(|(at, ..)| *at == now.send) {
+            self.life.pop();
         }
         while self.life.get(1).is_some_and(|(at, ..)| *at <= now.oldest) {
-            self.life.pop_front();
+            self.life.remove(0);
         }
-        self.life.push_back((now.send, now.tick, shown));
+        self.life.push((now.send, now.tick, shown));
     }
 
     /// Whether no baseline knows it.
     pub(super) fn is_forgotten(&self, oldest: Send) -> bool {
-        self.life.back().is_some_and(|(at, _, shown)| !shown && *at <= oldest)
+        self.life.last().is_some_and(|(at, _, shown)| !shown && *at <= oldest)
     }
 
     /// Whether it is shown at a send, and came after a tick.
