@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bevy_ecs::component::ComponentId;
 use bevy_ecs::prelude::*;
 use bevy_ecs::world::EntityRef;
 use glam::Vec2;
@@ -23,6 +24,8 @@ type Place = dyn Fn(EntityRef<'_>) -> Option<Vec2> + Send + Sync;
 #[derive(Clone)]
 pub(crate) struct Grid {
     place: Arc<Place>,
+    /// Which component says the place.
+    says: fn(&World) -> Option<ComponentId>,
     cell: f32,
     sight: f32,
 }
@@ -33,7 +36,16 @@ pub(crate) struct Square(u16, u16);
 
 impl Grid {
     pub(crate) fn new<C: Component>(place: fn(&C) -> Vec2, cell: f32, sight: f32) -> Self {
-        Self { place: Arc::new(move |entity| entity.get::<C>().map(place)), cell, sight }
+        let (place, says) = (
+            Arc::new(move |entity: EntityRef<'_>| entity.get::<C>().map(place)),
+            World::component_id::<C>,
+        );
+        Self { place, says, cell, sight }
+    }
+
+    /// The component that says where an entity is.
+    pub(crate) fn says(&self, world: &World) -> Option<ComponentId> {
+        (self.says)(world)
     }
 
     /// Where an entity is, in cells.
@@ -103,7 +115,7 @@ mod tests {
     use super::*;
 
     fn grid() -> Grid {
-        Grid { place: Arc::new(|_| None), cell: 100.0, sight: 150.0 }
+        Grid { place: Arc::new(|_| None), says: |_| None, cell: 100.0, sight: 150.0 }
     }
 
     #[test]

@@ -29,6 +29,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bevy_ecs::change_detection::Tick as Age;
+use bevy_ecs::component::ComponentId;
 use bevy_ecs::entity::Entity;
 use referee_protocol::block::Head;
 use referee_protocol::codec::Codec;
@@ -71,8 +72,9 @@ pub(crate) struct Replication {
     since: Age,
     /// For each of the game's components.
     watches: Vec<Watch>,
-    /// What is kept and not sent may say who sees an entity, too.
-    kept_counts: bool,
+    /// What is kept and not sent may say who sees an entity: any component, or this one.
+    any_says_who: bool,
+    place: Option<ComponentId>,
     /// Entities whose state or audience may have changed since the last send.
     dirty: Vec<Change>,
     /// What is told in a later tick.
@@ -142,8 +144,11 @@ impl Replication {
             template: Arc::clone(template),
             since: Age::new(0),
             watches: Vec::new(),
-            kept_counts: game.grid.is_some()
-                || game.components.iter().any(|row| matches!(row.audience, Audience::Function(_))),
+            any_says_who: game
+                .components
+                .iter()
+                .any(|row| matches!(row.audience, Audience::Function(_))),
+            place: game.grid.as_ref().and_then(|grid| grid.says(&game.world)),
             dirty: Vec::new(),
             later: Vec::new(),
             referrers: Table::default(),
@@ -199,7 +204,8 @@ impl Replication {
 
     /// Whether changes of it matter to clients.
     fn is_watched(&self, row: &ComponentRow) -> bool {
-        row.sent.is_some() || row.says_who || self.kept_counts
+        let says_who = row.says_who || self.any_says_who || self.place == Some(row.id);
+        row.sent.is_some() || says_who
     }
 
     /// The room's rate is known, and does not change from here on.
