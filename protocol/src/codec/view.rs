@@ -2,13 +2,17 @@
 //! clients of it, a client one to know it: both change it by the same calls, and so each stands for
 //! the other's.
 
+mod cells;
 mod slot;
 
 use std::collections::VecDeque;
 
-pub use slot::component_bytes;
-pub(super) use slot::{Cell, Mark, Seen, Slot};
-use slot::{Now, same};
+use cells::Cells;
+pub(super) use cells::Seen;
+pub use cells::component_bytes;
+use cells::same;
+use slot::Now;
+pub(super) use slot::{Mark, Slot};
 use smallvec::SmallVec;
 
 use crate::ids::WireId;
@@ -170,10 +174,9 @@ impl View {
     pub fn set_since(&mut self, at: u32, component: u16, tick: u64, words: Option<&[u32]>) {
         let now = Now { tick, ..self.now };
         let cells = &mut self.slots[at as usize].cells;
-        if let Err(place) = cells.binary_search_by_key(&component, |cell| cell.component) {
-            let mut cell = Cell::new(component);
-            let more = COMPONENT_BYTES + cell.set(&now, words);
-            cells.insert(place, cell);
+        if let Err(place) = cells.place(component) {
+            cells.insert(place, component);
+            let more = COMPONENT_BYTES + cells.set(place, &now, words);
             self.count(at, more);
         }
     }
@@ -195,11 +198,8 @@ impl View {
 
     /// What became of the components of the entity in a slot, by number, and when.
     pub fn set_in_slot(&self, at: u32) -> impl Iterator<Item = (u16, u64, Option<&[u32]>)> {
-        self.slot(at).cells.iter().filter_map(|cell| {
-            // What another entity left behind in this slot is nothing of this one's.
-            let last = cell.versions.last().filter(|last| last.send > 0)?;
-            Some((cell.component, last.tick, last.shown.then_some(&last.words[..])))
-        })
+        let cells = self.slot(at).cells.iter();
+        cells.filter_map(|cell| cell.last().map(|(tick, words)| (cell.component(), tick, words)))
     }
 
     /// Forgets everything.
@@ -222,7 +222,7 @@ impl View {
             if forgotten {
                 slot.life.clear();
                 if *bytes > SPARE_BYTES {
-                    slot.cells = Vec::new();
+                    slot.cells = Cells::default();
                     *bytes -= slot.bytes - ENTITY_BYTES;
                     slot.bytes = ENTITY_BYTES;
                 }
@@ -311,7 +311,7 @@ impl View {
 
     fn slot_for(&mut self, id: WireId) -> u32 {
         let Some(at) = self.free.pop() else {
-            let (life, cells) = (SmallVec::new(), Vec::new());
+            let (life, cells) = (SmallVec::new(), Cells::default());
             self.slots.push(Slot {
                 id,
                 life,
@@ -328,7 +328,7 @@ impl View {
         (slot.id, slot.gone) = (id, false);
         slot.life.clear();
         // The memory of its cells is used again.
-        slot.cells.iter_mut().for_each(Cell::forget);
+        slot.cells.forget();
         at
     }
 
@@ -373,7 +373,7 @@ impl View {
         }
         slot.show(&self.now, shown);
         // What it showed is of no use to a reader who may not have heard of it.
-        let more = slot.cells.iter_mut().map(|cell| cell.set(&self.now, None)).sum();
+        let more = slot.cells.hide(&self.now);
         self.count(at, more);
         self.touch(at);
     }
@@ -386,17 +386,18 @@ impl View {
     /// Sets or hides a component of the entity in a slot. Gives whether that is new.
     pub fn set_in(&mut self, at: u32, component: u16, words: Option<&[u32]>) -> bool {
         let (cells, mut more) = (&mut self.slots[at as usize].cells, 0);
-        let place = match cells.binary_search_by_key(&component, |cell| cell.component) {
-            Ok(place) if same(cells[place].at(self.now.send), words) => return false,
+        let is = |place| cells.get(place).and_then(|cell| cell.at(self.now.send));
+        let place = match cells.place(component) {
+            Ok(place) if same(is(place), words) => return false,
             Ok(place) => place,
             Err(_) if words.is_none() => return false,
             Err(place) => {
-                cells.insert(place, Cell::new(component));
+                cells.insert(place, component);
                 more = COMPONENT_BYTES;
                 place
             }
         };
-        more += cells[place].set(&self.now, words);
+        more += cells.set(place, &self.now, words);
         self.count(at, more);
         self.touch(at);
         true
@@ -407,12 +408,17 @@ impl View {
         let to = self.enter(new);
         let Some(from) = self.slot_of(old) else { return to };
         let now = self.now.send;
-        for n in 0..self.slots[from as usize].cells.len() {
-            let cell = self.slots[from as usize].cells[n].clone();
-            self.set_in(to, cell.component, cell.at(now));
+        for (component, words) in self.was_in(from, now) {
+            self.set_in(to, component, words.as_deref());
         }
         self.show_in(from, false);
         to
+    }
+
+    /// What the components of the entity in a slot were at a send, by number.
+    fn was_in(&self, at: u32, send: Send) -> Vec<(u16, Option<Vec<u32>>)> {
+        let cells = self.slot(at).cells.iter();
+        cells.map(|cell| (cell.component(), cell.at(send).map(<[u32]>::to_vec))).collect()
     }
 
     /// Makes what is now what it was at a send: a reader may have heard of other sends since.
@@ -428,9 +434,7 @@ impl View {
             if was != self.slots[at as usize].is_shown() {
                 self.show_in(at, was);
             }
-            for n in 0..self.slots[at as usize].cells.len() {
-                let cell = &self.slots[at as usize].cells[n];
-                let (component, words) = (cell.component, cell.at(base).map(<[u32]>::to_vec));
+            for (component, words) in self.was_in(at, base) {
                 self.set_in(at, component, words.as_deref());
             }
         }
@@ -511,8 +515,8 @@ impl View {
     /// The components of an entity that is shown, by number.
     pub fn components(&self, id: WireId) -> impl Iterator<Item = (u16, &[u32])> {
         let slot = self.slot_of(id).map(|at| self.slot(at));
-        let cells = slot.into_iter().flat_map(|slot| &slot.cells);
-        cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)))
+        let cells = slot.into_iter().flat_map(|slot| slot.cells.iter());
+        cells.filter_map(|cell| Some((cell.component(), cell.at(self.now.send)?)))
     }
 
     /// A component of the entity in a slot.
@@ -524,7 +528,7 @@ impl View {
     /// The components of the entity in a slot, by number.
     pub fn components_in(&self, at: u32) -> impl Iterator<Item = (u16, &[u32])> {
         let cells = self.slot(at).cells.iter();
-        cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)))
+        cells.filter_map(|cell| Some((cell.component(), cell.at(self.now.send)?)))
     }
 
     /// Everything that is shown: entities by id, their components by number.
@@ -532,7 +536,7 @@ impl View {
         let slots = self.order.iter().map(|(_, at)| &self.slots[*at as usize]);
         slots.filter(|slot| slot.is_shown()).flat_map(|slot| {
             let cells = slot.cells.iter();
-            let shown = cells.filter_map(|cell| Some((cell.component, cell.at(self.now.send)?)));
+            let shown = cells.filter_map(|cell| Some((cell.component(), cell.at(self.now.send)?)));
             shown.map(|(component, words)| (slot.id, component, words))
         })
     }
