@@ -35,6 +35,7 @@ pub(crate) struct Step {
     pub(crate) system: SystemKey,
     /// Those of the groups in which it stands.
     pub(crate) groups: Vec<SystemSetKey>,
+    pub(crate) name: String,
 }
 
 impl Order {
@@ -57,10 +58,10 @@ impl Order {
             )
         })?;
         let systems = schedule.systems().map_err(|e| e.to_string())?;
-        let step = |(system, _)| {
+        let step = |(system, known): (SystemKey, &ScheduleSystem)| {
             let around = groups_around(schedule.graph(), NodeId::System(system));
             let groups = groups.iter().copied().filter(|group| around.contains(group)).collect();
-            Step { system, groups }
+            Step { system, groups, name: known.name().to_string() }
         };
         Ok(Self { steps: systems.map(step).collect(), groups })
     }
@@ -73,10 +74,7 @@ impl Order {
     /// The names of the systems, in order, with the number of conditions of each.
     pub(crate) fn names(&self, graph: &ScheduleGraph) -> String {
         let conditions = |key| graph.systems.get_conditions(key).map_or(0, <[_]>::len);
-        let name = |step: &Step| {
-            let name = graph.systems.get(step.system).map(|system| system.name().to_string());
-            format!("{} {}\n", name.unwrap_or_default(), conditions(step.system))
-        };
+        let name = |step: &Step| format!("{} {}\n", step.name, conditions(step.system));
         self.steps.iter().map(name).collect()
     }
 

@@ -216,8 +216,10 @@ impl InputRow {
                     None => Some(T::default()),
                 };
                 let good = value.is_some();
-                if let Some(value) = value {
-                    entity.insert(value);
+                let Some(value) = value else { return good };
+                match entity.get_mut::<T>() {
+                    Some(mut known) => *known = value,
+                    None => drop(entity.insert(value)),
                 }
                 good
             },

@@ -124,6 +124,8 @@ pub struct Room {
     /// How many ticks ran at once because the one before changed something; 0 when at rest.
     pub(crate) settling: u32,
     pub(crate) running: String,
+    /// The place of the system that runs, in their order.
+    pub(crate) running_step: Option<usize>,
     pub(crate) journal: Journal,
     /// How many ticks had run at the last rebuild.
     pub(crate) rebuilt: u64,
@@ -209,6 +211,7 @@ impl Room {
             counters: Counters::default(),
             settling: 0,
             running: String::new(),
+            running_step: None,
             warnings: Warnings::default(),
             scratch: Vec::new(),
             content: None,
@@ -555,7 +558,9 @@ impl Room {
     /// What was running when a tick panicked: a system's or a hook's name.
     #[must_use]
     pub fn running(&self) -> Option<&str> {
-        (!self.running.is_empty()).then_some(self.running.as_str())
+        let steps = self.template.order().steps();
+        let step = self.running_step.and_then(|at| steps.get(at)).map(|step| step.name.as_str());
+        step.or_else(|| (!self.running.is_empty()).then_some(self.running.as_str()))
     }
 
     pub(crate) fn core(&self) -> &Core {

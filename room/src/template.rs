@@ -270,6 +270,11 @@ impl Template {
         let graph = game.schedule.graph_mut();
         graph.systems.initialize(&mut game.world);
         graph.system_sets.initialize(&mut game.world);
+        // What orders them is of no use to a room any more.
+        let mut schedule = Schedule::default();
+        schedule.graph_mut().systems = std::mem::take(&mut graph.systems);
+        schedule.graph_mut().system_sets = std::mem::take(&mut graph.system_sets);
+        game.schedule = schedule;
         initialize_hooks(game);
     }
 }

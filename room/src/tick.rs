@@ -261,7 +261,7 @@ impl Room {
     fn run_systems(&mut self) {
         let game = &mut self.game;
         let mut asked: Vec<(SystemSetKey, bool)> = Vec::new();
-        for step in self.template.order().steps() {
+        for (at, step) in self.template.order().steps().iter().enumerate() {
             let ScheduleGraph { systems, system_sets, .. } = game.schedule.graph_mut();
             let mut go = true;
             for group in &step.groups {
@@ -276,13 +276,12 @@ impl Room {
             // Where the checked order has a sync point there is no system here: commands are applied
             // after each system anyway.
             let Some(system) = systems.get_mut(step.system).filter(|_| go) else { continue };
-            self.running.clear();
-            self.running.push_str(&system.name());
+            self.running_step = Some(at);
             if let Err(RunSystemError::Failed(error)) = system.run((), &mut game.world) {
-                panic!("{} failed: {error}", self.running);
+                panic!("{} failed: {error}", step.name);
             }
         }
-        self.running.clear();
+        self.running_step = None;
     }
 
     fn run_on_stop(&mut self) {
