@@ -100,3 +100,21 @@ impl Known {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_is_looked_at_as_a_whole_where_more_than_values_may_have_changed() {
+        let (archetype, near, places) = (None, None, Places::new());
+        let mut known = Known { archetype, near, places, rebuilt: false };
+        let seen = Seen { id: 1, entity: None, near: None };
+        let value = [Change::value(1, 0), Change::references(1)];
+        assert!(known.holds(&seen, &value));
+        assert!(!known.holds(&seen, &[Change::value(1, 0), Change::whole(1)]));
+        assert!(!known.holds(&Seen { near: Some(Group::Cell(1)), ..seen }, &value));
+        known.rebuilt = true;
+        assert!(!known.holds(&seen, &value), "archetypes may have other numbers");
+    }
+}

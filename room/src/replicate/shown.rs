@@ -216,7 +216,7 @@ impl Shown {
 #[derive(Default)]
 pub(super) struct Sizes {
     of: Table<u32, usize>,
-    all: usize,
+    pub(super) all: usize,
 }
 
 impl Sizes {

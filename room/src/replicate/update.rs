@@ -272,3 +272,6 @@ impl Replication {
         Some(square.group())
     }
 }
+
+#[cfg(test)]
+mod tests;
