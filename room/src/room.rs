@@ -471,6 +471,8 @@ impl Room {
             snapshot::write_state(&self.game, &self.template, Cover::All, out);
         });
         self.replication.save(&mut out);
+        // It is kept until the next.
+        out.shrink_to_fit();
         out
     }
 

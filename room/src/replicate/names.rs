@@ -118,7 +118,8 @@ struct SpaceNames {
 #[derive(Default)]
 pub(super) struct Names {
     secret: [u8; 32],
-    spaces: BTreeMap<Space, SpaceNames>,
+    /// Few, and a map's node has room for eleven.
+    spaces: BTreeMap<Space, Box<SpaceNames>>,
     /// For each entity its own names, and the space by whose name each group calls it.
     entities: Table<u32, Entry>,
     /// Names that went out of use since the last send: until their end is told nobody may bear them.
@@ -268,7 +269,7 @@ impl Names {
         self.spaces.entry(space).or_insert_with(|| {
             let mut rng = ChaCha8Rng::from_seed(secret);
             rng.set_stream(space.stream());
-            SpaceNames { rng, used: Table::default() }
+            Box::new(SpaceNames { rng, used: Table::default() })
         })
     }
 
@@ -289,11 +290,11 @@ impl Names {
     /// Whether something bears a name in this space or, of teams, in one with the same mark: a client may
     /// see both.
     fn is_used(&self, space: Space, name: WireId) -> bool {
-        let bears = |names: &SpaceNames| names.used.contains(name);
-        let Space::Team(team) = space else { return self.spaces.get(&space).is_some_and(bears) };
+        let bears = |of: &Space| self.spaces.get(of).is_some_and(|names| names.used.contains(name));
+        let Space::Team(team) = space else { return bears(&space) };
         let teams = self.spaces.range(Space::Team(0)..=Space::Team(u32::MAX));
         let same = |of: &Space| matches!(of, Space::Team(other) if other % TEAM_MARKS == team % TEAM_MARKS);
-        teams.filter(|(of, _)| same(of)).any(|(_, names)| bears(names))
+        teams.map(|(of, _)| of).any(|of| same(of) && bears(of))
     }
 
     /// Everything up to now was sent: names that went out of use longer ago than so many ticks may be

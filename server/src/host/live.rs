@@ -67,7 +67,7 @@ pub(crate) struct Live {
     clock: Clock,
     incarnation: Incarnation,
     keep: Keep,
-    connections: BTreeMap<LinkId, Connection>,
+    connections: BTreeMap<LinkId, Box<Connection>>,
     sessions: BTreeMap<SessionId, LinkId>,
     signals: Arc<Signals>,
     requests: BTreeMap<u64, Answer>,

@@ -87,6 +87,8 @@ impl Cells {
     pub(super) fn insert(&mut self, place: usize, component: u16) {
         self.heads.insert(place, Head { component, newest: NOT_SHOWN, since: 0 });
         let most = COMPONENT_WORDS as u32;
+        // An entity has few, and mostly gets them once.
+        self.values.reserve_exact(1);
         self.values.insert(place, Values { versions: SmallVec::new(), most });
     }
 

@@ -34,7 +34,7 @@ impl Live {
         let rate = Rate::new(Allowance { per_second, burst }, extra, now);
         let transport = wire.transport();
         let connection = Connection::new(SessionId(0), wish, wire, rate, now);
-        self.connections.insert(link, connection);
+        self.connections.insert(link, Box::new(connection));
         self.house.metrics.connections_by(transport).up();
         self.left = false;
         self.begin(link);
@@ -216,7 +216,7 @@ impl Live {
             self.quiet_since = Instant::now();
             self.stirred = true;
         }
-        Some(connection)
+        Some(*connection)
     }
 
     /// The session of one that is not in yet is dropped once the room has decided: see `joined`.

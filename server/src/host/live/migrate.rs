@@ -13,7 +13,7 @@ use super::keep::Keep;
 use super::{Answer, Live, Presence};
 use crate::host::clock::Clock;
 use crate::host::committed::Signals;
-use crate::host::connection::{Connection, TravellingConnection};
+use crate::host::connection::TravellingConnection;
 use crate::host::load::Meter;
 use crate::host::thread::Thread;
 use crate::http::ConnectionSlot;
@@ -77,7 +77,7 @@ impl Migrant {
 impl Live {
     /// Asks whoever reads the connections to stop. False where there is a connection that cannot move.
     pub(crate) fn call_back(&self) -> bool {
-        let sockets: Option<Vec<_>> = self.connections.values().map(Connection::socket).collect();
+        let sockets: Option<Vec<_>> = self.connections.values().map(|of| of.socket()).collect();
         let Some(sockets) = sockets.filter(|_| !self.failed) else { return false };
         sockets.iter().for_each(|socket| socket.call_back());
         true
@@ -85,7 +85,7 @@ impl Live {
 
     /// The room stays after all. Gives the connections that are to be read again.
     pub(crate) fn read_on(&self, halves: Vec<(LinkId, ReadHalf)>) -> Vec<Landed> {
-        self.connections.values().filter_map(Connection::socket).for_each(|socket| socket.stay());
+        self.connections.values().filter_map(|of| of.socket()).for_each(|socket| socket.stay());
         let landed = halves.into_iter().filter_map(|(link, half)| {
             let socket = self.connections.get(&link)?.socket()?;
             Some(Landed { link, socket, half })
@@ -185,7 +185,7 @@ impl Live {
         for Client { link, connection, half } in clients {
             let (connection, socket) = connection.land();
             self.sessions.insert(connection.session, link);
-            self.connections.insert(link, connection);
+            self.connections.insert(link, Box::new(connection));
             match socket {
                 Some(socket) => landed.push(Landed { link, socket, half }),
                 None => broken.push(link),

@@ -86,7 +86,7 @@ impl Live {
             && self.requests.is_empty()
             && self.keep.is_at_rest()
             && (self.room.is_lasting() || self.keep.base_bytes() <= PARKED_STATE_MAX_BYTES)
-            && self.connections.values().all(settled);
+            && self.connections.values().all(|of| settled(of));
         if !rests {
             return None;
         }
@@ -123,7 +123,7 @@ impl Live {
             let held = connection.has_waiting();
             live.guarded(|room| room.unpark(link, &state));
             live.sessions.insert(connection.session, link);
-            live.connections.insert(link, connection);
+            live.connections.insert(link, Box::new(connection));
             if held {
                 live.guarded(|room| room.link(link, Link::Held));
             }
