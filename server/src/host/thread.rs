@@ -191,6 +191,16 @@ pub(super) fn run(start: Start) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A socket that is looked after, for as long as this is held.
+struct Looked(Rc<Thread>);
+
+impl Drop for Looked {
+    fn drop(&mut self) {
+        self.0.sockets.set(self.0.sockets.get() - 1);
+        self.0.less.notify_one();
+    }
+}
+
 impl Thread {
     async fn serve(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
         tokio::task::spawn_local(self.committed.clone().serve());
@@ -434,15 +444,14 @@ impl Thread {
         self.less.notify_one();
     }
 
-    /// Runs a task that looks after a socket.
-    fn look_after(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        let thread = self.clone();
-        thread.sockets.set(thread.sockets.get() + 1);
-        tokio::task::spawn_local(async move {
-            task.await;
-            thread.sockets.set(thread.sockets.get() - 1);
-            thread.less.notify_one();
-        });
+    /// Runs a task that looks after a socket, and holds what it is given until its end. It is not put into
+    /// another one: the compiler would make room for it twice.
+    fn look_after<F: Future<Output = ()> + 'static>(
+        self: &Rc<Self>,
+        task: impl FnOnce(Looked) -> F,
+    ) {
+        self.sockets.set(self.sockets.get() + 1);
+        tokio::task::spawn_local(task(Looked(self.clone())));
     }
 
     /// Turns everybody away who waits for a room.
@@ -461,9 +470,9 @@ impl Thread {
                     let refusal = refusal.clone();
                     let Visitor { stream, reader, slot, .. } = *visitor;
                     if let Ok(stream) = stream.land() {
-                        self.look_after(async move {
+                        self.look_after(|looked| async move {
                             refuse(stream, reader.framing(), refusal).await;
-                            drop(slot);
+                            drop((slot, looked));
                         });
                     }
                 }

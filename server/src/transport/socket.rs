@@ -489,7 +489,8 @@ pub(crate) async fn serve(
         peer.gone();
         return None;
     }
-    socket.linger().await;
+    // What comes once at the end takes no memory before.
+    Box::pin(socket.linger()).await;
     None
 }
 

@@ -49,11 +49,12 @@ impl Thread {
         let Landed { link, socket, half: ReadHalf { reader, slot } } = landed;
         let place = place.clone();
         let line = Line { thread: self.clone(), place: place.clone(), link };
-        self.look_after(async move {
+        self.look_after(|looked| async move {
             if let Some(reader) = serve(socket, reader, line).await {
                 place.halves.borrow_mut().push((link, ReadHalf { reader, slot }));
                 place.signals.wake.notify_one();
             }
+            drop(looked);
         });
     }
 
