@@ -5,6 +5,7 @@
 //! rest with the next such entry. Between two of them the room counts on by its ticks, from the time that it
 //! was told when it was created or loaded. So a replay needs no clock either.
 
+use std::any::TypeId;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -129,6 +130,7 @@ impl<T: Field> Alarms<'_, T> {
 /// A registered type of alarm.
 #[derive(Clone)]
 pub(crate) struct AlarmRow {
+    of: TypeId,
     pub(crate) name: String,
     pub(crate) layout: fn() -> Layout,
     /// When the next one is due, and its number.
@@ -145,7 +147,7 @@ pub(crate) struct AlarmRow {
 
 impl Row for AlarmRow {
     fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.of == other.of
     }
 }
 
@@ -159,6 +161,7 @@ enum Told {
 impl AlarmRow {
     pub(crate) fn of<T: Field>() -> Self {
         Self {
+            of: TypeId::of::<T>(),
             name: short_name::<T>(),
             layout: T::layout,
             next: |world| {

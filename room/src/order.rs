@@ -1,6 +1,8 @@
 //! The one order in which a game's systems run, and the groups of them that share a condition. It is
 //! worked out once for a game; keys are the same in each of its schedules.
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::change_detection::Tick;
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::graph::Direction;
@@ -36,6 +38,8 @@ pub(crate) struct Step {
     /// Those of the groups in which it stands.
     pub(crate) groups: Vec<SystemSetKey>,
     pub(crate) name: String,
+    /// How many conditions it has.
+    conditions: usize,
 }
 
 impl Order {
@@ -46,6 +50,9 @@ impl Order {
         let sets = game.schedule.graph().system_sets.iter();
         let groups: Vec<_> =
             sets.filter(|(.., conditions)| !conditions.is_empty()).map(|(key, ..)| key).collect();
+        let systems = game.schedule.graph().systems.iter();
+        let conditions: BTreeMap<SystemKey, usize> =
+            systems.map(|(key, _, conditions)| (key, conditions.len())).collect();
         game.schedule.set_build_settings(ScheduleBuildSettings {
             ambiguity_detection: LogLevel::Error,
             ..Default::default()
@@ -61,7 +68,8 @@ impl Order {
         let step = |(system, known): (SystemKey, &ScheduleSystem)| {
             let around = groups_around(schedule.graph(), NodeId::System(system));
             let groups = groups.iter().copied().filter(|group| around.contains(group)).collect();
-            Step { system, groups, name: known.name().to_string() }
+            let conditions = conditions.get(&system).copied().unwrap_or(0);
+            Step { system, groups, name: known.name().to_string(), conditions }
         };
         Ok(Self { steps: systems.map(step).collect(), groups })
     }
@@ -72,9 +80,8 @@ impl Order {
     }
 
     /// The names of the systems, in order, with the number of conditions of each.
-    pub(crate) fn names(&self, graph: &ScheduleGraph) -> String {
-        let conditions = |key| graph.systems.get_conditions(key).map_or(0, <[_]>::len);
-        let name = |step: &Step| format!("{} {}\n", step.name, conditions(step.system));
+    pub(crate) fn names(&self) -> String {
+        let name = |step: &Step| format!("{} {}\n", step.name, step.conditions);
         self.steps.iter().map(name).collect()
     }
 

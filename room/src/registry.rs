@@ -19,7 +19,7 @@ use crate::field::{
 use crate::layout::{self, WordsOf};
 use crate::params::{ActionQueue, DueNow, Outbox, TimerQueue, To};
 use crate::rows::Row;
-use crate::types::{InGroups, NetId, Owner, Team};
+use crate::types::{InGroups, NetId, Owner, Player, Team};
 
 /// Receives a loaded component, to put it into a bundle.
 pub(crate) type Push<'a> = &'a mut dyn FnMut(OwningPtr<'_>, Layout);
@@ -35,6 +35,7 @@ pub(crate) struct Watch {
 /// A registered component or resource.
 #[derive(Clone)]
 pub(crate) struct ComponentRow {
+    pub(crate) of: TypeId,
     pub(crate) id: ComponentId,
     /// The type's name without its path: its identity on the wire and on disk.
     pub(crate) name: String,
@@ -71,8 +72,8 @@ pub(crate) struct ComponentRow {
 }
 
 /// What says who sees an entity.
-const SAY_WHO: [fn() -> TypeId; 3] =
-    [TypeId::of::<Owner>, TypeId::of::<Team>, TypeId::of::<InGroups>];
+const SAY_WHO: [fn() -> TypeId; 4] =
+    [TypeId::of::<Owner>, TypeId::of::<Player>, TypeId::of::<Team>, TypeId::of::<InGroups>];
 
 impl ComponentRow {
     pub(crate) fn of<C>(id: ComponentId, shape: FieldType, resource: bool) -> Self
@@ -90,6 +91,7 @@ impl ComponentRow {
         C: Field + Component<Mutability = Mutable>,
     {
         Self {
+            of: TypeId::of::<C>(),
             id,
             name: short_name::<C>(),
             resource,
@@ -132,32 +134,32 @@ impl ComponentRow {
 
 impl Row for ComponentRow {
     fn is_same(&self, other: &Self) -> bool {
-        let flags = |row: &Self| (row.id, row.resource, row.sent, row.every, row.gated);
-        flags(self) == flags(other) && self.name == other.name && self.shape == other.shape
+        let flags = |row: &Self| (row.of, row.id, row.resource, row.sent, row.every, row.gated);
+        flags(self) == flags(other) && self.shape == other.shape && self.name == other.name
     }
 }
 
 impl Row for InputRow {
     fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.shape == other.shape
+        self.of == other.of && self.shape == other.shape
     }
 }
 
 impl Row for ActionRow {
     fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.shape == other.shape
+        self.of == other.of && self.shape == other.shape
     }
 }
 
 impl Row for EventRow {
     fn is_same(&self, other: &Self) -> bool {
-        self.gated == other.gated && self.name == other.name && self.shape == other.shape
+        self.of == other.of && self.gated == other.gated && self.shape == other.shape
     }
 }
 
 impl Row for TimerRow {
     fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.of == other.of
     }
 }
 
@@ -193,6 +195,7 @@ fn changed<C: Component>(
 /// A registered sampled input.
 #[derive(Clone)]
 pub(crate) struct InputRow {
+    of: TypeId,
     pub(crate) name: String,
     pub(crate) shape: FieldType,
     /// Whether its values may hold references to entities.
@@ -207,6 +210,7 @@ pub(crate) struct InputRow {
 impl InputRow {
     pub(crate) fn of<T: Input>(shape: FieldType) -> Self {
         Self {
+            of: TypeId::of::<T>(),
             name: short_name::<T>(),
             refers: shape.has_references(),
             shape,
@@ -216,10 +220,8 @@ impl InputRow {
                     None => Some(T::default()),
                 };
                 let good = value.is_some();
-                let Some(value) = value else { return good };
-                match entity.get_mut::<T>() {
-                    Some(mut known) => *known = value,
-                    None => drop(entity.insert(value)),
+                if let Some(value) = value {
+                    entity.insert(value);
                 }
                 good
             },
@@ -250,6 +252,7 @@ pub(crate) fn number_of_entity(entity: Entity) -> u32 {
 /// A registered action.
 #[derive(Clone)]
 pub(crate) struct ActionRow {
+    of: TypeId,
     pub(crate) name: String,
     pub(crate) shape: FieldType,
     /// Whether its values may hold references to entities.
@@ -266,6 +269,7 @@ pub(crate) struct ActionRow {
 impl ActionRow {
     pub(crate) fn of<T: Action>(shape: FieldType) -> Self {
         Self {
+            of: TypeId::of::<T>(),
             name: short_name::<T>(),
             refers: shape.has_references(),
             shape,
@@ -292,6 +296,7 @@ impl ActionRow {
 /// A registered event.
 #[derive(Clone)]
 pub(crate) struct EventRow {
+    of: TypeId,
     pub(crate) name: String,
     pub(crate) shape: FieldType,
     /// Takes this tick's events out of the outbox: who for, and the words with `NetId`s in them.
@@ -307,6 +312,7 @@ pub(crate) type TakeEvents =
 impl EventRow {
     pub(crate) fn of<T: Event>(shape: FieldType) -> Self {
         Self {
+            of: TypeId::of::<T>(),
             name: short_name::<T>(),
             shape,
             gated: false,
@@ -331,6 +337,7 @@ impl EventRow {
 /// A registered type of timer.
 #[derive(Clone)]
 pub(crate) struct TimerRow {
+    of: TypeId,
     pub(crate) name: String,
     pub(crate) layout: fn() -> layout::Layout,
     /// Makes what is due at a tick readable through `Due`.
@@ -346,6 +353,7 @@ pub(crate) struct TimerRow {
 impl TimerRow {
     pub(crate) fn of<T: Field>() -> Self {
         Self {
+            of: TypeId::of::<T>(),
             name: short_name::<T>(),
             layout: T::layout,
             fire: |world, now| {

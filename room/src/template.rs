@@ -131,7 +131,7 @@ impl Template {
         }
         let schema_bytes: Arc<[u8]> = schema.encode().into();
         let schema_hash = schema.hash();
-        let systems = order.names(game.schedule.graph());
+        let systems = order.names();
         // How a rebuild goes is part of what a room does.
         let runs = format!("{systems}{} {SNAPSHOT_VERSION}", game.rules.snapshot_ticks());
         let type_bytes = types.encode(&runs).into();

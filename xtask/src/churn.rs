@@ -39,7 +39,7 @@ fn churn(project: &Project, seconds: u64, log: &mut Log) -> Result {
         std::fs::remove_dir_all(&data)?;
     }
     let server = Server::start(project, free_port()?, data)?;
-    let before = Held::by(&server)?;
+    let before = Held::at_rest(&server)?;
     let file = format!("referee-loadtest{}", std::env::consts::EXE_SUFFIX);
     let mut bots = command::program(project.target.join("release").join(file), &project.root);
     bots.args(["--url", &format!("http://127.0.0.1:{}", server.port), "--game", "arena"]);
@@ -105,9 +105,28 @@ struct Held {
 }
 
 impl Held {
+    /// Once two looks in a row find the same: what came to see whether the server is up has gone.
+    fn at_rest(server: &Server) -> Result<Self> {
+        let deadline = Instant::now() + GONE_WITHIN;
+        let mut last = Self::by(server)?;
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let held = Self::by(server)?;
+            if held.files == last.files {
+                return Ok(held);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("its files do not come to rest: {last:?}, {held:?}").into());
+            }
+            last = held;
+        }
+    }
+
+    /// Before its metrics are asked for: the server may still hold the connection that asks when the answer
+    /// has been read.
     fn by(server: &Server) -> Result<Self> {
-        let metrics = metrics(server.port)?;
         let (kib, files) = process(server.pid())?;
+        let metrics = metrics(server.port)?;
         let rooms = count(&metrics, "referee_rooms");
         Ok(Self { kib, files, rooms, connections: count(&metrics, "referee_connections") })
     }

@@ -168,6 +168,28 @@ fn other_systems_are_another_build() {
     assert!(revived.report.another_build && revived.report.differs.is_none());
 }
 
+#[test]
+fn so_are_as_many_systems_of_other_names_or_conditions() {
+    fn hush(mut heard: ResMut<v1::Heard>) {
+        heard.said.clear();
+    }
+    fn forget(mut heard: ResMut<v1::Heard>) {
+        heard.said.clear();
+    }
+    let build = |systems: fn(&mut Game)| {
+        let game = move |game: &mut Game| {
+            v1::game(game);
+            systems(game);
+        };
+        let template = Template::new("test", game).unwrap_or_else(|error| panic!("{error}"));
+        template.type_bytes().to_vec()
+    };
+    let first = build(|game| _ = game.systems(hush));
+    assert_eq!(first, build(|game| _ = game.systems(hush)));
+    assert_ne!(first, build(|game| _ = game.systems(forget)));
+    assert_ne!(first, build(|game| _ = game.systems(hush.run_if(started))));
+}
+
 #[derive(Action)]
 struct Say(u64);
 

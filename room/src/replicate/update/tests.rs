@@ -76,14 +76,16 @@ fn light(mut chance: ResMut<Chance>, things: Query<Entity, With<Place>>, mut com
 /// Does something to one thing in three.
 fn stir(
     mut chance: ResMut<Chance>,
-    mut things: Query<(Entity, &mut Place)>,
+    mut things: Query<(Entity, &mut Place, Option<&mut Player>)>,
     mut commands: Commands,
 ) {
-    let all: Vec<Entity> = things.iter().map(|(entity, _)| entity).collect();
+    let all: Vec<Entity> = things.iter().map(|(entity, ..)| entity).collect();
     if all.len() < 12 {
-        commands.spawn(Place(Vec2::new(10.0, 10.0)));
+        let (name, entity) = (String::new(), Entity::PLACEHOLDER);
+        let player = Player { seat: Seat(0), name, connected: true, entity };
+        commands.spawn((Place(Vec2::new(10.0, 10.0)), player));
     }
-    for (entity, mut place) in &mut things {
+    for (entity, mut place, player) in &mut things {
         let (what, n) = (chance.below(36), chance.below(3) as u32);
         let mut thing = commands.entity(entity);
         match what {
@@ -98,6 +100,7 @@ fn stir(
             10 => drop(thing.remove::<(InGroups, Bag)>()),
             11 => drop(thing.insert(Follows(all.get(n as usize).copied()))),
             12 => thing.despawn(),
+            13 => player.into_iter().for_each(|mut player| player.seat = Seat(n as u16)),
             _ => {}
         }
     }
