@@ -35,6 +35,7 @@ pub(crate) struct Watch {
 /// A registered component or resource.
 #[derive(Clone)]
 pub(crate) struct ComponentRow {
+    /// Which type it is of: no other one's functions may stand for it.
     pub(crate) of: TypeId,
     pub(crate) id: ComponentId,
     /// The type's name without its path: its identity on the wire and on disk.

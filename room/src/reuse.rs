@@ -107,6 +107,17 @@ mod tests {
     }
 
     #[test]
+    fn rooms_of_a_game_share_what_it_registered_also_when_they_are_rebuilt() {
+        let template = Template::new("test", game).expect("it can be hosted");
+        let room = || Room::create(&template, &Create::default()).expect("it is created");
+        let (mut first, second) = (room(), room());
+        let shared = |room: &Room| room.game.components.as_ptr();
+        assert_eq!(shared(&first), shared(&second));
+        (1..=8).for_each(|tick| first.tick(Tick(tick)));
+        assert_eq!(shared(&first), shared(&second));
+    }
+
+    #[test]
     fn a_room_keeps_its_world_while_that_is_of_its_size_and_its_own() {
         let template = Template::new("test", game).expect("it can be hosted");
         let mut room = Room::create(&template, &Create::default()).expect("it is created");

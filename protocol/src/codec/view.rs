@@ -7,10 +7,10 @@ mod slot;
 
 use std::collections::VecDeque;
 
-use cells::Cells;
 pub(super) use cells::Seen;
 pub use cells::component_bytes;
 use cells::same;
+use cells::{Cells, Words};
 use slot::Now;
 pub(super) use slot::{Mark, Slot};
 use smallvec::SmallVec;
@@ -416,9 +416,9 @@ impl View {
     }
 
     /// What the components of the entity in a slot were at a send, by number.
-    fn was_in(&self, at: u32, send: Send) -> Vec<(u16, Option<Vec<u32>>)> {
+    fn was_in(&self, at: u32, send: Send) -> SmallVec<[(u16, Option<Words>); 6]> {
         let cells = self.slot(at).cells.iter();
-        cells.map(|cell| (cell.component(), cell.at(send).map(<[u32]>::to_vec))).collect()
+        cells.map(|cell| (cell.component(), cell.at(send).map(Words::from_slice))).collect()
     }
 
     /// Makes what is now what it was at a send: a reader may have heard of other sends since.

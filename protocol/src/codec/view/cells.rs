@@ -38,13 +38,16 @@ struct Values {
     most: u32,
 }
 
+/// The words of a value: mostly few.
+pub(super) type Words = SmallVec<[u32; 4]>;
+
 /// A value, or its absence, from a send on.
 #[derive(Clone, Default)]
 struct Version {
     send: Send,
     tick: u64,
     shown: bool,
-    words: SmallVec<[u32; 4]>,
+    words: Words,
 }
 
 /// One component of an entity.
