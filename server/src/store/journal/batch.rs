@@ -12,6 +12,8 @@
 //! `upto - after`, the length (all as varints) and the hash of its bytes (8 bytes). So a start reads
 //! heads only, and a chunk that was damaged on disk concerns its room alone.
 
+use std::ops::Range;
+
 use referee_protocol::bits::{read_varint, write_varint};
 use referee_protocol::hash::hash;
 
@@ -21,6 +23,8 @@ use crate::store::Chunk;
 const VERSION: u8 = 1;
 /// Version, length of the head, hash of the head.
 const FRONT_BYTES: usize = 1 + 4 + 8;
+
+const WRONG_CHECKSUM: &str = "the checksum of its journal is wrong";
 
 const CHUNK: u8 = 0;
 const WHOLE: u8 = 1;
@@ -46,6 +50,35 @@ pub(super) struct Spot {
     at: usize,
     pub(super) len: usize,
     hash: u64,
+}
+
+impl Spot {
+    /// Where in the batch its bytes are. Its head was read whole, so the body is as long as it says.
+    pub(super) fn range(&self, body_at: usize) -> Range<usize> {
+        let from = body_at + self.at;
+        from..from + self.len
+    }
+
+    /// The chunk, of the bytes that are there.
+    ///
+    /// # Errors
+    /// When they are not those that were written.
+    pub(super) fn chunk(&self, bytes: Vec<u8>) -> Result<Chunk, String> {
+        let Self { life, after, upto, whole, hash: hashed, .. } = *self;
+        if hash(&bytes) != hashed {
+            return Err(WRONG_CHECKSUM.to_owned());
+        }
+        Ok(Chunk { life, after, upto, whole, bytes })
+    }
+}
+
+/// The bytes of the chunks of this head.
+pub(super) fn body_bytes(records: &[Record]) -> usize {
+    let len = |record: &Record| match record {
+        Record::Chunk(_, spot) => spot.len,
+        Record::Forget(..) => 0,
+    };
+    records.iter().map(len).sum()
 }
 
 /// A batch that is being made.
@@ -136,10 +169,8 @@ pub(super) fn records(bytes: &[u8]) -> Result<Vec<Record>, String> {
 /// What is wrong with them.
 pub(super) fn chunk(bytes: &[u8], spot: &Spot) -> Result<Chunk, String> {
     let (_, _, body) = split(bytes)?;
-    let there = spot.at.checked_add(spot.len).and_then(|end| body.get(spot.at..end));
-    let bytes = there.filter(|bytes| hash(bytes) == spot.hash);
-    let bytes = bytes.ok_or("the checksum of its journal is wrong")?.to_vec();
-    Ok(Chunk { life: spot.life, after: spot.after, upto: spot.upto, whole: spot.whole, bytes })
+    let there = body.get(spot.range(0)).ok_or(WRONG_CHECKSUM)?;
+    spot.chunk(there.to_vec())
 }
 
 /// Head, its hash, body.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable};
@@ -12,7 +11,7 @@ use redb::{StorageError, TableDefinition, TableError, WriteTransaction};
 use super::Pending;
 use super::batch::{self, Spot};
 use super::index::Index;
-use super::log::Found;
+use super::log::{Found, FoundBatch};
 use crate::store::file::StoreId;
 use crate::store::open::{self, CONTRADICTION, quietly};
 use crate::store::sure::Doubt;
@@ -49,7 +48,7 @@ pub(in crate::store) struct Tail {
     pub(super) next_batch: u64,
     /// The first epoch of the log that counts.
     pub(in crate::store) floor: u64,
-    /// What is in the log.
+    /// Where in the log what is.
     pub(super) pending: BTreeMap<u64, Pending>,
     /// Ids given to what was found.
     pub(super) last_id: u64,
@@ -65,15 +64,14 @@ impl Tail {
 
     /// What of the log counts comes behind what is in the database.
     pub(in crate::store) fn append(&mut self, file: &Path, log: &Found) -> Result<(), StoreError> {
-        for (epoch, number, bytes) in &log.batches {
+        for FoundBatch { number, slot, bytes } in &log.batches {
             let damaged = |why: String| damaged(file, format!("batch {number} in its log: {why}"));
             if *number < self.next_batch && self.pending.contains_key(number) {
                 return Err(damaged("it is there twice".to_owned()));
             }
             let records = batch::records(bytes).map_err(damaged)?;
+            self.pending.insert(*number, Pending::new(*slot, batch::body_bytes(&records)));
             self.index.found(*number, records, &mut self.last_id);
-            let bytes = Arc::new(bytes.clone());
-            self.pending.insert(*number, Pending { epoch: *epoch, bytes });
             self.next_batch = self.next_batch.max(number.saturating_add(1));
         }
         Ok(())

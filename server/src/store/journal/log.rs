@@ -13,15 +13,20 @@
 //! overwrites belongs to the epoch before the last, and must be in the database by then. The database
 //! says from which epoch on records count; older ones are what was not overwritten yet. A record that was
 //! not wholly written is the last of its epoch, and nobody was told of it.
+//!
+//! What is in it is not kept in memory, only where: whoever needs it reads it back ([`Reader`]).
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use referee_protocol::hash::{Hasher, hash};
 
+use super::file::Fault;
 use crate::store::file::StoreId;
 use crate::store::{StoreError, open};
 
@@ -35,13 +40,30 @@ const SECTOR_BYTES: u64 = 512;
 const FRONT_BYTES: usize = 4 + 4 + 8 + 8 + 8;
 /// Magic, format, length of a half, store, hash.
 const HEAD_BYTES: usize = 12 + 4 + 8 + 16 + 8;
-/// The length of a half. What is in both is also in memory, and is read at a start.
+/// The length of a half. Both are read at a start.
 pub(in crate::store) const HALF_BYTES: u64 = 4 << 20;
 /// The file grows by so much, so that most records do not change its length.
 const GROWS_BYTES: u64 = 1 << 20;
 
-/// The bytes of a file, wherever it is.
-pub(in crate::store) type Backend = Box<dyn StorageBackend>;
+/// The bytes of a file, wherever it is: for who writes, and for those who read beside that.
+pub(in crate::store) type Backend = Arc<dyn StorageBackend>;
+
+/// Where a batch is in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::store) struct Slot {
+    pub(super) epoch: u64,
+    /// Where in the file its record begins.
+    at: u64,
+    /// Its bytes.
+    pub(super) len: usize,
+}
+
+/// A batch that a start finds.
+pub(in crate::store) struct FoundBatch {
+    pub(super) number: u64,
+    pub(super) slot: Slot,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// What is read of a log that counts.
 #[derive(Default)]
@@ -49,8 +71,8 @@ pub(in crate::store) struct Found {
     half_bytes: u64,
     /// The newest epoch in it, also of those that do not count; 0 when it is empty.
     last_epoch: u64,
-    /// Epoch, number and bytes of each batch, in order.
-    pub(super) batches: Vec<(u64, u64, Vec<u8>)>,
+    /// In order.
+    pub(super) batches: Vec<FoundBatch>,
 }
 
 impl Found {
@@ -126,21 +148,26 @@ impl Log {
         (self.epoch, self.at, self.broken) = (self.epoch + 1, 0, false);
     }
 
-    /// Writes a batch for which there is room, and syncs it.
+    /// Who reads it while it is written.
+    pub(super) fn reader(&self) -> Reader {
+        Reader { backend: self.backend.clone(), store: self.store }
+    }
+
+    /// Writes a batch for which there is room, and syncs it. Gives where it is.
     ///
     /// # Errors
     /// The disk's. The log is broken then.
-    pub(super) fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
-        let written = self.write(number, bytes);
+    pub(super) fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<Slot> {
+        let at = half_at(self.half_bytes, self.epoch) + self.at;
+        let written = self.write(at, number, bytes);
         self.broken |= written.is_err();
-        if written.is_ok() {
-            self.at += record_bytes(bytes.len());
-        }
-        written
+        written?;
+        self.at += record_bytes(bytes.len());
+        Ok(Slot { epoch: self.epoch, at, len: bytes.len() })
     }
 
-    fn write(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
-        let (from, len) = (half_at(self.half_bytes, self.epoch) + self.at, bytes.len());
+    fn write(&mut self, from: u64, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let len = bytes.len();
         self.record.clear();
         self.record.extend_from_slice(&RECORD);
         self.record
@@ -169,6 +196,44 @@ impl Log {
             self.len = grown;
         }
         Ok(())
+    }
+}
+
+/// Reads what is in the log, and never waits for who writes it. What is read is what was written there as
+/// long as that epoch is not overwritten, which is for its caller to know.
+pub(super) struct Reader {
+    backend: Backend,
+    store: StoreId,
+}
+
+impl Reader {
+    /// The bytes of a batch, by way of this buffer. All of its record is looked at.
+    ///
+    /// # Errors
+    /// When the disk cannot be read, or has something else there.
+    pub(super) fn batch<'a>(
+        &self,
+        number: u64,
+        slot: Slot,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], Fault> {
+        buffer.resize(FRONT_BYTES + slot.len, 0);
+        let read = self.backend.read(slot.at, buffer);
+        read.map_err(|error| Fault::Disk(error.to_string()))?;
+        let record = record_at(buffer, 0, self.store);
+        let expected = (slot.epoch, number, slot.len);
+        let same = |of: &Record<'_>| (of.epoch, of.number, of.bytes.len()) == expected;
+        let record = record.filter(same).ok_or("the checksum of its record is wrong".to_owned());
+        record.map(|record| record.bytes).map_err(Fault::Damaged)
+    }
+
+    /// Some bytes of a batch, as the disk has them.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(super) fn part(&self, slot: Slot, of_batch: Range<usize>) -> Result<Vec<u8>, String> {
+        let from = slot.at + FRONT_BYTES as u64;
+        bytes_at(&*self.backend, from + of_batch.start as u64..from + of_batch.end as u64)
     }
 }
 
@@ -220,7 +285,7 @@ pub(in crate::store) fn make(file: &Path, store: StoreId) -> io::Result<()> {
 /// Opens the file.
 pub(in crate::store) fn open(file: &Path) -> io::Result<Backend> {
     let opened = std::fs::OpenOptions::new().read(true).write(true).open(file)?;
-    Ok(Box::new(FileBackend::new(opened).map_err(io::Error::other)?))
+    Ok(Arc::new(FileBackend::new(opened).map_err(io::Error::other)?))
 }
 
 /// Reads the file, and leaves it as it is.
@@ -258,11 +323,11 @@ pub(in crate::store) fn read(
         let bytes = bytes_at(backend, from..until).map_err(damaged)?;
         read_half(&bytes, store, half, floor, &mut found).map_err(damaged)?;
     }
-    found.batches.sort_by_key(|(epoch, number, _)| (*epoch, *number));
+    found.batches.sort_by_key(|batch| (batch.slot.epoch, batch.number));
     Ok(found)
 }
 
-fn bytes_at(backend: &dyn StorageBackend, at: std::ops::Range<u64>) -> Result<Vec<u8>, String> {
+fn bytes_at(backend: &dyn StorageBackend, at: Range<u64>) -> Result<Vec<u8>, String> {
     let len = usize::try_from(at.end - at.start).map_err(|error| error.to_string())?;
     let mut bytes = vec![0; len];
     backend.read(at.start, &mut bytes).map_err(|error| error.to_string())?;
@@ -302,7 +367,10 @@ fn read_half(
         }
         found.last_epoch = found.last_epoch.max(record.epoch);
         if record.epoch >= floor {
-            found.batches.push((record.epoch, record.number, record.bytes.to_vec()));
+            let begins = half_at(found.half_bytes, half) + at as u64;
+            let slot = Slot { epoch: record.epoch, at: begins, len: record.bytes.len() };
+            let bytes = record.bytes.to_vec();
+            found.batches.push(FoundBatch { number: record.number, slot, bytes });
         }
         last = Some((record.epoch, record.number + 1));
         at += usize::try_from(record_bytes(record.bytes.len())).map_err(|e| e.to_string())?;

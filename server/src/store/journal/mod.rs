@@ -16,6 +16,7 @@ mod index;
 mod line;
 pub(super) mod log;
 mod queue;
+mod read;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::Database;
 use tokio::sync::watch;
 
 pub use line::JournalLine;
@@ -34,8 +35,8 @@ use super::writer::Open;
 use super::{Chunk, JournalStats, StoreConfig, StoreError};
 use crate::key::RoomKey;
 use file::Tail;
-use index::{Entry, Index, Place};
-use log::Log;
+use index::Index;
+use log::{Log, Reader, Slot};
 use queue::{Item, Queue};
 use thread::Progress;
 
@@ -52,7 +53,7 @@ struct State {
     index: Index,
     /// The key of the next batch.
     next_batch: u64,
-    /// Batches of the log that the database does not have.
+    /// Where batches of the log are that the database does not have.
     pending: BTreeMap<u64, Pending>,
     /// The epoch of the log that is being written, and the first that counts: the database has what was
     /// needed of those before.
@@ -75,10 +76,19 @@ struct State {
     durable: u64,
 }
 
-/// A batch that only the log has, and memory.
+/// Where a batch is that only the log has. Its bytes are read there when they are needed.
+#[derive(Clone, Copy, Debug)]
 struct Pending {
-    epoch: u64,
-    bytes: Arc<Vec<u8>>,
+    slot: Slot,
+    /// Where in the batch the chunks' bytes begin.
+    body_at: usize,
+}
+
+impl Pending {
+    /// Of a batch with so many bytes of chunks.
+    fn new(slot: Slot, of_chunks: usize) -> Self {
+        Self { slot, body_at: slot.len - of_chunks }
+    }
 }
 
 /// The journal, shared with its threads.
@@ -89,7 +99,9 @@ pub(super) struct Journal {
     full: Condvar,
     /// Taken before all else by the thread that writes.
     log: Mutex<Log>,
-    /// Held while batches move into the database: one does so at a time.
+    /// Reads what is in it, without its lock: that is held during a sync.
+    logged: Reader,
+    /// Held while batches move into the database: one does so at a time. Taken before the database.
     moves: Mutex<()>,
     /// Tells the rooms' thread that a write is over.
     over: Condvar,
@@ -135,6 +147,7 @@ impl Journal {
             }),
             work: Condvar::new(),
             full: Condvar::new(),
+            logged: log.reader(),
             log: Mutex::new(log),
             moves: Mutex::new(()),
             over: Condvar::new(),
@@ -192,38 +205,6 @@ impl Journal {
             drop(state);
             self.work.notify_one();
         }
-    }
-
-    /// All chunks that a room may need, in the order in which they were appended. Reads the disk.
-    pub(super) fn read(&self, key: &RoomKey) -> Result<Vec<Found>, StoreError> {
-        let (entries, logged) = self.state().list(key);
-        let in_memory = |entry: &Entry| match &entry.place {
-            Place::Waiting(_) => true,
-            Place::Disk { batch, .. } => logged.contains_key(batch),
-        };
-        if entries.iter().all(in_memory) {
-            return fetch(None, key, entries, &logged);
-        }
-        // Taken before the state: whoever opens the file again holds it for long.
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or_else(|| self.failure())?;
-        let ((entries, logged), begun) = {
-            let state = self.state();
-            // Under the lock: what is listed is not yet removed for this transaction, and what is not
-            // in the log any more is there for it.
-            (state.list(key), database.begin_read())
-        };
-        let begun = begun.map_err(|error| StoreError::Read(error.to_string()))?;
-        fetch(Some(&begun), key, entries, &logged)
-    }
-
-    fn failure(&self) -> StoreError {
-        let state = self.state();
-        if state.closing {
-            return StoreError::Closed;
-        }
-        let why = state.queue.backoff.failing.clone().unwrap_or_default();
-        StoreError::Read(format!("the journal is being opened again after: {why}"))
     }
 
     /// Rooms that have something in it.
@@ -333,6 +314,8 @@ impl Journal {
     pub(super) fn close(&self) -> Result<(), StoreError> {
         self.progress.send_modify(|progress| progress.ended = true);
         drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        // The next who opens the store writes over the log.
+        self.state().pending.clear();
         if self.state().queue.is_empty() { Ok(()) } else { Err(self.write_error()) }
     }
 
@@ -371,56 +354,9 @@ impl Journal {
     }
 }
 
-type Logged = BTreeMap<u64, Arc<Vec<u8>>>;
-
 impl State {
     /// Whether something could go from the log into the database, or from there.
     fn has_moves(&self) -> bool {
         !self.pending.is_empty() || !self.removing.is_empty() || self.index.has_dead()
     }
-
-    /// What there is of a room, and the batches of it that are in the log.
-    fn list(&self, key: &RoomKey) -> (Vec<Entry>, Logged) {
-        let (entries, mut logged) = (self.index.list(key), Logged::new());
-        for entry in &entries {
-            let Place::Disk { batch, .. } = entry.place else { continue };
-            if let Some(pending) = self.pending.get(&batch) {
-                logged.entry(batch).or_insert_with(|| pending.bytes.clone());
-            }
-        }
-        (entries, logged)
-    }
-}
-
-/// The chunks themselves.
-fn fetch(
-    begun: Option<&ReadTransaction>,
-    key: &RoomKey,
-    entries: Vec<Entry>,
-    logged: &Logged,
-) -> Result<Vec<Found>, StoreError> {
-    let unreadable = |why| StoreError::Unreadable { room: key.to_string(), why };
-    let batches = begun.map(file::Batches::of).transpose().map_err(StoreError::Read)?;
-    let mut found = Vec::with_capacity(entries.len());
-    for Entry { id, place, .. } in entries {
-        let (batch, nth, spot) = match place {
-            Place::Waiting(chunk) => {
-                found.push(Found { place: None, id, chunk: (*chunk).clone() });
-                continue;
-            }
-            Place::Disk { batch, nth, spot } => (batch, nth, spot),
-        };
-        let chunk = match (logged.get(&batch), &batches) {
-            (Some(bytes), _) => batch::chunk(bytes, &spot).map_err(unreadable)?,
-            (None, Some(batches)) => batches.chunk(batch, &spot).map_err(|fault| match fault {
-                file::Fault::Damaged(why) => unreadable(why),
-                file::Fault::Disk(why) => StoreError::Read(why),
-            })?,
-            (None, None) => {
-                return Err(unreadable("its journal moved while it was read".to_owned()));
-            }
-        };
-        found.push(Found { place: Some((batch, nth)), id, chunk });
-    }
-    Ok(found)
 }

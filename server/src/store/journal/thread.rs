@@ -4,7 +4,7 @@
 //! Where the log cannot take it, because it is too large, or because the log failed, it goes into the
 //! database in one transaction with all that is still in the log.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::batch::{Builder, Spot};
@@ -34,7 +34,7 @@ struct Batch {
     number: u64,
     work: Work,
     spots: Vec<Spot>,
-    bytes: Arc<Vec<u8>>,
+    bytes: Vec<u8>,
 }
 
 impl Journal {
@@ -84,23 +84,24 @@ impl Journal {
         Some(encode(number, work))
     }
 
-    /// Puts a batch on disk, and tells who waits. Gives the epoch of the log that has it; none where the
-    /// database has.
-    fn write(&self, batch: &Batch) -> Result<Option<u64>, String> {
+    /// Puts a batch on disk, and tells who waits. Gives where in the log it is; none where the database
+    /// has it.
+    fn write(&self, batch: &Batch) -> Result<Option<Pending>, String> {
         let mut log = self.log();
         if self.has_room(&mut log, batch.bytes.len()) {
             let written = log.append(batch.number, &batch.bytes);
-            written.map_err(|error| error.to_string())?;
+            let slot = written.map_err(|error| error.to_string())?;
             tell(&batch.work, batch.number);
-            return Ok(Some(log.epoch()));
+            return Ok(Some(Pending::new(slot, batch.work.bytes())));
         }
-        self.move_all(&mut log, Some((batch.number, batch.bytes.clone())))?;
+        self.move_all(&mut log, Some((batch.number, &batch.bytes)))?;
         tell(&batch.work, batch.number);
         Ok(None)
     }
 
     /// Whether the log takes so many bytes now: in the half of this epoch, or in the other one if what
-    /// that has is in the database.
+    /// that has is in the database. Nothing is written over what the floor has not passed: only the log has
+    /// it, and there it is read while this thread writes.
     fn has_room(&self, log: &mut Log, bytes: usize) -> bool {
         if log.is_broken() || !log.could_take(bytes) {
             return false;
@@ -120,7 +121,7 @@ impl Journal {
     }
 
     /// Moves all that is in the log into the database, and this batch with it. The log begins anew.
-    fn move_all(&self, log: &mut Log, batch: Option<(u64, Arc<Vec<u8>>)>) -> Result<(), String> {
+    fn move_all(&self, log: &mut Log, batch: Option<(u64, &[u8])>) -> Result<(), String> {
         // The database may say that this epoch does not count any more, and fail after that.
         log.break_off();
         self.move_on(log.epoch() + 1, batch)?;
@@ -129,15 +130,15 @@ impl Journal {
         Ok(())
     }
 
-    fn done(&self, batch: Batch, logged: Option<u64>, begun: Instant) {
+    fn done(&self, batch: Batch, logged: Option<Pending>, begun: Instant) {
         let now = Instant::now();
-        let Batch { number, work, spots, bytes } = batch;
+        let Batch { number, work, spots, .. } = batch;
         let mut state = self.state();
         state.next_batch = number + 1;
         let kind = if work.forgets.is_empty() { Kind::Chunks } else { Kind::Forgets };
         state.index.batch(number, kind, now);
-        if let Some(epoch) = logged {
-            state.pending.insert(number, Pending { epoch, bytes });
+        if let Some(pending) = logged {
+            state.pending.insert(number, pending);
         }
         drop(state);
         let mut landed = (0..).zip(work.items.iter().zip(spots)).peekable();
@@ -201,5 +202,5 @@ fn encode(number: u64, work: Work) -> Batch {
     for (key, life) in &work.forgets {
         builder.forget(key, *life);
     }
-    Batch { number, work, spots, bytes: Arc::new(builder.finish()) }
+    Batch { number, work, spots, bytes: builder.finish() }
 }

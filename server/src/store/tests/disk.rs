@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::{Database, StorageBackend};
 
@@ -56,8 +56,6 @@ struct Power {
     /// Operations until one fails.
     good: AtomicU64,
     full: AtomicBool,
-    /// Nothing can be read.
-    deaf: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +63,13 @@ pub(super) struct Disk {
     bytes: Arc<Mutex<Bytes>>,
     power: Arc<Power>,
     syncs: Arc<AtomicU64>,
+    /// Held by who holds up syncs.
+    syncing: Arc<Mutex<()>>,
+    /// Nothing can be read.
+    deaf: Arc<AtomicBool>,
+    /// Whether a read is an operation: for the log, which is read back while the store lives. What redb
+    /// reads depends on its cache.
+    counts_reads: bool,
 }
 
 /// A half of the log: small, so that it is often full.
@@ -97,7 +102,6 @@ impl Machine {
             left: AtomicU64::new(u64::MAX),
             good: AtomicU64::new(u64::MAX),
             full: AtomicBool::new(false),
-            deaf: AtomicBool::new(false),
         });
         let disk = |bytes: Vec<u8>| Disk {
             bytes: Arc::new(Mutex::new(Bytes {
@@ -107,11 +111,14 @@ impl Machine {
             })),
             power: power.clone(),
             syncs: Arc::default(),
+            syncing: Arc::default(),
+            deaf: Arc::default(),
+            counts_reads: false,
         };
         Self {
             rooms: disk(rooms),
             journal: disk(journal),
-            log: disk(log),
+            log: Disk { counts_reads: true, ..disk(log) },
             copy: disk(vec![]),
             power: power.clone(),
         }
@@ -139,7 +146,35 @@ impl Machine {
 
     /// From now on nothing can be read; or again.
     pub(crate) fn deaf(&self, deaf: bool) {
-        self.power.deaf.store(deaf, Ordering::SeqCst);
+        for disk in [&self.rooms, &self.journal, &self.log, &self.copy] {
+            disk.deaf.store(deaf, Ordering::SeqCst);
+        }
+    }
+
+    /// From now on the log cannot be read; or again.
+    pub(super) fn deaf_log(&self, deaf: bool) {
+        self.log.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    /// No sync of the log returns while this is held.
+    pub(super) fn hold_log_syncs(&self) -> MutexGuard<'_, ()> {
+        self.log.syncing.lock().unwrap()
+    }
+
+    /// Whether something was written into the log and is not synced.
+    pub(super) fn log_is_unsynced(&self) -> bool {
+        !self.log.bytes.lock().unwrap().unsynced.is_empty()
+    }
+
+    /// Where in the log's file these bytes are.
+    pub(super) fn find_in_log(&self, bytes: &[u8]) -> Option<usize> {
+        let log = self.log.bytes.lock().unwrap();
+        log.live.windows(bytes.len()).position(|window| window == bytes)
+    }
+
+    /// Changes a byte of the log, as a disk that forgets.
+    pub(super) fn damage_log(&self, at: usize) {
+        self.log.bytes.lock().unwrap().live[at] ^= 1;
     }
 
     /// How often the journal's database and its log were synced.
@@ -185,7 +220,7 @@ impl Machine {
         let (file, store) = (Path::new("log"), meta.store.unwrap());
         let found = journal::log::read(&self.log, file, store, tail.floor)?;
         tail.append(file, &found)?;
-        let log = Log::new(Box::new(self.log.clone()), store, &found, tail.floor);
+        let log = Log::new(Arc::new(self.log.clone()), store, &found, tail.floor);
         let opened = journal::Opened { database: journal, open: open_journal, log };
         let journal = Journal::new(opened, tail, config);
         let site = self.site(config.cache_bytes);
@@ -291,8 +326,11 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.power.deaf.load(Ordering::SeqCst) {
+        if self.deaf.load(Ordering::SeqCst) {
             return Err(io::Error::other("no answer"));
+        }
+        if self.counts_reads {
+            self.power()?;
         }
         let at = usize::try_from(offset).unwrap();
         let bytes = self.bytes.lock().unwrap();
@@ -313,6 +351,7 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.space()?;
+        let _held = self.syncing.lock().unwrap();
         let powered = self.power();
         self.syncs.fetch_add(1, Ordering::SeqCst);
         let Bytes { synced, unsynced, .. } = &mut *self.bytes.lock().unwrap();

@@ -25,7 +25,7 @@ fn line() -> (Arc<JournalLine>, Receiver<()>) {
     (JournalLine::new(move || told.send(()).unwrap()), tells)
 }
 
-fn quiet() -> Arc<JournalLine> {
+pub(super) fn quiet() -> Arc<JournalLine> {
     JournalLine::new(|| {})
 }
 

@@ -6,6 +6,7 @@ mod crash;
 pub(crate) mod disk;
 mod journal;
 mod log;
+mod logged;
 mod old;
 mod past;
 mod removal;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::super::Pending;
 use super::*;
 
 const STORE: StoreId = [7; 16];
@@ -49,12 +50,12 @@ impl Memory {
 
     fn found(&self, floor: u64) -> Result<Vec<(u64, u64)>, String> {
         let read = read(self, Path::new("log"), STORE, floor).map_err(|error| error.to_string())?;
-        Ok(read.batches.iter().map(|(epoch, number, _)| (*epoch, *number)).collect())
+        Ok(read.batches.iter().map(|batch| (batch.slot.epoch, batch.number)).collect())
     }
 
     fn log(&self, floor: u64) -> Log {
         let found = read(self, Path::new("log"), STORE, floor).unwrap();
-        Log::new(Box::new(self.clone()), STORE, &found, floor)
+        Log::new(Arc::new(self.clone()), STORE, &found, floor)
     }
 }
 
@@ -80,12 +81,60 @@ fn what_was_appended_is_read_in_order_and_only_of_epochs_that_count() {
     assert_eq!(memory.found(2).unwrap(), [(2, 13)]);
     assert_eq!(memory.found(3).unwrap(), []);
     let read = read(&memory, Path::new("log"), STORE, 2).unwrap();
-    assert_eq!((read.batches[0].2.as_slice(), read.beyond()), (&[1, 2, 3][..], 3));
+    assert_eq!((read.batches[0].bytes.as_slice(), read.beyond()), (&[1, 2, 3][..], 3));
     log.turn();
     log.append(14, &[4]).unwrap();
     assert_eq!(memory.found(2).unwrap(), [(2, 13), (3, 14)], "over the first epoch");
     assert_eq!(memory.log(1).epoch(), 4);
     assert_eq!(memory.log(9).epoch(), 9);
+}
+
+#[test]
+fn of_a_batch_only_its_place_is_kept() {
+    fn owns_nothing<T: Copy>() -> usize {
+        size_of::<T>()
+    }
+    assert!(owns_nothing::<Pending>() <= 32);
+}
+
+#[test]
+fn a_batch_is_read_back_whole_or_not_at_all() {
+    let memory = Memory::empty();
+    let mut log = memory.log(1);
+    let slots = [(5, 700), (6, 0), (7, 3)]
+        .map(|(number, len)| log.append(number, &vec![number as u8; len]).unwrap());
+    let reader = log.reader();
+    let mut buffer = vec![];
+    let mut read = |number, slot| match reader.batch(number, slot, &mut buffer) {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(Fault::Damaged(why) | Fault::Disk(why)) => Err(why),
+    };
+    assert_eq!(read(5, slots[0]), Ok(vec![5; 700]));
+    assert_eq!(read(6, slots[1]), Ok(vec![]));
+    assert_eq!(read(7, slots[2]), Ok(vec![7; 3]));
+    assert_eq!(reader.part(slots[0], 690..700), Ok(vec![5; 10]));
+    let found = super::read(&memory, Path::new("log"), STORE, 1).unwrap();
+    assert_eq!(found.batches.iter().map(|batch| batch.slot).collect::<Vec<_>>(), slots);
+    assert!(read(6, slots[0]).is_err(), "another batch");
+    for slot in [
+        Slot { epoch: 3, ..slots[0] },
+        Slot { len: 699, ..slots[0] },
+        Slot { len: 701, ..slots[0] },
+        Slot { at: slots[0].at + SECTOR_BYTES, ..slots[0] },
+    ] {
+        assert!(read(5, slot).is_err(), "{slot:?} has another batch, or none");
+    }
+    let begins = usize::try_from(slots[0].at).unwrap();
+    for at in begins..begins + FRONT_BYTES + 700 {
+        memory.0.lock().unwrap()[at] ^= 8;
+        assert!(read(5, slots[0]).is_err(), "byte {at} is another");
+        memory.0.lock().unwrap()[at] ^= 8;
+    }
+    // Over the first epoch.
+    log.turn();
+    log.turn();
+    log.append(8, &[8; 700]).unwrap();
+    assert!(read(5, slots[0]).is_err());
 }
 
 #[test]
@@ -144,7 +193,7 @@ fn what_a_client_wrote_is_never_taken_for_a_record() {
     let other = Memory::default();
     initialise(&other, [8; 16], HALF).unwrap();
     let found = read(&other, Path::new("log"), [8; 16], 1).unwrap();
-    let mut log = Log::new(Box::new(other.clone()), [8; 16], &found, 1);
+    let mut log = Log::new(Arc::new(other.clone()), [8; 16], &found, 1);
     let aligned = [&[0; 512 - FRONT_BYTES][..], &record[..1024]].concat();
     log.append(1, &aligned).unwrap();
     let torn = usize::try_from(SECTOR_BYTES + HALF).unwrap();
