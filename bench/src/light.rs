@@ -12,8 +12,8 @@ use crate::scenario::Scenario;
 /// A stick is held as it is for so many samples: players do not tremble.
 const HELD_SAMPLES: u64 = 8;
 
-/// A client pings once in so many samples, as often as others do: about every 2 s.
-const PING_SAMPLES: u64 = 40;
+/// How often a client pings, in seconds, as others do.
+const PING_EVERY_S: u64 = 2;
 
 /// The match of a room.
 pub(crate) fn match_id(room: usize) -> String {
@@ -29,6 +29,7 @@ pub(crate) struct Light {
     input: Option<TypeDef>,
     held: Payload,
     random: Random,
+    ping_samples: u64,
 }
 
 /// What a frame was.
@@ -50,13 +51,14 @@ pub(crate) struct Sample {
 }
 
 impl Light {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, scenario: &Scenario) -> Self {
         Self {
             ack: Ack::default(),
             sample: 0,
             input: None,
             held: Payload::default(),
             random: Random::new(seed),
+            ping_samples: PING_EVERY_S * u64::from(scenario.inputs_hz),
         }
     }
 
@@ -102,7 +104,7 @@ impl Light {
     /// What it says now.
     pub(crate) fn sample(&mut self) -> Result<Sample, String> {
         let input = self.input.as_ref().ok_or("the schema has not come yet")?;
-        let ping = self.sample.is_multiple_of(PING_SAMPLES).then(|| {
+        let ping = self.sample.is_multiple_of(self.ping_samples).then(|| {
             let nonce = self.sample as u32;
             message::encode(&ClientControl::Ping { nonce })
         });

@@ -352,8 +352,11 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
             continue;
         }
         let turn = thread.pulse.begin(&place.key);
+        thread.collect(place);
         let look = look(thread, place);
         drop(turn);
+        let next = if let Look::Wait(next) = look { next } else { None };
+        thread.gather(place, next);
         match look {
             Look::Over => return Played::Here,
             Look::Unsaved => {

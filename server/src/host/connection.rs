@@ -168,6 +168,11 @@ impl Connection {
         self.flight.acknowledge(frames, now)
     }
 
+    /// The client has pinged.
+    pub(crate) fn pinged(&self, now: Instant) {
+        self.wire.pinged(now);
+    }
+
     /// One more entry since the tick of this number. False when that was the last one that may come
     /// before the next tick.
     pub(crate) fn queue(&mut self, tick: u64) -> bool {

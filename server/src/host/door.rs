@@ -279,7 +279,7 @@ fn raw(upgraded: Upgraded) -> Option<(Stream, Reader)> {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let reader = Reader::websocket(parts.read_buf.to_vec());
-            return Some((Stream::Tcp(parts.io.into_inner()), reader));
+            return Some((Stream::tcp(parts.io.into_inner()), reader));
         }
         Err(upgraded) => upgraded,
     };

@@ -441,6 +441,12 @@ impl Live {
         self.presence.pulse.is_given_up()
     }
 
+    /// Whether it ticks at a fixed rate, and no longer apart than this.
+    pub(crate) fn ticks_within(&self, most: Duration) -> bool {
+        let slowed = self.clock.stretch() > AS_IT_IS;
+        !slowed && self.clock.period().is_some_and(|period| period <= most)
+    }
+
     /// Whether somebody is connected. A room that waits for its players to come back costs next to
     /// nothing: its ticks would make those that somebody feels look shorter than they are.
     fn is_attended(&self) -> bool {

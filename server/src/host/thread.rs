@@ -26,10 +26,12 @@ use crate::http::{ConnectionSlot, RoomRequest};
 use crate::key::RoomKey;
 use crate::metrics::Transport;
 use crate::session::Wish;
+use crate::transport::gather::Gather;
 use crate::transport::null::Null;
 use crate::transport::socket::{LINGER_MS, Reader, Socket, refuse};
 use crate::transport::stream::Moving;
 
+mod collect;
 mod migrate;
 
 /// Rooms of one thread that are read from the store at once; more wait.
@@ -117,6 +119,10 @@ pub(super) struct Place {
     pub(super) key: RoomKey,
     pub(super) arrivals: RefCell<VecDeque<Arrival>>,
     pub(super) live: RefCell<Option<Box<Live>>>,
+    /// The sockets of its connections that are looked after.
+    pub(super) sockets: RefCell<Vec<(LinkId, Rc<Socket>)>>,
+    /// The room reads them, before its ticks.
+    pub(super) gathers: Cell<bool>,
     /// What is kept of it while it is out of memory, its connections open.
     pub(super) parked: RefCell<Option<Box<Parked>>>,
     /// Its place among those that are awake for an alarm, while nobody has come.
@@ -156,6 +162,8 @@ pub(super) struct Thread {
     pub(super) committed: Arc<Committed>,
     /// When to look whether a client is still there, or a parked room is due.
     wheel: RefCell<Wheel<Watched>>,
+    /// Sockets that rooms read before their ticks.
+    gather: Arc<Gather>,
     /// Tasks that look after a socket.
     sockets: Cell<usize>,
     /// A room or a socket has gone.
@@ -182,6 +190,7 @@ pub(super) fn run(start: Start) -> std::io::Result<()> {
         stopping: Cell::new(false),
         committed: Arc::default(),
         wheel: RefCell::new(Wheel::new(Instant::now())),
+        gather: Gather::new()?,
         sockets: Cell::new(0),
         less: Notify::new(),
         balanced: Cell::new(Instant::now()),
@@ -499,12 +508,12 @@ impl Thread {
                     // A socket that cannot be watched is broken.
                     let Ok(stream) = stream.land() else { continue };
                     let limit = self.house.config.send_queue_max_bytes;
-                    let socket = Socket::new(stream, reader.framing(), limit);
+                    let socket = Socket::new(stream, reader, limit);
                     let wire = Box::new(socket.clone());
                     let link = place.with(|live| live.admit(wish, wire));
                     let watched = Watched::Client(place.clone(), link);
                     self.wheel.borrow_mut().put(watched, Instant::now());
-                    self.attend(place, Landed { link, socket, half: ReadHalf { reader, slot } });
+                    self.attend(place, Landed { link, socket, half: ReadHalf { slot } });
                 }
             }
         }
@@ -532,6 +541,8 @@ impl Place {
             key,
             arrivals: RefCell::default(),
             live: RefCell::default(),
+            sockets: RefCell::default(),
+            gathers: Cell::new(false),
             parked: RefCell::default(),
             woken: RefCell::default(),
             signals,

@@ -6,6 +6,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `stream` | streams of bytes: TCP, TLS over TCP, QUIC, memory |
+//! | `tcp`, `gather` | a TCP socket: watched by the runtime, or read by its room before its ticks |
 //! | `null` | no connection: what rooms cost without one |
 //! | `websocket`, `framed` | how messages stand in a stream |
 //! | `socket` | a connection in a room: any stream with any framing, and what waits for it |
@@ -21,6 +22,7 @@ use crate::metrics::Transport;
 use socket::Socket;
 
 mod framed;
+pub(crate) mod gather;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(crate) mod null;
@@ -53,6 +55,9 @@ pub(crate) trait Wire {
     /// Asks the other end for a sign of life that it gives without its program's doing: a browser's
     /// hidden page may sleep for minutes.
     fn probe(&self);
+
+    /// The client has pinged, and will again after a while.
+    fn pinged(&self, _now: Instant) {}
 
     /// Tells the client why, then ends the connection once that has left. Nothing is sent after.
     fn close(&self, refusal: &Refusal);

@@ -11,15 +11,18 @@ use bytes::{Buf, Bytes, BytesMut};
 use referee_protocol::Refusal;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
-use tokio::task::coop::consume_budget;
 use tokio::time::{sleep, timeout};
 
 use super::stream::{Moving, Stream, Wish};
-use super::{Peer, SendError, Sent, Wire, framed, websocket};
+use super::{SendError, Sent, Wire, framed, websocket};
 use crate::metrics::Transport;
 
+mod read;
 #[cfg(test)]
 mod tests;
+
+use read::Took;
+pub(crate) use read::serve;
 
 /// How long a connection that was closed waits for the client to take the reason and close as
 /// well, in milliseconds.
@@ -157,8 +160,17 @@ pub(crate) async fn refuse(mut stream: Stream, framing: Framing, refusal: Refusa
 /// A connection in a room.
 pub(crate) struct Socket {
     stream: RefCell<Stream>,
+    reader: RefCell<Reader>,
     framing: Framing,
     out: RefCell<Out>,
+    /// Its room reads it before its ticks, and not the task that looks after it: see [`read`].
+    gathered: Cell<bool>,
+    /// What the room found as it read, where that is for the task.
+    found: Cell<Option<Result<Took, End>>>,
+    /// No more is taken of the client for now.
+    paused: Cell<bool>,
+    /// When the client's next ping is awaited.
+    ping_due: Cell<Option<Instant>>,
     /// Something changed that the reading task waits for.
     wake: Notify,
     limit: usize,
@@ -171,7 +183,7 @@ pub(crate) struct Socket {
 /// A connection between two threads.
 pub(crate) struct Traveller {
     stream: Moving,
-    framing: Framing,
+    reader: Reader,
     out: Out,
     limit: usize,
     probed: Option<u64>,
@@ -180,16 +192,11 @@ pub(crate) struct Traveller {
 impl Traveller {
     /// On the thread of the caller. Fails only when the socket is broken.
     pub(crate) fn land(self) -> std::io::Result<Rc<Socket>> {
-        let Self { stream, framing, out, limit, probed } = self;
-        Ok(Rc::new(Socket {
-            stream: RefCell::new(stream.land()?),
-            framing,
-            out: RefCell::new(out),
-            wake: Notify::new(),
-            limit,
-            probed: Cell::new(probed),
-            called_back: Cell::new(false),
-        }))
+        let Self { stream, reader, out, limit, probed } = self;
+        let socket = Socket::with(stream.land()?, reader, limit);
+        socket.out.replace(out);
+        socket.probed.set(probed);
+        Ok(Rc::new(socket))
     }
 }
 
@@ -228,16 +235,28 @@ impl Out {
 
 impl Socket {
     /// At most `limit` bytes wait in it.
-    pub(crate) fn new(stream: Stream, framing: Framing, limit: usize) -> Rc<Self> {
-        Rc::new(Self {
+    pub(crate) fn new(stream: Stream, reader: Reader, limit: usize) -> Rc<Self> {
+        let socket = Self::with(stream, reader, limit);
+        // The first ping follows the first answer.
+        socket.ping_due.set(Some(Instant::now()));
+        Rc::new(socket)
+    }
+
+    fn with(stream: Stream, reader: Reader, limit: usize) -> Self {
+        Self {
             stream: RefCell::new(stream),
-            framing,
+            framing: reader.framing(),
+            reader: RefCell::new(reader),
             out: RefCell::default(),
+            gathered: Cell::new(false),
+            found: Cell::new(None),
+            paused: Cell::new(false),
+            ping_due: Cell::new(None),
             wake: Notify::new(),
             limit,
             probed: Cell::new(None),
             called_back: Cell::new(false),
-        })
+        }
     }
 
     /// Asks whoever reads it to stop, so that it may move to another thread.
@@ -253,9 +272,10 @@ impl Socket {
 
     /// Leaves its runtime, once nobody else holds it. None when it is broken.
     pub(crate) fn depart(self: Rc<Self>) -> Option<Traveller> {
-        let Self { stream, framing, out, limit, probed, .. } = Rc::try_unwrap(self).ok()?;
+        let Self { stream, reader, out, limit, probed, .. } = Rc::try_unwrap(self).ok()?;
         let (stream, out) = (stream.into_inner().depart().ok()?, out.into_inner());
-        Some(Traveller { stream, framing, out, limit, probed: probed.get() })
+        let (reader, probed) = (reader.into_inner(), probed.get());
+        Some(Traveller { stream, reader, out, limit, probed })
     }
 
     fn write(&self, slices: &[IoSlice<'_>], limit: usize) -> Result<Sent, SendError> {
@@ -408,6 +428,10 @@ impl Wire for Rc<Socket> {
         let _ = self.write(&[IoSlice::new(&self.framing.probe())], self.limit);
     }
 
+    fn pinged(&self, now: Instant) {
+        self.await_ping(now);
+    }
+
     fn close(&self, refusal: &Refusal) {
         // Beyond the bound: these bytes are few, and the last.
         let _ = self.write(&[IoSlice::new(&self.framing.farewell(refusal))], usize::MAX);
@@ -426,97 +450,4 @@ impl Wire for Rc<Socket> {
     fn socket(&self) -> Option<Rc<Socket>> {
         Some(self.clone())
     }
-}
-
-/// Reads a socket for its room until it is closed from either end. Gives the reader back where the
-/// connection is to move to another thread.
-pub(crate) async fn serve(
-    socket: Rc<Socket>,
-    mut reader: Reader,
-    peer: impl Peer,
-) -> Option<Reader> {
-    let mut paused = false;
-    while !socket.is_over() {
-        if socket.called_back.get() {
-            return Some(reader);
-        }
-        if !paused {
-            let took = take(&socket, &mut reader, &peer);
-            let replies = reader.replies();
-            if !replies.is_empty() {
-                let _ = socket.write(&[IoSlice::new(&replies)], socket.limit);
-            }
-            match took {
-                // Fragments are no messages, and a socket may always have more of them: after a while
-                // others get their turn.
-                Ok(Took::All) => consume_budget().await,
-                Ok(Took::Enough) => paused = true,
-                Ok(Took::Share) => {
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-                Err(End::Gone) => {
-                    peer.gone();
-                    break;
-                }
-                Err(End::Fault(refusal)) => {
-                    peer.fault(&refusal);
-                    break;
-                }
-            }
-        }
-        if socket.is_over() {
-            break;
-        }
-        // In this order each time: to draw one costs, and nothing here keeps others waiting.
-        tokio::select! {
-            biased;
-            () = socket.ready(!paused) => {
-                if socket.flush() {
-                    peer.written();
-                }
-            }
-            () = socket.wake.notified() => {}
-            () = peer.ready(), if paused => paused = false,
-            mark = socket.look() => {
-                if socket.has_heard(mark) && !peer.message(&[]) {
-                    paused = true;
-                }
-            }
-        }
-    }
-    if socket.out.borrow().broken {
-        peer.gone();
-        return None;
-    }
-    // What comes once at the end takes no memory before.
-    Box::pin(socket.linger()).await;
-    None
-}
-
-/// Messages one client may hand over before others get their turn.
-const SHARE: usize = 32;
-
-enum Took {
-    /// All there was.
-    All,
-    /// All the room takes for now.
-    Enough,
-    /// All the client's share; there may be more.
-    Share,
-}
-
-fn take(socket: &Socket, reader: &mut Reader, peer: &impl Peer) -> Result<Took, End> {
-    for _ in 0..SHARE {
-        let Some(message) = reader.next(&mut socket.stream.borrow_mut())? else {
-            return Ok(Took::All);
-        };
-        if !peer.message(&message) {
-            return Ok(Took::Enough);
-        }
-        if socket.is_over() {
-            return Ok(Took::All);
-        }
-    }
-    Ok(Took::Share)
 }

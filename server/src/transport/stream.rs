@@ -4,15 +4,15 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::Shutdown;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use referee_protocol::Refusal;
-use socket2::SockRef;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
-use super::tcp;
+use super::gather::Gather;
+use super::tcp::{self, Tcp};
 use crate::metrics::Transport;
 
 mod memory;
@@ -27,7 +27,7 @@ pub(crate) use tls::TlsStream;
 /// A stream of bytes on the runtime of the thread that uses it.
 pub(crate) enum Stream {
     /// TCP.
-    Tcp(TcpStream),
+    Tcp(Tcp),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
     /// The one stream of a QUIC connection.
@@ -53,7 +53,7 @@ impl Moving {
             tcp::prepare(socket);
         }
         Ok(match self {
-            Self::Tcp(socket) => Stream::Tcp(TcpStream::from_std(socket)?),
+            Self::Tcp(socket) => Stream::tcp(TcpStream::from_std(socket)?),
             Self::Tls(socket, session) => {
                 Stream::Tls(Box::new(TlsStream::new(TcpStream::from_std(socket)?, *session)))
             }
@@ -63,6 +63,11 @@ impl Moving {
 }
 
 impl Stream {
+    /// TCP.
+    pub(crate) fn tcp(socket: TcpStream) -> Self {
+        Self::Tcp(Tcp::Watched(socket))
+    }
+
     /// Within this process.
     pub(crate) fn memory(stream: DuplexStream) -> Self {
         Self::Memory(Box::new(MemoryStream::new(stream)))
@@ -93,7 +98,7 @@ impl Stream {
     /// Reads what is there. `WouldBlock` when nothing is, 0 at the end.
     pub(crate) fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => tcp::try_read(socket, into),
+            Self::Tcp(socket) => socket.try_read(into),
             Self::Tls(stream) => stream.try_read(into),
             Self::Quic(stream) => stream.try_read(into),
             Self::Memory(stream) => stream.try_read(into),
@@ -103,7 +108,7 @@ impl Stream {
     /// Writes the beginning of `slices`, as much as is taken now. `WouldBlock` when nothing is.
     pub(crate) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => tcp::try_write(socket, slices),
+            Self::Tcp(socket) => socket.try_write(slices),
             Self::Tls(stream) => stream.try_write(slices),
             Self::Quic(stream) => stream.try_write(slices),
             Self::Memory(stream) => stream.try_write(slices),
@@ -128,20 +133,11 @@ impl Stream {
 
     /// Whether reading, or writing, may work now. Else the task is woken when it may.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>, wish: Wish) -> Poll<()> {
-        let ready = |read: Poll<()>, write: Poll<()>| {
-            if read.is_ready() || write.is_ready() { Poll::Ready(()) } else { Poll::Pending }
-        };
-        // An error is found by whoever reads or writes next.
-        let socket = |socket: &TcpStream, cx: &mut Context<'_>| {
-            let read = wish.read.then(|| socket.poll_read_ready(cx).map(drop));
-            let write = wish.write.then(|| socket.poll_write_ready(cx).map(drop));
-            ready(read.unwrap_or(Poll::Pending), write.unwrap_or(Poll::Pending))
-        };
         match self {
-            Self::Tcp(tcp) => socket(tcp, cx),
+            Self::Tcp(socket) => socket.poll_ready(cx, wish),
             Self::Tls(stream) => match wish.read && stream.has_read() {
                 true => Poll::Ready(()),
-                false => socket(stream.socket(), cx),
+                false => stream.socket().poll_ready(cx, wish),
             },
             Self::Quic(stream) => stream.poll_ready(cx, wish),
             Self::Memory(stream) => stream.poll_ready(cx, wish),
@@ -189,7 +185,7 @@ impl Stream {
     /// Says that nothing more will be written. All that was written still leaves.
     pub(crate) fn finish(&mut self) {
         match self {
-            Self::Tcp(socket) => drop(SockRef::from(&*socket).shutdown(Shutdown::Write)),
+            Self::Tcp(socket) => socket.finish(),
             Self::Tls(stream) => stream.finish(),
             Self::Quic(stream) => stream.finish(),
             Self::Memory(stream) => stream.finish(),
@@ -200,6 +196,35 @@ impl Stream {
     pub(crate) fn end(&mut self, refusal: Option<&Refusal>) {
         if let Self::Quic(stream) = self {
             stream.end(refusal);
+        }
+    }
+
+    /// From now on its room reads it before its ticks, and nobody is woken by it. Gives whether it is one that
+    /// can be read so.
+    pub(crate) fn gather(&mut self, gather: &Arc<Gather>) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.gather(gather),
+            Self::Tls(stream) => stream.socket_mut().gather(gather),
+            Self::Quic(_) | Self::Memory(_) => return false,
+        }
+        true
+    }
+
+    /// From now on the runtime tells when it can be read.
+    pub(crate) fn watch(&mut self) {
+        match self {
+            Self::Tcp(socket) => socket.watch(),
+            Self::Tls(stream) => stream.socket_mut().watch(),
+            Self::Quic(_) | Self::Memory(_) => {}
+        }
+    }
+
+    /// Whether its room reads it, and may find something.
+    pub(crate) fn is_due(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.is_due(),
+            Self::Tls(stream) => stream.socket().is_due(),
+            Self::Quic(_) | Self::Memory(_) => false,
         }
     }
 

@@ -2,12 +2,17 @@
 //! by the time it leaves, and can be taken back no more.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use referee_protocol::limits::LINK_SILENCE_MAX_MS;
 use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::io::Interest;
+
+use super::gather::{Gather, Gathered};
+use super::stream::Wish;
 
 /// Bytes that the kernel keeps of what was sent and not acknowledged, and with it the most that is
 /// in flight: 128 KiB over a path of 100 ms are more than a megabyte a second for each client. (Linux
@@ -41,12 +46,124 @@ fn set(socket: &SockRef<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what is there. `WouldBlock` when nothing is, 0 at the end.
-///
-/// A read that does not fill `into` has taken all there was, so the runtime is told at once that it has
-/// to wait: nobody asks the kernel a second time to hear that there is no more. What comes meanwhile
-/// wakes the task as it always does, since the runtime watches for edges.
-pub(crate) fn try_read(socket: &tokio::net::TcpStream, into: &mut [u8]) -> io::Result<usize> {
+/// A TCP socket of a connection.
+pub(crate) enum Tcp {
+    /// The runtime tells when it can be read or written.
+    Watched(tokio::net::TcpStream),
+    /// Its room reads it before its ticks.
+    Gathered(Gathered),
+    /// It could not go from one to the other, and is closed.
+    Lost,
+}
+
+impl Tcp {
+    /// From now on its room reads it. Nobody is woken by it any more.
+    pub(crate) fn gather(&mut self, gather: &Arc<Gather>) {
+        *self = match std::mem::replace(self, Self::Lost) {
+            Self::Watched(socket) => {
+                let socket = socket.into_std().and_then(|socket| Gathered::new(gather, socket));
+                socket.map_or(Self::Lost, Self::Gathered)
+            }
+            other => other,
+        };
+    }
+
+    /// From now on the runtime tells.
+    pub(crate) fn watch(&mut self) {
+        *self = match std::mem::replace(self, Self::Lost) {
+            Self::Gathered(socket) => {
+                let socket = tokio::net::TcpStream::from_std(socket.into_socket());
+                socket.map_or(Self::Lost, Self::Watched)
+            }
+            other => other,
+        };
+    }
+
+    /// Apart from its runtime.
+    pub(crate) fn into_std(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Watched(socket) => socket.into_std(),
+            Self::Gathered(socket) => Ok(socket.into_socket()),
+            Self::Lost => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Whether its room reads it, and may find something: also that it is lost.
+    pub(crate) fn is_due(&self) -> bool {
+        match self {
+            Self::Watched(_) => false,
+            Self::Gathered(socket) => socket.is_readable(),
+            Self::Lost => true,
+        }
+    }
+
+    /// Whether reading, or writing, may work now. Else the task is woken when it may; where the room reads it,
+    /// never. An error is found by whoever reads or writes next.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>, wish: Wish) -> Poll<()> {
+        let Self::Watched(socket) = self else {
+            return if matches!(self, Self::Lost) { Poll::Ready(()) } else { Poll::Pending };
+        };
+        let read = wish.read && socket.poll_read_ready(cx).is_ready();
+        let write = wish.write && socket.poll_write_ready(cx).is_ready();
+        if read || write { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Reads what is there. `WouldBlock` when nothing is, 0 at the end.
+    ///
+    /// A read that does not fill `into` has taken all there was, so it is noted at once that there is no more:
+    /// nobody asks the kernel a second time to hear that. What comes meanwhile is told as it always is, since
+    /// edges are watched for.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let socket = match self {
+            Self::Watched(socket) => return try_read(socket, into),
+            Self::Gathered(socket) => socket,
+            Self::Lost => return Err(ErrorKind::NotConnected.into()),
+        };
+        if !socket.is_readable() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut stream = socket.socket();
+        let read = stream.read(into);
+        let is_all = match &read {
+            Ok(read) => *read > 0 && *read < into.len(),
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
+        if is_all {
+            socket.was_read();
+        }
+        read
+    }
+
+    /// Writes the beginning of `slices`, as much as is taken now. `WouldBlock` when nothing is.
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut gathered: SmallVec<[u8; TOGETHER_MAX_BYTES]> = SmallVec::new();
+        let together = len <= TOGETHER_MAX_BYTES;
+        if together {
+            slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
+        }
+        match (self, together) {
+            (Self::Watched(socket), false) => socket.try_write_vectored(slices),
+            (Self::Watched(socket), true) => {
+                socket.try_io(Interest::WRITABLE, || SockRef::from(socket).send(&gathered))
+            }
+            (Self::Gathered(socket), false) => SockRef::from(socket.socket()).send_vectored(slices),
+            (Self::Gathered(socket), true) => SockRef::from(socket.socket()).send(&gathered),
+            (Self::Lost, _) => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn finish(&self) {
+        let _ = match self {
+            Self::Watched(socket) => SockRef::from(socket).shutdown(Shutdown::Write),
+            Self::Gathered(socket) => socket.socket().shutdown(Shutdown::Write),
+            Self::Lost => Ok(()),
+        };
+    }
+}
+
+fn try_read(socket: &tokio::net::TcpStream, into: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     let asked = socket.try_io(Interest::READABLE, || {
         read = (&*SockRef::from(socket)).read(into)?;
@@ -60,21 +177,7 @@ pub(crate) fn try_read(socket: &tokio::net::TcpStream, into: &mut [u8]) -> io::R
 
 /// Frames up to so many bytes are put together before they are sent: to copy them costs less than what the
 /// kernel does for a list of slices.
-const GATHERED_MAX_BYTES: usize = 2 * 1024;
-
-/// Writes the beginning of `slices`, as much as is taken now. `WouldBlock` when nothing is.
-pub(crate) fn try_write(
-    socket: &tokio::net::TcpStream,
-    slices: &[IoSlice<'_>],
-) -> io::Result<usize> {
-    let len: usize = slices.iter().map(|slice| slice.len()).sum();
-    if len > GATHERED_MAX_BYTES {
-        return socket.try_write_vectored(slices);
-    }
-    let mut gathered: SmallVec<[u8; GATHERED_MAX_BYTES]> = SmallVec::new();
-    slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
-    socket.try_io(Interest::WRITABLE, || SockRef::from(socket).send(&gathered))
-}
+const TOGETHER_MAX_BYTES: usize = 2 * 1024;
 
 /// Whether the system tells of what comes after the socket was found empty by a short read, which is so
 /// with epoll and kqueue. (tokio reads like this as well: `PollEvented::poll_read`.)

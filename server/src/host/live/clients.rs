@@ -125,6 +125,7 @@ impl Live {
                 }
             }
             Said::Ping { nonce } => {
+                self.connections.get(&link).into_iter().for_each(|of| of.pinged(now));
                 let tick = self.present();
                 self.tell(link, &ServerControl::Pong { nonce, tick });
             }

@@ -18,11 +18,10 @@ use crate::host::load::Meter;
 use crate::host::thread::Thread;
 use crate::http::ConnectionSlot;
 use crate::key::RoomKey;
-use crate::transport::socket::{Reader, Socket};
+use crate::transport::socket::Socket;
 
-/// The other half of a connection: who reads it, and its place among the connections.
+/// What is beside a connection's socket: its place among the connections of the server.
 pub(crate) struct ReadHalf {
-    pub(crate) reader: Reader,
     pub(crate) slot: ConnectionSlot,
 }
 

@@ -46,12 +46,15 @@ impl Thread {
 
     /// Has a connection read until it ends, or its room goes to another thread.
     pub(in crate::host) fn attend(self: &Rc<Self>, place: &Rc<Place>, landed: Landed) {
-        let Landed { link, socket, half: ReadHalf { reader, slot } } = landed;
+        let Landed { link, socket, half: ReadHalf { slot } } = landed;
         let place = place.clone();
+        place.sockets.borrow_mut().push((link, socket.clone()));
         let line = Line { thread: self.clone(), place: place.clone(), link };
         self.look_after(|looked| async move {
-            if let Some(reader) = serve(socket, reader, line).await {
-                place.halves.borrow_mut().push((link, ReadHalf { reader, slot }));
+            let is_called_back = serve(socket, line).await;
+            place.sockets.borrow_mut().retain(|(of, _)| *of != link);
+            if is_called_back {
+                place.halves.borrow_mut().push((link, ReadHalf { slot }));
                 place.signals.wake.notify_one();
             }
             drop(looked);

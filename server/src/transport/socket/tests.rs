@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::*;
+use crate::transport::Peer;
+use crate::transport::gather::Gather;
 use crate::transport::stream::Moving;
 use crate::transport::tcp;
 
@@ -76,10 +78,10 @@ async fn pair() -> (TcpStream, Client) {
 /// A served socket, its client, and what its peer was told.
 async fn served(limit: usize) -> (Rc<Socket>, Client, Rc<Told>) {
     let (server, client) = pair().await;
-    let socket = Socket::new(Stream::Tcp(server), Framing::WebSocket, limit);
+    let socket = Socket::new(Stream::tcp(server), Reader::websocket(vec![]), limit);
     let told = Rc::new(Told::default());
     let peer = Tester { told: told.clone(), wire: socket.clone() };
-    tokio::task::spawn_local(serve(socket.clone(), Reader::websocket(vec![]), peer));
+    tokio::task::spawn_local(serve(socket.clone(), peer));
     (socket, client, told)
 }
 
@@ -174,7 +176,7 @@ fn little_lies_in_the_kernel_for_a_reader_that_stalls() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = reader.connect(server.local_addr().unwrap()).await.unwrap();
         let stream = Moving::Tcp(server.accept().await.unwrap().0.into_std().unwrap());
-        let socket = Socket::new(stream.land().unwrap(), Framing::WebSocket, 1 << 20);
+        let socket = Socket::new(stream.land().unwrap(), Reader::websocket(vec![]), 1 << 20);
         let frame = vec![1; 1_000];
         let mut sent = 0;
         // The room makes no more from the first frame on that waits.
@@ -215,7 +217,7 @@ fn a_client_that_lets_bytes_trickle_makes_no_progress() {
     run(async {
         // A pipe, since a kernel would not pass on single bytes.
         let (near, mut far) = tokio::io::duplex(64);
-        let socket = Socket::new(Stream::memory(near), Framing::Framed, 1 << 20);
+        let socket = Socket::new(Stream::memory(near), Reader::framed(), 1 << 20);
         assert_eq!(socket.try_send(&[IoSlice::new(&[1; 64 * 1024])]), Ok(Sent::Held));
         let begun = socket.stalled_since().expect("it waits");
         let mut take = async |bytes: usize| {
@@ -318,7 +320,7 @@ fn a_probe_is_answered_by_the_other_end_itself() {
 fn what_was_read_moves_with_the_socket() {
     run(async {
         let (server, mut client) = pair().await;
-        let mut server = Stream::Tcp(server);
+        let mut server = Stream::tcp(server);
         for text in ["one", "two", "three"] {
             client.feed(Message::binary(text)).await.unwrap();
         }
@@ -326,10 +328,10 @@ fn what_was_read_moves_with_the_socket() {
         let mut reader = Reader::websocket(vec![]);
         assert_eq!(reader.wait(&mut server).await.unwrap(), "one");
         let server = server.depart().unwrap().land().unwrap();
-        let socket = Socket::new(server, reader.framing(), 1 << 20);
+        let socket = Socket::new(server, reader, 1 << 20);
         let told = Rc::new(Told::default());
         let peer = Tester { told: told.clone(), wire: socket.clone() };
-        tokio::task::spawn_local(serve(socket, reader, peer));
+        tokio::task::spawn_local(serve(socket, peer));
         while told.messages.borrow().len() < 2 {
             told.news.notified().await;
         }
@@ -343,12 +345,173 @@ fn a_refused_socket_is_told_why() {
         let (server, mut client) = pair().await;
         let long = "ä".repeat(200);
         let refused = tokio::task::spawn_local(refuse(
-            Stream::Tcp(server),
+            Stream::tcp(server),
             Framing::WebSocket,
             Refusal::new(Code::Full, long),
         ));
         assert_eq!(end_of(&mut client).await, (Code::Full, 4023));
         drop(client);
         refused.await.unwrap();
+    });
+}
+
+/// A time at which no ping is awaited of a socket that was just made.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(1)
+}
+
+/// What the room takes before its next tick, once there is something.
+async fn collected(socket: &Socket, gather: &Gather) -> Vec<Vec<u8>> {
+    let mut taken = vec![];
+    for looks in 1.. {
+        gather.look(Instant::now() + Duration::from_secs(looks));
+        socket.collect(|message| {
+            taken.push(message.to_vec());
+            true
+        });
+        if !taken.is_empty() || !socket.gathered.get() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    taken
+}
+
+#[test]
+fn a_room_that_reads_a_socket_gets_what_came_when_it_asks_and_nobody_is_told_before() {
+    run(async {
+        let (socket, mut client, told) = served(1 << 20).await;
+        let gather = Gather::new().unwrap();
+        client.send(Message::binary(vec![1])).await.unwrap();
+        told.news.notified().await;
+        assert!(socket.gather(&gather, later()));
+        assert!(!socket.gather(&gather, later()), "it is already");
+        for number in 2..5 {
+            client.send(Message::binary(vec![number])).await.unwrap();
+            assert_eq!(collected(&socket, &gather).await, [[number]]);
+        }
+        assert_eq!(*told.messages.borrow(), [[1]], "the room has the others");
+        // Back with its task, which is woken again.
+        socket.watch();
+        client.send(Message::binary(vec![9])).await.unwrap();
+        told.news.notified().await;
+        assert_eq!(*told.messages.borrow(), [[1], [9]]);
+    });
+}
+
+#[test]
+fn a_message_that_came_before_the_room_reads_is_not_lost_and_a_ping_is_answered() {
+    run(async {
+        let (socket, mut client, told) = served(1 << 20).await;
+        let gather = Gather::new().unwrap();
+        client.send(Message::binary(vec![1])).await.unwrap();
+        client.send(Message::Ping(Bytes::from_static(b"hi"))).await.unwrap();
+        assert!(socket.gather(&gather, later()));
+        let mut taken = collected(&socket, &gather).await;
+        while taken.len() < 2 {
+            taken.extend(collected(&socket, &gather).await);
+        }
+        assert_eq!(taken, [vec![1], vec![]], "a ping is a sign of life");
+        assert!(told.messages.borrow().is_empty());
+        assert!(matches!(client.next().await.unwrap().unwrap(), Message::Pong(_)));
+    });
+}
+
+#[test]
+fn what_is_no_plain_message_goes_to_the_task() {
+    run(async {
+        // The rest of a long message does not wait for ticks.
+        let (socket, mut client, told) = served(1 << 20).await;
+        let gather = Gather::new().unwrap();
+        assert!(socket.gather(&gather, later()));
+        let long = vec![7; CLIENT_MESSAGE_MAX_BYTES];
+        client.send(Message::binary(long.clone())).await.unwrap();
+        assert!(collected(&socket, &gather).await.is_empty());
+        told.news.notified().await;
+        assert_eq!(*told.messages.borrow(), [long]);
+        // Nor does the end.
+        assert!(socket.gather(&gather, later()));
+        client.close(None).await.unwrap();
+        assert!(collected(&socket, &gather).await.is_empty());
+        told.news.notified().await;
+        assert!(told.gone.get());
+
+        let (socket, mut client, told) = served(1 << 20).await;
+        assert!(socket.gather(&gather, later()));
+        client.send(Message::text("hello")).await.unwrap();
+        assert!(collected(&socket, &gather).await.is_empty());
+        assert_eq!(end_of(&mut client).await, (Code::BadMessage, Code::BadMessage.close_code()));
+        assert!(told.fault.borrow().is_some());
+    });
+}
+
+#[test]
+fn a_client_that_says_more_than_the_room_takes_waits_apart() {
+    run(async {
+        let (socket, mut client, told) = served(1 << 20).await;
+        let gather = Gather::new().unwrap();
+        assert!(socket.gather(&gather, later()));
+        told.paused.set(true);
+        for number in 1..=3 {
+            client.send(Message::binary(vec![number])).await.unwrap();
+        }
+        let mut taken = vec![];
+        while taken.is_empty() {
+            gather.look(later());
+            socket.collect(|message| {
+                taken.push(message.to_vec());
+                false
+            });
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(taken, [[1]]);
+        assert!(!socket.gather(&gather, later()), "until the room takes more");
+        told.paused.set(false);
+        told.news.notify_one();
+        while told.messages.borrow().len() < 2 {
+            told.news.notified().await;
+        }
+        assert_eq!(*told.messages.borrow(), [[2], [3]]);
+        assert!(socket.gather(&gather, later()));
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_no_matter_of_ticks() {
+    run(async {
+        let (socket, mut client, told) = served(64 << 20).await;
+        let gather = Gather::new().unwrap();
+        assert!(socket.gather(&gather, later()));
+        let body = vec![1; 4 << 20];
+        assert_eq!(socket.try_send(&[IoSlice::new(&body)]), Ok(Sent::Held));
+        let message = client.next().await.unwrap().unwrap();
+        assert_eq!(message.into_data().len(), body.len());
+        while told.written.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(socket.gather(&gather, later()), "all has left");
+    });
+}
+
+#[test]
+fn around_its_pings_a_client_is_heard_at_once() {
+    run(async {
+        let (socket, _client, _) = served(1 << 20).await;
+        let gather = Gather::new().unwrap();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!(!socket.gather(&gather, at(100)), "the first ping follows the first answer");
+        socket.pinged(at(100));
+        assert!(socket.gather(&gather, at(150)));
+        for ms in (200..1_950).step_by(50) {
+            assert!(!socket.gather(&gather, at(ms)), "{ms} ms");
+            assert!(socket.gathered.get(), "{ms} ms");
+        }
+        assert!(!socket.gather(&gather, at(1_950)));
+        assert!(!socket.gathered.get(), "the next one is near");
+        assert!(!socket.gather(&gather, at(2_350)));
+        assert!(socket.gather(&gather, at(2_351)), "none came: it pings as it likes");
+        assert!(!socket.gather(&gather, at(9_000)));
+        assert!(socket.gathered.get());
     });
 }

@@ -2,39 +2,37 @@
 //! and the socket. What TLS has encrypted and the network has not taken is kept here, bounded.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
 
 use rustls::ServerConnection;
-use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::transport::tcp;
+use crate::transport::tcp::Tcp;
 
 /// Bytes of records that may wait here for the network, about; more is not taken.
 const KEPT_MAX_BYTES: usize = 64 * 1024;
 
 /// A socket and what TLS knows of it, after the handshake.
 pub(crate) struct TlsStream {
-    socket: TcpStream,
+    socket: Tcp,
     session: ServerConnection,
 }
 
 /// What TLS reads records from and writes them to.
-struct Raw<'a>(&'a TcpStream);
+struct Raw<'a>(&'a Tcp);
 
 impl Read for Raw<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        tcp::try_read(self.0, into)
+        self.0.try_read(into)
     }
 }
 
 impl Write for Raw<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        self.0.try_write(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        self.0.try_write(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -46,15 +44,19 @@ impl TlsStream {
     /// After the handshake.
     pub(crate) fn new(socket: TcpStream, mut session: ServerConnection) -> Self {
         session.set_buffer_limit(Some(KEPT_MAX_BYTES));
-        Self { socket, session }
+        Self { socket: Tcp::Watched(socket), session }
     }
 
-    pub(super) fn into_parts(self) -> (TcpStream, ServerConnection) {
+    pub(super) fn into_parts(self) -> (Tcp, ServerConnection) {
         (self.socket, self.session)
     }
 
-    pub(super) fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &Tcp {
         &self.socket
+    }
+
+    pub(super) fn socket_mut(&mut self) -> &mut Tcp {
+        &mut self.socket
     }
 
     /// Whether bytes are here that were read and decrypted, but not asked for.
@@ -115,7 +117,7 @@ impl TlsStream {
     pub(super) fn finish(&mut self) {
         self.session.send_close_notify();
         let _ = self.try_flush();
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
+        self.socket.finish();
     }
 }
 
