@@ -2,12 +2,10 @@
 //! tick, for all of a thread's at once. What comes in between wakes nobody.
 
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 /// How long what was found by a look is taken for all there is: rooms that tick one after the other look once.
@@ -77,18 +75,17 @@ impl Gather {
     }
 }
 
-/// A socket among them.
+/// A socket among them, until this is dropped.
 pub(crate) struct Gathered {
-    /// Before the socket: it is taken out while that is still open.
-    slot: Slot,
+    /// Before its place: with it the system forgets of what it told.
     socket: TcpStream,
+    slot: Slot,
 }
 
 /// A socket's place among them.
 struct Slot {
     gather: Arc<Gather>,
     token: usize,
-    fd: RawFd,
 }
 
 impl Gathered {
@@ -96,18 +93,17 @@ impl Gathered {
     ///
     /// # Errors
     /// When the system does not take it.
-    pub(crate) fn new(gather: &Arc<Gather>, socket: TcpStream) -> io::Result<Self> {
-        let fd = socket.as_raw_fd();
+    pub(crate) fn new(gather: &Arc<Gather>, socket: std::net::TcpStream) -> io::Result<Self> {
+        let mut socket = TcpStream::from_std(socket);
         let mut inner = gather.inner();
-        let registry = inner.poll.registry();
         let token = inner.free.last().copied().unwrap_or(inner.readable.len());
-        registry.register(&mut SourceFd(&fd), Token(token), Interest::READABLE)?;
+        inner.poll.registry().register(&mut socket, Token(token), Interest::READABLE)?;
         match inner.free.pop() {
             Some(_) => inner.readable[token] = true,
             None => inner.readable.push(true),
         }
         drop(inner);
-        Ok(Self { slot: Slot { gather: gather.clone(), token, fd }, socket })
+        Ok(Self { socket, slot: Slot { gather: gather.clone(), token } })
     }
 
     /// The socket.
@@ -126,18 +122,85 @@ impl Gathered {
     }
 
     /// The socket, no longer among the others.
-    pub(crate) fn into_socket(self) -> TcpStream {
-        let Self { slot, socket } = self;
-        drop(slot);
-        socket
+    ///
+    /// # Errors
+    /// When the system does not let it go.
+    pub(crate) fn into_socket(mut self) -> io::Result<std::net::TcpStream> {
+        self.slot.gather.inner().poll.registry().deregister(&mut self.socket)?;
+        Ok(self.socket.into())
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut inner = self.gather.inner();
-        // It can fail only where it was not in there.
-        let _ = inner.poll.registry().deregister(&mut SourceFd(&self.fd));
-        inner.free.push(self.token);
+        self.gather.inner().free.push(self.token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn pair() -> (std::net::TcpStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let server = listener.accept().unwrap().0;
+        server.set_nonblocking(true).unwrap();
+        (server, client)
+    }
+
+    /// Looks until it is readable; each look is later than the one before by more than is waited for.
+    fn becomes_readable(gather: &Gather, socket: &Gathered) {
+        let start = Instant::now();
+        for looks in 1.. {
+            gather.look(start + looks * LOOK_EVERY);
+            if socket.is_readable() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_tells_of_what_came_since_and_one_just_after_does_not_ask() {
+        let gather = Gather::new().unwrap();
+        let (server, mut client) = pair();
+        let socket = Gathered::new(&gather, server).unwrap();
+        assert!(socket.is_readable(), "nobody knows");
+        socket.was_read();
+        let start = Instant::now();
+        gather.look(start);
+        assert!(!socket.is_readable());
+        client.write_all(b"a").unwrap();
+        gather.look(start + LOOK_EVERY / 2);
+        assert!(!socket.is_readable(), "it was just done");
+        becomes_readable(&gather, &socket);
+        let mut stream = socket.socket();
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 1);
+        socket.was_read();
+        drop(client);
+        becomes_readable(&gather, &socket);
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "the end is told as well");
+    }
+
+    #[test]
+    fn places_are_used_again_and_a_socket_that_left_is_as_it_was() {
+        let gather = Gather::new().unwrap();
+        let mut left = Vec::new();
+        for _ in 0..3 {
+            let many: Vec<_> = (0..20).map(|_| pair()).collect();
+            let (servers, clients): (Vec<_>, Vec<_>) = many.into_iter().unzip();
+            let gathered = servers.into_iter().map(|server| Gathered::new(&gather, server));
+            let mut gathered: Vec<_> = gathered.map(Result::unwrap).collect();
+            left.push((gathered.pop().unwrap().into_socket().unwrap(), clients));
+        }
+        assert_eq!(gather.inner().readable.len(), 20);
+        for (mut server, mut clients) in left {
+            server.set_nonblocking(false).unwrap();
+            clients.pop().unwrap().write_all(b"b").unwrap();
+            assert_eq!(server.read(&mut [0; 8]).unwrap(), 1);
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `stream` | streams of bytes: TCP, TLS over TCP, QUIC, memory |
-//! | `tcp`, `gather` | a TCP socket: watched by the runtime, or read by its room before its ticks |
+//! | `tcp`, `gather` | a TCP socket: watched by the runtime, or read by its room just before it ticks |
 //! | `null` | no connection: what rooms cost without one |
 //! | `websocket`, `framed` | how messages stand in a stream |
 //! | `socket` | a connection in a room: any stream with any framing, and what waits for it |

@@ -205,9 +205,8 @@ impl Stream {
         match self {
             Self::Tcp(socket) => socket.gather(gather),
             Self::Tls(stream) => stream.socket_mut().gather(gather),
-            Self::Quic(_) | Self::Memory(_) => return false,
+            Self::Quic(_) | Self::Memory(_) => false,
         }
-        true
     }
 
     /// From now on the runtime tells when it can be read.

@@ -57,8 +57,12 @@ pub(crate) enum Tcp {
 }
 
 impl Tcp {
-    /// From now on its room reads it. Nobody is woken by it any more.
-    pub(crate) fn gather(&mut self, gather: &Arc<Gather>) {
+    /// From now on its room reads it. Nobody is woken by it any more. False where the system does not tell as it
+    /// has to for that.
+    pub(crate) fn gather(&mut self, gather: &Arc<Gather>) -> bool {
+        if !EDGES {
+            return false;
+        }
         *self = match std::mem::replace(self, Self::Lost) {
             Self::Watched(socket) => {
                 let socket = socket.into_std().and_then(|socket| Gathered::new(gather, socket));
@@ -66,13 +70,14 @@ impl Tcp {
             }
             other => other,
         };
+        true
     }
 
     /// From now on the runtime tells.
     pub(crate) fn watch(&mut self) {
         *self = match std::mem::replace(self, Self::Lost) {
             Self::Gathered(socket) => {
-                let socket = tokio::net::TcpStream::from_std(socket.into_socket());
+                let socket = socket.into_socket().and_then(tokio::net::TcpStream::from_std);
                 socket.map_or(Self::Lost, Self::Watched)
             }
             other => other,
@@ -83,7 +88,7 @@ impl Tcp {
     pub(crate) fn into_std(self) -> io::Result<TcpStream> {
         match self {
             Self::Watched(socket) => socket.into_std(),
-            Self::Gathered(socket) => Ok(socket.into_socket()),
+            Self::Gathered(socket) => socket.into_socket(),
             Self::Lost => Err(ErrorKind::NotConnected.into()),
         }
     }
