@@ -355,8 +355,14 @@ async fn play(thread: &Rc<Thread>, place: &Rc<Place>) -> Played {
         thread.collect(place);
         let look = look(thread, place);
         drop(turn);
-        let next = if let Look::Wait(next) = look { next } else { None };
-        thread.gather(place, next);
+        thread.gather(
+            place,
+            match look {
+                Look::Wait(next) => next,
+                Look::Soon => Some(Instant::now()),
+                _ => None,
+            },
+        );
         match look {
             Look::Over => return Played::Here,
             Look::Unsaved => {

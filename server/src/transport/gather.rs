@@ -20,12 +20,24 @@ pub(crate) struct Gather(Mutex<Inner>);
 struct Inner {
     poll: Poll,
     events: Events,
-    /// Whether a socket may have something to read, by its token.
-    readable: Vec<bool>,
+    /// What is known of sockets, by their tokens.
+    known: Vec<Known>,
     /// Tokens of sockets that have gone.
     free: Vec<usize>,
     looked: Option<Instant>,
 }
+
+/// What is known of a socket.
+#[derive(Clone, Copy)]
+struct Known {
+    /// There may be something to read.
+    readable: bool,
+    /// Its end is to be read, after what came before it. That is told once, and maybe together with these.
+    ended: bool,
+}
+
+/// Of a socket of which nothing was told yet.
+const UNKNOWN: Known = Known { readable: true, ended: false };
 
 impl Gather {
     /// Without sockets.
@@ -36,7 +48,7 @@ impl Gather {
         Ok(Arc::new(Self(Mutex::new(Inner {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
-            readable: vec![],
+            known: vec![],
             free: vec![],
             looked: None,
         }))))
@@ -63,9 +75,10 @@ impl Gather {
             let mut count = 0;
             for event in &inner.events {
                 count += 1;
-                let is_news = event.is_readable() || event.is_read_closed() || event.is_error();
-                if let (true, Some(readable)) = (is_news, inner.readable.get_mut(event.token().0)) {
-                    *readable = true;
+                let ended = event.is_read_closed() || event.is_error();
+                if let Some(known) = inner.known.get_mut(event.token().0) {
+                    known.ended |= ended;
+                    known.readable |= ended || event.is_readable();
                 }
             }
             if count < EVENTS {
@@ -92,15 +105,21 @@ impl Gathered {
     /// Takes a socket in, of which it is not known whether it has something to read.
     ///
     /// # Errors
-    /// When the system does not take it.
-    pub(crate) fn new(gather: &Arc<Gather>, socket: std::net::TcpStream) -> io::Result<Self> {
+    /// The socket, when the system does not take it.
+    pub(crate) fn new(
+        gather: &Arc<Gather>,
+        socket: std::net::TcpStream,
+    ) -> Result<Self, std::net::TcpStream> {
         let mut socket = TcpStream::from_std(socket);
         let mut inner = gather.inner();
-        let token = inner.free.last().copied().unwrap_or(inner.readable.len());
-        inner.poll.registry().register(&mut socket, Token(token), Interest::READABLE)?;
+        let token = inner.free.last().copied().unwrap_or(inner.known.len());
+        let registry = inner.poll.registry();
+        if registry.register(&mut socket, Token(token), Interest::READABLE).is_err() {
+            return Err(socket.into());
+        }
         match inner.free.pop() {
-            Some(_) => inner.readable[token] = true,
-            None => inner.readable.push(true),
+            Some(_) => inner.known[token] = UNKNOWN,
+            None => inner.known.push(UNKNOWN),
         }
         drop(inner);
         Ok(Self { socket, slot: Slot { gather: gather.clone(), token } })
@@ -113,12 +132,13 @@ impl Gathered {
 
     /// Whether there may be something to read.
     pub(crate) fn is_readable(&self) -> bool {
-        self.slot.gather.inner().readable[self.slot.token]
+        self.slot.gather.inner().known[self.slot.token].readable
     }
 
     /// All there was has been read.
     pub(crate) fn was_read(&self) {
-        self.slot.gather.inner().readable[self.slot.token] = false;
+        let known = &mut self.slot.gather.inner().known[self.slot.token];
+        known.readable = known.ended;
     }
 
     /// The socket, no longer among the others.
@@ -180,9 +200,17 @@ mod tests {
         let mut stream = socket.socket();
         assert_eq!(stream.read(&mut [0; 8]).unwrap(), 1);
         socket.was_read();
+        // The end is told once, together with what came just before it.
+        client.write_all(b"bc").unwrap();
         drop(client);
         becomes_readable(&gather, &socket);
-        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "the end is told as well");
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 2);
+        while !gather.inner().known[0].ended {
+            gather.look(Instant::now() + LOOK_EVERY);
+        }
+        socket.was_read();
+        assert!(socket.is_readable(), "what is left is the end");
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
     }
 
     #[test]
@@ -196,7 +224,7 @@ mod tests {
             let mut gathered: Vec<_> = gathered.map(Result::unwrap).collect();
             left.push((gathered.pop().unwrap().into_socket().unwrap(), clients));
         }
-        assert_eq!(gather.inner().readable.len(), 20);
+        assert_eq!(gather.inner().known.len(), 20);
         for (mut server, mut clients) in left {
             server.set_nonblocking(false).unwrap();
             clients.pop().unwrap().write_all(b"b").unwrap();

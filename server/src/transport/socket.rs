@@ -166,7 +166,7 @@ pub(crate) struct Socket {
     /// Its room reads it before its ticks, and not the task that looks after it: see [`read`].
     gathered: Cell<bool>,
     /// What the room found as it read, where that is for the task.
-    found: Cell<Option<Result<Took, End>>>,
+    found: RefCell<Option<Result<Took, End>>>,
     /// No more is taken of the client for now.
     paused: Cell<bool>,
     /// When the client's next ping is awaited.
@@ -187,15 +187,17 @@ pub(crate) struct Traveller {
     out: Out,
     limit: usize,
     probed: Option<u64>,
+    ping_due: Option<Instant>,
 }
 
 impl Traveller {
     /// On the thread of the caller. Fails only when the socket is broken.
     pub(crate) fn land(self) -> std::io::Result<Rc<Socket>> {
-        let Self { stream, reader, out, limit, probed } = self;
+        let Self { stream, reader, out, limit, probed, ping_due } = self;
         let socket = Socket::with(stream.land()?, reader, limit);
         socket.out.replace(out);
         socket.probed.set(probed);
+        socket.ping_due.set(ping_due);
         Ok(Rc::new(socket))
     }
 }
@@ -249,7 +251,7 @@ impl Socket {
             reader: RefCell::new(reader),
             out: RefCell::default(),
             gathered: Cell::new(false),
-            found: Cell::new(None),
+            found: RefCell::new(None),
             paused: Cell::new(false),
             ping_due: Cell::new(None),
             wake: Notify::new(),
@@ -272,10 +274,11 @@ impl Socket {
 
     /// Leaves its runtime, once nobody else holds it. None when it is broken.
     pub(crate) fn depart(self: Rc<Self>) -> Option<Traveller> {
-        let Self { stream, reader, out, limit, probed, .. } = Rc::try_unwrap(self).ok()?;
+        let Self { stream, reader, out, limit, probed, ping_due, .. } =
+            Rc::try_unwrap(self).ok()?;
         let (stream, out) = (stream.into_inner().depart().ok()?, out.into_inner());
-        let (reader, probed) = (reader.into_inner(), probed.get());
-        Some(Traveller { stream, reader, out, limit, probed })
+        let (reader, probed, ping_due) = (reader.into_inner(), probed.get(), ping_due.get());
+        Some(Traveller { stream, reader, out, limit, probed, ping_due })
     }
 
     fn write(&self, slices: &[IoSlice<'_>], limit: usize) -> Result<Sent, SendError> {

@@ -65,7 +65,7 @@ impl Moving {
 impl Stream {
     /// TCP.
     pub(crate) fn tcp(socket: TcpStream) -> Self {
-        Self::Tcp(Tcp::Watched(socket))
+        Self::Tcp(Tcp::watched(socket))
     }
 
     /// Within this process.
@@ -219,10 +219,10 @@ impl Stream {
     }
 
     /// Whether its room reads it, and may find something.
-    pub(crate) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&mut self) -> bool {
         match self {
             Self::Tcp(socket) => socket.is_due(),
-            Self::Tls(stream) => stream.socket().is_due(),
+            Self::Tls(stream) => stream.socket().is_due() || stream.has_read(),
             Self::Quic(_) | Self::Memory(_) => false,
         }
     }

@@ -1,6 +1,7 @@
 //! How a TCP socket of a room is set up, so that little lies in the kernel: what is in there is old
 //! by the time it leaves, and can be taken back no more.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -49,27 +50,66 @@ fn set(socket: &SockRef<'_>) -> io::Result<()> {
 /// A TCP socket of a connection.
 pub(crate) enum Tcp {
     /// The runtime tells when it can be read or written.
-    Watched(tokio::net::TcpStream),
+    Watched(Watched),
     /// Its room reads it before its ticks.
     Gathered(Gathered),
     /// It could not go from one to the other, and is closed.
     Lost,
 }
 
+/// See [`Tcp::Watched`].
+pub(crate) struct Watched {
+    socket: tokio::net::TcpStream,
+    /// The runtime has had no time to find that it can be written.
+    fresh: Cell<bool>,
+}
+
+impl Watched {
+    fn new(socket: tokio::net::TcpStream) -> Self {
+        Self { socket, fresh: Cell::new(true) }
+    }
+
+    fn try_write(&self, write: impl Fn(&SockRef<'_>) -> io::Result<usize>) -> io::Result<usize> {
+        let socket = SockRef::from(&self.socket);
+        match self.socket.try_io(Interest::WRITABLE, || write(&socket)) {
+            Err(error) if self.fresh.get() && error.kind() == ErrorKind::WouldBlock => {
+                write(&socket)
+            }
+            written => written,
+        }
+    }
+}
+
 impl Tcp {
+    /// Of a socket that the runtime knows.
+    pub(crate) fn watched(socket: tokio::net::TcpStream) -> Self {
+        Self::Watched(Watched::new(socket))
+    }
+
     /// From now on its room reads it. Nobody is woken by it any more. False where the system does not tell as it
     /// has to for that.
     pub(crate) fn gather(&mut self, gather: &Arc<Gather>) -> bool {
         if !EDGES {
             return false;
         }
-        *self = match std::mem::replace(self, Self::Lost) {
-            Self::Watched(socket) => {
-                let socket = socket.into_std().and_then(|socket| Gathered::new(gather, socket));
-                socket.map_or(Self::Lost, Self::Gathered)
+        let watched = match std::mem::replace(self, Self::Lost) {
+            Self::Watched(watched) => watched.socket,
+            other => {
+                *self = other;
+                return true;
             }
-            other => other,
         };
+        let gathered = watched.into_std().map(|socket| Gathered::new(gather, socket));
+        match gathered {
+            Ok(Ok(socket)) => *self = Self::Gathered(socket),
+            // The system has no more of what that takes.
+            Ok(Err(socket)) => {
+                let watched = tokio::net::TcpStream::from_std(socket);
+                *self = watched.map_or(Self::Lost, Self::watched);
+                return matches!(self, Self::Lost);
+            }
+            Err(_) => {}
+        }
         true
     }
 
@@ -78,7 +118,7 @@ impl Tcp {
         *self = match std::mem::replace(self, Self::Lost) {
             Self::Gathered(socket) => {
                 let socket = socket.into_socket().and_then(tokio::net::TcpStream::from_std);
-                socket.map_or(Self::Lost, Self::Watched)
+                socket.map_or(Self::Lost, Self::watched)
             }
             other => other,
         };
@@ -87,7 +127,7 @@ impl Tcp {
     /// Apart from its runtime.
     pub(crate) fn into_std(self) -> io::Result<TcpStream> {
         match self {
-            Self::Watched(socket) => socket.into_std(),
+            Self::Watched(watched) => watched.socket.into_std(),
             Self::Gathered(socket) => socket.into_socket(),
             Self::Lost => Err(ErrorKind::NotConnected.into()),
         }
@@ -105,11 +145,12 @@ impl Tcp {
     /// Whether reading, or writing, may work now. Else the task is woken when it may; where the room reads it,
     /// never. An error is found by whoever reads or writes next.
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>, wish: Wish) -> Poll<()> {
-        let Self::Watched(socket) = self else {
+        let Self::Watched(Watched { socket, fresh }) = self else {
             return if matches!(self, Self::Lost) { Poll::Ready(()) } else { Poll::Pending };
         };
         let read = wish.read && socket.poll_read_ready(cx).is_ready();
         let write = wish.write && socket.poll_write_ready(cx).is_ready();
+        fresh.set(fresh.get() && !write);
         if read || write { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -120,7 +161,7 @@ impl Tcp {
     /// edges are watched for.
     pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         let socket = match self {
-            Self::Watched(socket) => return try_read(socket, into),
+            Self::Watched(watched) => return try_read(&watched.socket, into),
             Self::Gathered(socket) => socket,
             Self::Lost => return Err(ErrorKind::NotConnected.into()),
         };
@@ -147,21 +188,21 @@ impl Tcp {
         if together {
             slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
         }
-        match (self, together) {
-            (Self::Watched(socket), false) => socket.try_write_vectored(slices),
-            (Self::Watched(socket), true) => {
-                socket.try_io(Interest::WRITABLE, || SockRef::from(socket).send(&gathered))
-            }
-            (Self::Gathered(socket), false) => SockRef::from(socket.socket()).send_vectored(slices),
-            (Self::Gathered(socket), true) => SockRef::from(socket.socket()).send(&gathered),
-            (Self::Lost, _) => Err(ErrorKind::NotConnected.into()),
+        let write = |socket: &SockRef<'_>| match together {
+            true => socket.send(&gathered),
+            false => socket.send_vectored(slices),
+        };
+        match self {
+            Self::Watched(watched) => watched.try_write(write),
+            Self::Gathered(socket) => write(&SockRef::from(socket.socket())),
+            Self::Lost => Err(ErrorKind::NotConnected.into()),
         }
     }
 
     /// Says that nothing more will be written.
     pub(crate) fn finish(&self) {
         let _ = match self {
-            Self::Watched(socket) => SockRef::from(socket).shutdown(Shutdown::Write),
+            Self::Watched(watched) => SockRef::from(&watched.socket).shutdown(Shutdown::Write),
             Self::Gathered(socket) => socket.socket().shutdown(Shutdown::Write),
             Self::Lost => Ok(()),
         };

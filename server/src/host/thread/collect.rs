@@ -21,11 +21,7 @@ impl Thread {
         let now = Instant::now();
         self.gather.look(now);
         for (link, socket) in &*place.sockets.borrow() {
-            let mut tell = |message: &[u8]| live.message(*link, message);
-            socket.collect(&mut tell);
-            if socket.gather(&self.gather, now) {
-                socket.collect(&mut tell);
-            }
+            socket.collect(&self.gather, now, |message| live.message(*link, message));
         }
     }
 

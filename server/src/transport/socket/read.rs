@@ -16,7 +16,7 @@ use super::{End, Reader, Socket};
 use crate::transport::Peer;
 use crate::transport::gather::Gather;
 
-/// Messages one client may hand over before others get their turn.
+/// Messages one client may hand over, or parts of them, before others get their turn.
 const SHARE: usize = 32;
 
 /// A ping is awaited from so long before it is due, which is longer than a tick of a room that reads its
@@ -36,19 +36,30 @@ pub(super) enum Took {
 }
 
 impl Socket {
-    /// Its room reads it from now on, by [`Self::collect`], where nothing speaks against that. Around the time
-    /// at which the client pings something does: who asks how long the way is does not want to be told how long
-    /// a tick is. Says whether it is read so from now on, and was not before.
-    pub(crate) fn gather(&self, gather: &Arc<Gather>, now: Instant) -> bool {
+    /// Its room is about to tick, and reads it, where nothing speaks against that: gets what has come. Around
+    /// the time at which the client pings its task reads it: who asks how long the way is does not want to be
+    /// told how long a tick is.
+    pub(crate) fn collect(
+        &self,
+        gather: &Arc<Gather>,
+        now: Instant,
+        tell: impl FnMut(&[u8]) -> bool,
+    ) {
         let awaits_ping = self.awaits_ping(now);
-        if self.gathered.get() {
-            if awaits_ping {
-                self.watch();
-            }
-            return false;
+        if !self.gathered.get() && (awaits_ping || !self.gather(gather)) {
+            return;
         }
-        let is_apart = self.paused.get() || self.called_back.get() || self.has_waiting();
-        if awaits_ping || is_apart || self.is_over() || !self.stream.borrow_mut().gather(gather) {
+        self.collect_now(tell);
+        if awaits_ping {
+            self.watch();
+        }
+    }
+
+    /// Says whether the room reads it now.
+    fn gather(&self, gather: &Arc<Gather>) -> bool {
+        let is_handed_back = self.paused.get() || self.found.borrow().is_some();
+        let is_apart = is_handed_back || self.called_back.get() || self.has_waiting();
+        if is_apart || self.is_over() || !self.stream.borrow_mut().gather(gather) {
             return false;
         }
         self.gathered.set(true);
@@ -78,20 +89,22 @@ impl Socket {
         }
     }
 
-    /// Gives the room that reads it what has come.
-    pub(crate) fn collect(&self, tell: impl FnMut(&[u8]) -> bool) {
-        if !self.gathered.get() || !self.stream.borrow().is_due() || self.is_over() {
+    fn collect_now(&self, tell: impl FnMut(&[u8]) -> bool) {
+        if !self.is_due() || self.is_over() {
             return;
         }
         match self.take(tell) {
-            Ok(Took::All) if !self.stream.borrow().is_due() => {}
-            // Part of a message: the rest is there, and does not wait for ticks.
-            Ok(Took::All) => self.watch(),
+            Ok(Took::All) => {}
             took => {
-                self.found.set(Some(took));
+                *self.found.borrow_mut() = Some(took);
                 self.watch();
             }
         }
+    }
+
+    /// Whether its room reads it, and there may be more to read.
+    fn is_due(&self) -> bool {
+        self.gathered.get() && self.stream.borrow_mut().is_due()
     }
 
     /// Takes what has come, and answers as the framing does.
@@ -111,7 +124,12 @@ impl Socket {
         mut tell: impl FnMut(&[u8]) -> bool,
     ) -> Result<Took, End> {
         for _ in 0..SHARE {
-            let Some(message) = reader.next(&mut self.stream.borrow_mut())? else {
+            let next = reader.next(&mut self.stream.borrow_mut())?;
+            let Some(message) = next else {
+                // The room is not woken by the rest of a message.
+                if self.is_due() {
+                    continue;
+                }
                 return Ok(Took::All);
             };
             if !tell(&message) {
@@ -129,7 +147,7 @@ impl Socket {
 /// whether the connection is to move to another thread instead.
 pub(crate) async fn serve(socket: Rc<Socket>, peer: impl Peer) -> bool {
     while !socket.is_over() {
-        if socket.called_back.get() {
+        if socket.called_back.get() && socket.found.borrow().is_none() {
             return true;
         }
         if socket.has_waiting() {
@@ -177,6 +195,8 @@ pub(crate) async fn serve(socket: Rc<Socket>, peer: impl Peer) -> bool {
             }
         }
     }
+    // Its room does not read it any more.
+    socket.paused.set(true);
     socket.watch();
     if socket.out.borrow().broken {
         peer.gone();

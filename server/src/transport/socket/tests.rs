@@ -1,6 +1,7 @@
 //! Over real sockets: a client from the library on one side, ours on the other.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use referee_protocol::Code;
@@ -360,12 +361,18 @@ fn later() -> Instant {
     Instant::now() + Duration::from_secs(1)
 }
 
+/// The room reads it from now on, and may have found something already. Says whether it does.
+fn begins(socket: &Socket, gather: &Arc<Gather>, now: Instant) -> bool {
+    socket.collect(gather, now, |_| panic!("nothing came"));
+    socket.gathered.get()
+}
+
 /// What the room takes before its next tick, once there is something.
-async fn collected(socket: &Socket, gather: &Gather) -> Vec<Vec<u8>> {
+async fn collected(socket: &Socket, gather: &Arc<Gather>) -> Vec<Vec<u8>> {
     let mut taken = vec![];
     for looks in 1.. {
         gather.look(Instant::now() + Duration::from_secs(looks));
-        socket.collect(|message| {
+        socket.collect(gather, later(), |message| {
             taken.push(message.to_vec());
             true
         });
@@ -384,8 +391,7 @@ fn a_room_that_reads_a_socket_gets_what_came_when_it_asks_and_nobody_is_told_bef
         let gather = Gather::new().unwrap();
         client.send(Message::binary(vec![1])).await.unwrap();
         told.news.notified().await;
-        assert!(socket.gather(&gather, later()));
-        assert!(!socket.gather(&gather, later()), "it is already");
+        assert!(begins(&socket, &gather, later()));
         for number in 2..5 {
             client.send(Message::binary(vec![number])).await.unwrap();
             assert_eq!(collected(&socket, &gather).await, [[number]]);
@@ -393,6 +399,8 @@ fn a_room_that_reads_a_socket_gets_what_came_when_it_asks_and_nobody_is_told_bef
         assert_eq!(*told.messages.borrow(), [[1]], "the room has the others");
         // Back with its task, which is woken again.
         socket.watch();
+        let sent = socket.try_send(&[IoSlice::new(b"a")]);
+        assert_eq!(sent, Ok(Sent::Out), "also before the runtime has looked at it");
         client.send(Message::binary(vec![9])).await.unwrap();
         told.news.notified().await;
         assert_eq!(*told.messages.borrow(), [[1], [9]]);
@@ -406,7 +414,6 @@ fn a_message_that_came_before_the_room_reads_is_not_lost_and_a_ping_is_answered(
         let gather = Gather::new().unwrap();
         client.send(Message::binary(vec![1])).await.unwrap();
         client.send(Message::Ping(Bytes::from_static(b"hi"))).await.unwrap();
-        assert!(socket.gather(&gather, later()));
         let mut taken = collected(&socket, &gather).await;
         while taken.len() < 2 {
             taken.extend(collected(&socket, &gather).await);
@@ -423,23 +430,32 @@ fn what_is_no_plain_message_goes_to_the_task() {
         // The rest of a long message does not wait for ticks.
         let (socket, mut client, told) = served(1 << 20).await;
         let gather = Gather::new().unwrap();
-        assert!(socket.gather(&gather, later()));
+        assert!(begins(&socket, &gather, later()));
         let long = vec![7; CLIENT_MESSAGE_MAX_BYTES];
         client.send(Message::binary(long.clone())).await.unwrap();
         assert!(collected(&socket, &gather).await.is_empty());
         told.news.notified().await;
         assert_eq!(*told.messages.borrow(), [long]);
+        // One that is not so long the room takes itself.
+        assert!(begins(&socket, &gather, later()));
+        for len in [255, 256, 257, 1_000] {
+            client.send(Message::binary(vec![8; len])).await.unwrap();
+            assert_eq!(collected(&socket, &gather).await, [vec![8; len]]);
+        }
         // Nor does the end.
-        assert!(socket.gather(&gather, later()));
+        assert!(begins(&socket, &gather, later()));
         client.close(None).await.unwrap();
         assert!(collected(&socket, &gather).await.is_empty());
         told.news.notified().await;
         assert!(told.gone.get());
+        assert!(!begins(&socket, &gather, later()), "it lingers");
+        assert!(!begins(&socket, &gather, later()), "it lingers");
 
         let (socket, mut client, told) = served(1 << 20).await;
-        assert!(socket.gather(&gather, later()));
+        assert!(begins(&socket, &gather, later()));
         client.send(Message::text("hello")).await.unwrap();
         assert!(collected(&socket, &gather).await.is_empty());
+        assert!(!begins(&socket, &gather, later()), "its task has to see to it first");
         assert_eq!(end_of(&mut client).await, (Code::BadMessage, Code::BadMessage.close_code()));
         assert!(told.fault.borrow().is_some());
     });
@@ -450,7 +466,7 @@ fn a_client_that_says_more_than_the_room_takes_waits_apart() {
     run(async {
         let (socket, mut client, told) = served(1 << 20).await;
         let gather = Gather::new().unwrap();
-        assert!(socket.gather(&gather, later()));
+        assert!(begins(&socket, &gather, later()));
         told.paused.set(true);
         for number in 1..=3 {
             client.send(Message::binary(vec![number])).await.unwrap();
@@ -458,21 +474,21 @@ fn a_client_that_says_more_than_the_room_takes_waits_apart() {
         let mut taken = vec![];
         while taken.is_empty() {
             gather.look(later());
-            socket.collect(|message| {
+            socket.collect(&gather, later(), |message| {
                 taken.push(message.to_vec());
                 false
             });
             tokio::task::yield_now().await;
         }
         assert_eq!(taken, [[1]]);
-        assert!(!socket.gather(&gather, later()), "until the room takes more");
+        assert!(!begins(&socket, &gather, later()), "until the room takes more");
         told.paused.set(false);
         told.news.notify_one();
         while told.messages.borrow().len() < 2 {
             told.news.notified().await;
         }
         assert_eq!(*told.messages.borrow(), [[2], [3]]);
-        assert!(socket.gather(&gather, later()));
+        assert!(begins(&socket, &gather, later()));
     });
 }
 
@@ -481,7 +497,7 @@ fn a_client_that_does_not_read_is_no_matter_of_ticks() {
     run(async {
         let (socket, mut client, told) = served(64 << 20).await;
         let gather = Gather::new().unwrap();
-        assert!(socket.gather(&gather, later()));
+        assert!(begins(&socket, &gather, later()));
         let body = vec![1; 4 << 20];
         assert_eq!(socket.try_send(&[IoSlice::new(&body)]), Ok(Sent::Held));
         let message = client.next().await.unwrap().unwrap();
@@ -489,7 +505,7 @@ fn a_client_that_does_not_read_is_no_matter_of_ticks() {
         while told.written.get() == 0 {
             tokio::task::yield_now().await;
         }
-        assert!(socket.gather(&gather, later()), "all has left");
+        assert!(begins(&socket, &gather, later()), "all has left");
     });
 }
 
@@ -500,18 +516,13 @@ fn around_its_pings_a_client_is_heard_at_once() {
         let gather = Gather::new().unwrap();
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        assert!(!socket.gather(&gather, at(100)), "the first ping follows the first answer");
+        let reads = |ms| begins(&socket, &gather, at(ms));
+        assert!(!reads(100), "the first ping follows the first answer");
         socket.pinged(at(100));
-        assert!(socket.gather(&gather, at(150)));
-        for ms in (200..1_950).step_by(50) {
-            assert!(!socket.gather(&gather, at(ms)), "{ms} ms");
-            assert!(socket.gathered.get(), "{ms} ms");
-        }
-        assert!(!socket.gather(&gather, at(1_950)));
-        assert!(!socket.gathered.get(), "the next one is near");
-        assert!(!socket.gather(&gather, at(2_350)));
-        assert!(socket.gather(&gather, at(2_351)), "none came: it pings as it likes");
-        assert!(!socket.gather(&gather, at(9_000)));
-        assert!(socket.gathered.get());
+        assert!((150..1_950).step_by(50).all(reads));
+        assert!(!reads(1_950), "the next one is near");
+        assert!(!reads(2_350));
+        assert!(reads(2_351), "none came: it pings as it likes");
+        assert!(reads(9_000));
     });
 }

@@ -44,7 +44,7 @@ impl TlsStream {
     /// After the handshake.
     pub(crate) fn new(socket: TcpStream, mut session: ServerConnection) -> Self {
         session.set_buffer_limit(Some(KEPT_MAX_BYTES));
-        Self { socket: Tcp::Watched(socket), session }
+        Self { socket: Tcp::watched(socket), session }
     }
 
     pub(super) fn into_parts(self) -> (Tcp, ServerConnection) {
