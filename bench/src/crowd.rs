@@ -125,7 +125,7 @@ impl<'a> Crowd<'a> {
                 (port, Talk::Floor { frame_bytes, part: 0 }, (room as u16).to_le_bytes().to_vec())
             }
             Target::WebSocket { port } => {
-                let light = Box::new(Light::new(number as u64, &self.scenario));
+                let light = Box::new(Light::new(number as u64, self.scenario));
                 let request =
                     websocket::request(port, &format!("{}/{}", self.scenario.game, match_id(room)));
                 let hello = Some(Light::hello(number, self.scenario));

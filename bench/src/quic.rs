@@ -57,7 +57,7 @@ async fn client(
     let url = format!("quic://127.0.0.1:{port}/{game}/{room}");
     let socket = RawSocket::connect_with(&url, &[], &Trust { pin }).await;
     let mut socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
-    let mut light = Light::new(number as u64, &scenario);
+    let mut light = Light::new(number as u64, scenario);
     send(&mut socket, &Light::hello(number, scenario)).await?;
     while light.hear(&frame(&mut socket).await?)? != Heard::Schema {}
     let period = Duration::from_secs(1) / scenario.inputs_hz;

@@ -26,15 +26,12 @@ fn copy_of(temp: &Temp) -> PathBuf {
 }
 
 /// Rooms that stay are as they were.
-///
-/// A pass over which the disk fails may have the database opened again just now; whoever reads then is told so.
 #[track_caller]
 fn check(store: &Store, kept: &[usize]) {
     for number in kept {
-        assert!(snapshot_of(store, &name(*number)) == Some(large(*number)), "room {number}");
+        assert!(snapshot(store, &name(*number)) == Some(large(*number)), "room {number}");
     }
-    let opened = || Some(store.shared.database.read().unwrap()).filter(|it| it.is_some());
-    let database = std::iter::repeat_with(opened).find_map(|opened| opened).unwrap();
+    let database = store.shared.database.read().unwrap();
     let database = database.as_ref().unwrap();
     let begun = database.begin_read().unwrap();
     let rooms = begun.open_table(ROOMS).unwrap();
@@ -44,13 +41,6 @@ fn check(store: &Store, kept: &[usize]) {
     let used: usize = rows.map(|row| row.unwrap().1.value().len()).sum();
     let used = used + tails.map(|row| row.unwrap().1.value().len()).sum::<usize>();
     assert_eq!(load::used_bytes(database).unwrap(), used as u64, "what is used is known");
-}
-
-fn snapshot_of(store: &Store, match_id: &str) -> Option<String> {
-    let again = |error: &StoreError| error.to_string().contains("is being opened again");
-    let read = || Some(store.load(&key(match_id))).filter(|read| !read.as_ref().is_err_and(again));
-    let read = std::iter::repeat_with(read).find_map(|read| read).unwrap();
-    Some(String::from_utf8(read.unwrap()?.snapshot?).unwrap())
 }
 
 /// A store in which nine rooms of ten were removed, and the rooms that stay.
@@ -175,6 +165,8 @@ async fn on_a_full_disk_and_one_that_fails_the_file_stays_and_rooms_go_on() {
         progress.changed().await.unwrap();
         store.save(key("live"), saved(7, 1));
         while store.flush().await.is_err() {}
+        // What failed may have left it closed, which the first who finds it so mends.
+        let _ = store.load(&key("live"));
         check(&store, &kept);
         let machine = machine.after_power_cut();
         check(&machine.open(), &kept);
@@ -186,12 +178,20 @@ async fn on_a_full_disk_and_one_that_fails_the_file_stays_and_rooms_go_on() {
     store.close().unwrap();
     let store = machine.try_open(&config(1)).unwrap();
     machine.full(true);
-    check(&store, &kept);
+    // Where the files were just changing places, the new one is opened when there is place again.
+    for number in &kept {
+        match store.load(&key(&name(*number))) {
+            Ok(room) => assert!(room.unwrap().snapshot == Some(large(*number).into_bytes())),
+            Err(StoreError::Read(_)) => {}
+            Err(error) => panic!("room {number}: {error}"),
+        }
+    }
     store.save(key("live"), saved(7, 1));
     // Whether it is told of the pass or of the room, the disk has no place for either.
     let _ = store.flush().await;
     machine.full(false);
     while store.flush().await.is_err() {}
+    let _ = store.load(&key(&name(kept[0])));
     check(&store, &kept);
     let store = machine.after_power_cut().open();
     check(&store, &kept);
