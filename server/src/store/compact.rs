@@ -21,6 +21,7 @@ use redb::{
 
 use super::StoreError;
 use super::format::{self, GONE, HISTORY, META, ROOMS, TAILS};
+use super::open;
 use super::rows::Tables;
 use crate::key::RoomKey;
 
@@ -148,24 +149,27 @@ impl Compaction {
         Ok(copied)
     }
 
-    /// The copy takes the place of the file, after [`Copied::All`]. The file is to be opened again
-    /// then, whatever became of it.
+    /// The copy takes the place of the file, after [`Copied::All`]. Where the file is closed then, it is to be
+    /// opened again; it stays open where the copy could not be finished, as on a full disk, where it could not
+    /// be opened again.
     ///
     /// # Errors
     /// What went wrong. The pass is over; one of the two is there.
-    pub(super) fn replace(&mut self, rooms: Database) -> Result<Outcome, String> {
+    pub(super) fn replace(&mut self, opened: &mut Option<Database>) -> Result<Outcome, String> {
         let Some(pass) = self.pass.take() else { return Err("nothing was copied".to_owned()) };
         let outcome = Outcome {
             before_bytes: pass.file_bytes,
             moved_bytes: pass.moved_bytes,
             took: pass.begun.elapsed(),
         };
-        let ended = quiet(move || {
-            pass.end(&rooms).map_err(|error| error.to_string())?;
-            rooms.close().map_err(|error| error.to_string())
-        });
+        let rooms = opened.take().ok_or("it is closed")?;
+        if let Err(why) = quiet(|| pass.end(&rooms).map_err(|error| error.to_string())) {
+            *opened = Some(rooms).filter(open::works);
+            return Err(self.give_up(why));
+        }
+        let closed = quiet(move || rooms.close().map_err(|error| error.to_string()));
         let replaced =
-            ended.and_then(|()| (self.site.replace)().map_err(|error| error.to_string()));
+            closed.and_then(|()| (self.site.replace)().map_err(|error| error.to_string()));
         match replaced {
             Ok(()) => Ok(outcome),
             Err(why) => Err(self.give_up(why)),

@@ -273,12 +273,13 @@ impl Shared {
     /// The copy takes the place of the file. Until it is opened nobody reads.
     fn replace(&self, compaction: &mut Compaction) -> Result<(), String> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(old) = database.take() else { return Err("it is closed".to_owned()) };
-        let replaced = compaction.replace(old);
-        // Where this fails it is tried again with the next batch, or load.
-        match (self.open)() {
-            Ok(opened) => *database = Some(opened),
-            Err(error) => tracing::warn!("the stored rooms cannot be opened again: {error}"),
+        let replaced = compaction.replace(&mut database);
+        if database.is_none() {
+            // Where this fails it is tried again with the next batch, or load.
+            match (self.open)() {
+                Ok(opened) => *database = Some(opened),
+                Err(error) => tracing::warn!("the stored rooms cannot be opened again: {error}"),
+            }
         }
         replaced.map(|outcome| compaction.over(outcome, self.of_rooms.file_bytes()))
     }
