@@ -449,7 +449,9 @@ fn what_is_no_plain_message_goes_to_the_task() {
         told.news.notified().await;
         assert!(told.gone.get());
         assert!(!begins(&socket, &gather, later()), "it lingers");
+        assert!(socket.found.borrow().is_none(), "nobody reads it while it does");
         assert!(!begins(&socket, &gather, later()), "it lingers");
+        assert!(socket.found.borrow().is_none(), "nobody reads it while it does");
 
         let (socket, mut client, told) = served(1 << 20).await;
         assert!(begins(&socket, &gather, later()));
